@@ -1,0 +1,122 @@
+//! Journal entries: the recorded steps of an invocation, in order.
+
+use bytes::Bytes;
+
+use crate::{CompletionId, Millis};
+
+/// One entry of an invocation's journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// What the function was called with. Always index 0.
+    Input {
+        /// The caller's headers, in order.
+        headers: Vec<Header>,
+        /// The argument, as the caller sent it.
+        body: Bytes,
+    },
+    /// A command as the function sent it.
+    Command {
+        /// The message type of the service protocol (0x0400–0x7FFF).
+        kind: u16,
+        /// The message's bytes, never touched: the SDK compares them on replay.
+        bytes: Bytes,
+        /// What the command asks of the partition, as the invoker understood it.
+        effect: Effect,
+    },
+    /// The function's result. Rebuilt exactly on replay: the message has no other fields.
+    Output {
+        /// The name of the entry; mostly empty.
+        name: String,
+        /// What the function returned.
+        outcome: Outcome,
+    },
+    /// Something the function may wait for has happened.
+    Notification {
+        /// What has happened.
+        id: NotificationId,
+        /// What came of it.
+        result: NotificationResult,
+    },
+}
+
+/// What a stored command asks of the partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: the entry only records what the function did.
+    None,
+    /// A side effect, whose result the function will propose.
+    Run {
+        /// Names the result.
+        completion: CompletionId,
+    },
+    /// A timer.
+    Sleep {
+        /// Names the notification that the timer ends in.
+        completion: CompletionId,
+        /// When it is due.
+        wake_at: Millis,
+    },
+}
+
+/// What a notification answers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NotificationId {
+    /// A command of the same journal: the message type of the notification tells which kind.
+    Completion {
+        /// The id that the command named.
+        id: CompletionId,
+        /// The message type of the service protocol (0x8000–0xFBFE), such as 0x8011 for a run.
+        kind: u16,
+    },
+}
+
+/// What a notification carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotificationResult {
+    /// Nothing but that it happened.
+    Void,
+    /// A value.
+    Value(Bytes),
+    /// A terminal failure.
+    Failure(Failure),
+}
+
+/// How an invocation, or a side effect, ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It returned these bytes.
+    Success(Bytes),
+    /// It failed for good.
+    Failure(Failure),
+}
+
+/// A terminal failure: it is not retried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// An HTTP-like status code.
+    pub code: u32,
+    /// A sentence.
+    pub message: String,
+    /// Names and values that the function attached, in order.
+    pub metadata: Vec<Header>,
+}
+
+/// A name and its value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Header {
+    /// The name.
+    pub key: String,
+    /// The value.
+    pub value: String,
+}
+
+/// What a suspended invocation waits for: any one of these.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WaitSet {
+    /// Completions of its own commands.
+    pub completions: Vec<CompletionId>,
+    /// Numbered signals.
+    pub signals: Vec<u32>,
+    /// Named signals.
+    pub named_signals: Vec<String>,
+}

@@ -1,0 +1,81 @@
+//! The message that creates an invocation, with all that metadata decided about it.
+
+use bytes::Bytes;
+
+use crate::{Header, InvocationId, Millis, RequestId};
+
+/// Asks for an invocation. Whoever sends it has resolved the target against metadata: a partition
+/// never reads metadata itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invoke {
+    /// The identity, minted by the sender: a repeated message has the same.
+    pub id: InvocationId,
+    /// Names this request: the same one again is a resend.
+    pub request_id: RequestId,
+    /// Whom to call.
+    pub target: Target,
+    /// How the handler wants to be run.
+    pub kind: HandlerKind,
+    /// The caller's headers, in order.
+    pub headers: Vec<Header>,
+    /// The argument.
+    pub body: Bytes,
+    /// The key under which a repeated call is the same call.
+    pub idempotency_key: Option<String>,
+    /// The gateway that waits for the answer; none for a send.
+    pub reply_to: Option<String>,
+    /// Not before this time, if given.
+    pub start_at: Option<Millis>,
+    /// How long the outcome is kept after completion (a duration).
+    pub retention: Millis,
+    /// What to do when an attempt fails.
+    pub retry: RetryPolicy,
+    /// The caller's W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// Whom a call is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Target {
+    /// The service.
+    pub service: String,
+    /// The object key; present for services addressed by key.
+    pub key: Option<String>,
+    /// The handler.
+    pub handler: String,
+}
+
+/// How a handler is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandlerKind {
+    /// Of a plain service: no key, no limit on concurrency.
+    Plain,
+    /// Of a virtual object: one at a time per key.
+    Exclusive,
+    /// Of a virtual object: beside others of its key.
+    Shared,
+}
+
+/// When and how often a failed attempt is tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// The delay before the first retry (a duration).
+    pub initial_interval: Millis,
+    /// By how much each delay exceeds the one before, in thousandths: 2000 doubles it.
+    pub factor_permille: u32,
+    /// No delay is longer (a duration).
+    pub max_interval: Millis,
+    /// How many attempts there are in all; without end if none.
+    pub max_attempts: Option<u32>,
+    /// What follows the last of them.
+    pub on_max_attempts: OnMaxAttempts,
+}
+
+/// What follows the last attempt that a policy allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnMaxAttempts {
+    /// The invocation waits for somebody to resume it.
+    Pause,
+    /// The invocation ends with the last error.
+    Kill,
+}

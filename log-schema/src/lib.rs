@@ -1,0 +1,33 @@
+//! What is in the log: identifiers, messages, records, rows, metadata, and how each is written.
+//!
+//! Everything that two Everlog processes, or two versions of Everlog, must agree on is in this
+//! crate and nowhere else.
+//!
+//! **Architecture invariant:** no I/O, no clock, no randomness, no thread.
+
+mod entry;
+mod ids;
+mod invoke;
+pub mod limits;
+mod message;
+pub mod metadata;
+pub mod owner_api;
+mod partitioning;
+mod record;
+mod rows;
+
+pub use entry::{Effect, Entry, Failure, Header, NotificationId, NotificationResult, Outcome, WaitSet};
+pub use ids::{
+    AttemptId, CompletionId, DeploymentId, Epoch, InboxOffset, Incarnation, InvocationId, Level,
+    LogOffset, MetadataOffset, Millis, PartitionId, PartitionKey, RequestId, Seq, Term,
+};
+pub use invoke::{HandlerKind, Invoke, OnMaxAttempts, RetryPolicy, Target};
+pub use message::{Envelope, Message, Source};
+pub use partitioning::{partition_key_of, partition_of};
+pub use record::{
+    AnnounceOwner, Append, AttemptError, AttemptFailed, Checkpointed, Command, End, Ingest, Intake,
+    Pin, Record, Suspend, Then, TimerFired,
+};
+pub use rows::{
+    InvocationRow, LockRow, OpenKind, OpenRow, PartitionRow, Row, RowKey, Status, Timer, TimerKind,
+};

@@ -1,0 +1,21 @@
+//! Limits on what is written. Checked before anything is appended, so that what is in the log can
+//! always be read back, checkpointed and moved.
+
+/// A request or response body, and the value of any one entry, in bytes.
+pub const BODY_BYTES_MAX: usize = 32 << 20;
+/// An inbox message with its envelope, in bytes: a body and as much again of headers as fits.
+pub const MESSAGE_BYTES_MAX: usize = BODY_BYTES_MAX + (1 << 20);
+/// A record of the event log, in bytes: at least one message or entry of full size.
+pub const RECORD_BYTES_MAX: usize = MESSAGE_BYTES_MAX + (1 << 20);
+/// A row, in bytes.
+pub const ROW_BYTES_MAX: usize = RECORD_BYTES_MAX;
+/// The commands of one record.
+pub const RECORD_COMMANDS_MAX: usize = 4_096;
+/// The entries of one journal.
+pub const JOURNAL_ENTRIES_MAX: u32 = 100_000;
+/// All headers of a call, names and values, in bytes.
+pub const HEADERS_BYTES_MAX: usize = 64 << 10;
+/// A service or handler name, in bytes.
+pub const NAME_BYTES_MAX: usize = 256;
+/// An object key or idempotency key, in bytes.
+pub const KEY_BYTES_MAX: usize = 4 << 10;

@@ -1,0 +1,186 @@
+//! What is registered: deployments and their services. A fold over the metadata topic.
+
+use std::collections::BTreeMap;
+
+use crate::{DeploymentId, HandlerKind, Header, MetadataOffset, Millis, RetryPolicy};
+
+/// One record of the metadata topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetadataChange {
+    /// The version that the change was made against; a change to any other has no effect.
+    pub replaces: MetadataOffset,
+    /// What changes.
+    pub change: Change,
+}
+
+/// What a metadata record changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A deployment is registered, and its services take new calls from now on. The same id again
+    /// replaces the former registration in place.
+    RegisterDeployment(Deployment),
+}
+
+/// A registered, immutable version of handler code behind an HTTP endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// Its identity.
+    pub id: DeploymentId,
+    /// Where it answers, without a trailing slash.
+    pub uri: String,
+    /// Sent with every request to it.
+    pub headers: Vec<Header>,
+    /// Whether it talks both ways at once.
+    pub mode: ProtocolMode,
+    /// Whether HTTP/1.1 is to be used.
+    pub use_http_11: bool,
+    /// The lowest version of the service protocol it speaks.
+    pub min_protocol_version: u32,
+    /// The highest version of the service protocol it speaks.
+    pub max_protocol_version: u32,
+    /// What its SDK calls itself, such as `restate-sdk-rust/0.13.0`.
+    pub sdk: Option<String>,
+    /// When it was registered.
+    pub created_at: Millis,
+    /// The services it offers.
+    pub services: Vec<Service>,
+}
+
+/// How a deployment talks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProtocolMode {
+    /// Request and response stream at the same time.
+    BidiStream,
+    /// The response begins after the request has ended.
+    RequestResponse,
+}
+
+/// A service as one deployment offers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// What kind of service.
+    pub kind: ServiceKind,
+    /// Whether the ingress refuses calls to it.
+    pub ingress_private: bool,
+    /// What its author wrote about it.
+    pub documentation: Option<String>,
+    /// Its author's labels, in order of their names.
+    pub metadata: Vec<Header>,
+    /// Its handlers.
+    pub handlers: Vec<Handler>,
+}
+
+/// What kind of service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceKind {
+    /// Plain functions.
+    Service,
+    /// Addressed by key.
+    VirtualObject,
+}
+
+/// A handler with all its settings: the service's and the defaults are already worked in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handler {
+    /// Its name.
+    pub name: String,
+    /// How it is run.
+    pub kind: HandlerKind,
+    /// Whether the ingress refuses calls to it.
+    pub ingress_private: bool,
+    /// The body it takes.
+    pub input: InputRule,
+    /// The body it gives.
+    pub output: OutputRule,
+    /// How long the outcome of a call with an idempotency key is kept (a duration).
+    pub idempotency_retention: Millis,
+    /// How long the outcome and journal of other calls are kept, if the author says (a duration).
+    pub journal_retention: Option<Millis>,
+    /// How long an idle stream is kept open, if the author says (a duration).
+    pub inactivity_timeout: Option<Millis>,
+    /// How long after that the function has to end its attempt, if the author says (a duration).
+    pub abort_timeout: Option<Millis>,
+    /// What to do when an attempt fails.
+    pub retry: RetryPolicy,
+    /// What its author wrote about it.
+    pub documentation: Option<String>,
+}
+
+/// The body that a handler takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputRule {
+    /// Whether an empty body is refused.
+    pub required: bool,
+    /// What the content type must match, in the form of an `Accept` header; none: the body must be empty.
+    pub content_type: Option<String>,
+    /// The JSON schema of the body, as the author wrote it.
+    pub json_schema: Option<String>,
+}
+
+/// The body that a handler gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputRule {
+    /// The content type of the answer; none: the answer is empty.
+    pub content_type: Option<String>,
+    /// Whether an empty answer has the content type too.
+    pub set_content_type_if_empty: bool,
+    /// The JSON schema of the body, as the author wrote it.
+    pub json_schema: Option<String>,
+}
+
+/// All that is registered, up to a place in the metadata topic.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// All records below this offset are folded in.
+    pub next: MetadataOffset,
+    /// One past the offset of the last change that took effect: what the next change replaces.
+    pub version: MetadataOffset,
+    /// All deployments.
+    pub deployments: BTreeMap<DeploymentId, Deployment>,
+    /// For each service name, which deployment takes new calls, and its revision.
+    pub services: BTreeMap<String, Revision>,
+}
+
+/// The newest version of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revision {
+    /// Counts the registrations of the service from 1.
+    pub number: u32,
+    /// Which deployment takes new calls.
+    pub deployment: DeploymentId,
+}
+
+impl Metadata {
+    /// Folds one record in. Returns whether it took effect: the first change made against a
+    /// version wins, by log order.
+    pub fn fold(&mut self, offset: MetadataOffset, change: MetadataChange) -> bool {
+        self.next = MetadataOffset(offset.0 + 1);
+        if change.replaces != self.version {
+            return false;
+        }
+        self.version = self.next;
+        match change.change {
+            Change::RegisterDeployment(deployment) => self.register(deployment),
+        }
+        true
+    }
+
+    fn register(&mut self, deployment: Deployment) {
+        for service in &deployment.services {
+            let number = self.services.get(&service.name).map_or(1, |old| old.number + 1);
+            let revision = Revision { number, deployment: deployment.id.clone() };
+            self.services.insert(service.name.clone(), revision);
+        }
+        self.deployments.insert(deployment.id.clone(), deployment);
+    }
+
+    /// Finds the newest version of a service, and the deployment that offers it.
+    #[must_use]
+    pub fn service(&self, name: &str) -> Option<(&Deployment, &Service)> {
+        let deployment = self.deployments.get(&self.services.get(name)?.deployment)?;
+        let service = deployment.services.iter().find(|service| service.name == name)?;
+        Some((deployment, service))
+    }
+}
