@@ -19,3 +19,6 @@ pub const HEADERS_BYTES_MAX: usize = 64 << 10;
 pub const NAME_BYTES_MAX: usize = 256;
 /// An object key or idempotency key, in bytes.
 pub const KEY_BYTES_MAX: usize = 4 << 10;
+/// How long a completed invocation is remembered whatever its retention, in milliseconds: longer
+/// than any gateway resends.
+pub const REMEMBERED_MS_MIN: u64 = 10 * 60 * 1_000;

@@ -170,7 +170,10 @@ pub enum OpenKind {
     /// The function's own proposal.
     Run,
     /// A timer.
-    Sleep,
+    Sleep {
+        /// When it is due: with the rest of this row's key it names the timer.
+        wake_at: Millis,
+    },
 }
 
 /// The holder of an object key.
