@@ -140,7 +140,8 @@ impl Future for Appending {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(cx).map(|received| {
-            received.unwrap_or_else(|_| Err(AppendError::Unknown("the log's writer stopped".into())))
+            received
+                .unwrap_or_else(|_| Err(AppendError::Unknown("the log's writer stopped".into())))
         })
     }
 }

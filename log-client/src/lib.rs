@@ -4,5 +4,7 @@
 //! **Architecture invariant:** this is the only crate that names rdkafka.
 
 mod api;
+pub mod embedded;
+mod metrics;
 
 pub use api::*;
