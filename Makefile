@@ -1,0 +1,86 @@
+# `make` lists the targets. Everything builds with the one `dev` profile, so that RocksDB is
+# compiled once.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Continuous integration clones anew each time: its build is kept outside the clone.
+ifeq ($(CI),true)
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/everlog/target
+endif
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+XDG_CACHE_HOME ?= $(HOME)/.cache
+export PATH := $(XDG_CACHE_HOME)/everlog/tools/bin:$(PATH)
+
+# Crates whose tests are layers of their own.
+SEPARATE := everlog-simulation everlog-e2e everlog-test-kafka
+# The layers of `make test`, in order: what fails soonest comes first.
+LAYERS := lint unit simulation e2e kafka-conformance
+CRASHES ?= 1000000
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 28
+
+.PHONY: setup
+setup: ## Install what building and testing need, where it is missing
+	@scripts/setup
+
+.PHONY: setup-build
+setup-build:
+	@scripts/setup --build
+
+.PHONY: demo
+demo: setup-build ## Kill Everlog in the middle of 200 orders and see every one finish
+	@echo "Building everlog, the checkout functions, the counter service and the demo ..."
+	cargo build -p everlog -p checkout -p counter -p demo
+	@$(TARGET)/debug/demo $(DEMO_FLAGS)
+
+.PHONY: test
+test: setup ## Run every layer of the tests and print the minutes of each (about half an hour)
+	@MAKE="$(MAKE)" scripts/test $(LAYERS)
+
+.PHONY: test-all
+test-all: setup ## The same with ten times the crashes and a hundred times the random cases (hours)
+	@CRASHES=10000000 PROPTEST_CASES=25600 MAKE="$(MAKE)" scripts/test $(LAYERS)
+
+.PHONY: lint
+lint: ## Layer: format, clippy, licences, bans and sources of dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo deny --log-level error check bans licenses sources
+
+.PHONY: unit
+unit: ## Layer: unit scripts, laws, golden files, house rules
+	cargo test --workspace $(addprefix --exclude ,$(SEPARATE))
+
+.PHONY: simulation
+simulation: ## Layer: the simulator, CRASHES=1000000
+	cargo run -p everlog-simulation -- --crashes $(CRASHES)
+	cargo test -p everlog-simulation
+
+.PHONY: e2e
+e2e: ## Layer: real processes, real functions, kill -9, on the embedded log
+	cargo build -p everlog -p checkout -p counter -p demo
+	cargo test -p everlog-e2e
+
+.PHONY: kafka-conformance
+kafka-conformance: ## Layer: the log backends' suite on a real Apache Kafka
+	cargo test -p everlog-test-kafka
+
+.PHONY: bench
+bench: setup-build ## Measure calls per second and latencies
+	cargo run -p everlog-benchmarks
+
+.PHONY: audit
+audit: setup ## Check the dependencies against the advisory database
+	@scripts/audit
+
+.PHONY: kafka
+kafka: setup ## Start one Kafka broker for development and print its address
+	@tests/kafka/broker.sh run
+
+.PHONY: fmt
+fmt: ## Format all code
+	cargo fmt --all
