@@ -6,12 +6,32 @@
 //! **Architecture invariant:** no I/O, no clock, no randomness, no hash maps. This crate depends
 //! on `log-schema` alone.
 
+mod acceptance;
 mod action;
 mod apply;
 mod error;
+mod journal;
+mod life;
+mod on_announce;
+mod on_append;
+mod on_attempt_failed;
+mod on_checkpointed;
+mod on_end;
+mod on_ingest;
+mod on_suspend;
+mod on_timer_fired;
+pub mod planted;
+pub mod reads;
+mod retry;
 mod tables;
+mod transition;
 
+pub use acceptance::{Acceptance, Ignored};
 pub use action::Action;
-pub use apply::{Acceptance, Ignored, Logged, SUPPORTED_LEVEL, apply};
+pub use apply::{Logged, SUPPORTED_LEVEL, apply};
 pub use error::ApplyError;
+pub use retry::after_failure;
 pub use tables::{MemoryTables, Tables, TablesError};
+
+#[cfg(test)]
+mod tests;

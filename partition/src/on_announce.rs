@@ -1,0 +1,23 @@
+//! `AnnounceOwner`: a new epoch begins.
+//!
+//! **Invariant:** rewrites no rows but the partition's own, so that a takeover costs the same
+//! however many invocations run. The new owner's shell starts what
+//! [`resume_actions`](crate::reads::resume_actions) lists and arms the timers it reads.
+
+use everlog_log_schema::{AnnounceOwner, Record};
+
+use crate::Tables;
+use crate::transition::Transition;
+
+/// Lets the announcement reign.
+pub(crate) fn on_announce(
+    at: &mut Transition<'_, impl Tables>,
+    record: &Record,
+    announce: &AnnounceOwner,
+) {
+    at.partition.epoch = record.epoch;
+    at.partition.term = record.term;
+    at.partition.closed = false;
+    at.partition.level = announce.level;
+    at.partition.address.clone_from(&announce.address);
+}

@@ -1,0 +1,86 @@
+//! Known mistakes, each one line of the code it spoils, which the simulation must find.
+//!
+//! Compiled in only with `--cfg planted_bugs`, and even then none is made until [`set`] chooses it.
+//! Without that `cfg`, [`is`] is constantly false and nothing remains of them.
+
+/// A mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// A record takes effect whatever its epoch, term and `seq`.
+    SkipFence,
+    /// A record takes effect though its `seq` was seen before.
+    AcceptDuplicateSeq,
+    /// A gap in `seq` is stepped over and does not close the term.
+    AcceptGap,
+    /// A message takes effect each time it is taken in.
+    NoInboxDedup,
+    /// What is meant for an earlier life of an id reaches a later one.
+    IgnoreIncarnation,
+    /// An attempt that is not the current one may still speak.
+    AcceptStaleAttempt,
+    /// The current attempt stays the same when the owner changes.
+    AttemptIgnoresEpoch,
+    /// A second result of a run is stored beside the first.
+    StoreSecondRunResult,
+    /// A suspending attempt is parked though what it waits for has happened.
+    LostWakeUp,
+    /// The last in the queue of an object key comes first.
+    QueueLifo,
+    /// A killed invocation keeps its object key.
+    KeepLockOnKill,
+    /// A timer stays after it has fired.
+    KeepFiredTimer,
+    /// The timers of open sleeps stay behind a completed invocation.
+    KeepSleepTimers,
+    /// A completed invocation is never forgotten.
+    ForgetNothing,
+    /// A completed invocation is forgotten at once.
+    ForgetAtOnce,
+    /// An invocation that ends is not answered.
+    LostAnswer,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::SkipFence,
+        Self::AcceptDuplicateSeq,
+        Self::AcceptGap,
+        Self::NoInboxDedup,
+        Self::IgnoreIncarnation,
+        Self::AcceptStaleAttempt,
+        Self::AttemptIgnoresEpoch,
+        Self::StoreSecondRunResult,
+        Self::LostWakeUp,
+        Self::QueueLifo,
+        Self::KeepLockOnKill,
+        Self::KeepFiredTimer,
+        Self::KeepSleepTimers,
+        Self::ForgetNothing,
+        Self::ForgetAtOnce,
+        Self::LostAnswer,
+    ];
+}
+
+#[cfg(planted_bugs)]
+thread_local! {
+    static CHOSEN: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+/// Chooses the mistake that this thread makes from now on; none makes it correct again.
+#[cfg(planted_bugs)]
+pub fn set(bug: Option<Bug>) {
+    CHOSEN.set(bug);
+}
+
+/// Tells whether this thread makes the mistake.
+#[cfg(planted_bugs)]
+pub(crate) fn is(bug: Bug) -> bool {
+    CHOSEN.get() == Some(bug)
+}
+
+/// Tells that no mistake is made.
+#[cfg(not(planted_bugs))]
+pub(crate) const fn is(_bug: Bug) -> bool {
+    false
+}
