@@ -59,3 +59,56 @@ impl Outside {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use counter::{Counter, EffectLog, router};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Starts a counter service with one rule, and the way to it.
+    async fn outside_with_rule(rule: &serde_json::Value) -> Outside {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url: Uri = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let routes = router(Counter::new(EffectLog::default()));
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let outside = Outside::new(&url).unwrap();
+        let request = Request::post(format!("{url}rules"))
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(Full::from(rule.to_string()))
+            .unwrap();
+        let answer = outside.client.request(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+        outside
+    }
+
+    fn text(error: &HandlerError) -> String {
+        let error: &dyn std::error::Error = error.as_ref();
+        error.to_string()
+    }
+
+    #[tokio::test]
+    async fn each_run_of_a_step_gets_another_token() {
+        let outside = outside_with_rule(&json!({ "step": "other", "status": 503 })).await;
+        let first = outside.ask("inv_1", "charge", "order-1").await.unwrap();
+        let second = outside.ask("inv_1", "charge", "order-1").await.unwrap();
+        assert_ne!(first, second);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_terminal() {
+        let outside = outside_with_rule(&json!({ "step": "charge", "status": 402 })).await;
+        let error = outside.ask("inv_1", "charge", "order-1").await.unwrap_err();
+        assert!(text(&error).starts_with("Terminal error [402]"), "{}", text(&error));
+    }
+
+    #[tokio::test]
+    async fn a_passing_failure_may_be_tried_again() {
+        let rule = json!({ "step": "charge", "status": 503, "times": 1 });
+        let outside = outside_with_rule(&rule).await;
+        let error = outside.ask("inv_1", "charge", "order-1").await.unwrap_err();
+        assert!(text(&error).starts_with("Retryable error"), "{}", text(&error));
+        outside.ask("inv_1", "charge", "order-1").await.unwrap();
+    }
+}
