@@ -5,6 +5,7 @@
 
 mod api;
 pub mod embedded;
+pub mod kafka;
 mod metrics;
 
 pub use api::*;

@@ -7,4 +7,5 @@
 
 mod cases;
 mod embedded;
+mod kafka;
 mod support;

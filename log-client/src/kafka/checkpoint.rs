@@ -1,0 +1,293 @@
+//! The compacted topic of rows: written in transactions, read up to the last committed one.
+//!
+//! The transactional id is per partition, so that opening a checkpointer fences the one before:
+//! the broker refuses whatever that still tries. The broker's fence follows the order in which
+//! they were opened, not the log: who opens one must own the partition by the log first.
+//!
+//! **Invariant:** a commit is *refused* only where its transaction was aborted for certain.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use everlog_log_schema::owner_api::BoxFuture;
+use everlog_log_schema::{PartitionId, limits};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::{ClientContext, Offset};
+
+use super::client::{self, Cluster, Logging, Purpose};
+use crate::{AppendError, CheckpointReader, Checkpointer, LogError, RowChange};
+
+/// How long a step of a transaction may take.
+const TRANSACTION_WAIT: Duration = Duration::from_secs(30);
+/// How long to wait for reports before looking again.
+const POLL_WAIT: Duration = Duration::from_millis(5);
+/// How long to wait for rows before looking whether the partition has any at all.
+const READ_WAIT: Duration = Duration::from_secs(30);
+const BATCH_ROWS_MAX: usize = 1_024;
+const BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// Counts the rows that brokers did not take.
+#[derive(Default)]
+struct Reports {
+    failed: AtomicU64,
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka checkpointer");
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, report: &DeliveryResult<'_>, (): ()) {
+        if report.is_err() {
+            self.failed.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Commits rows until a later one is opened.
+pub(super) struct KafkaCheckpointer {
+    /// Behind a lock because a commit whose future is dropped goes on to its end.
+    transactions: Arc<Mutex<Transactions>>,
+}
+
+struct Transactions {
+    producer: BaseProducer<Reports>,
+    topic: String,
+    partition: i32,
+    /// The error that ended this checkpointer.
+    ended: Option<AppendError>,
+}
+
+impl KafkaCheckpointer {
+    pub(super) async fn open(cluster: &Cluster, partition: PartitionId) -> Result<Self, LogError> {
+        let cluster = cluster.clone();
+        client::blocking(move || {
+            let producer: BaseProducer<Reports> = cluster
+                .transactional_config(partition)
+                .create_with_context(Reports::default())
+                .map_err(|error| client::setup(&error))?;
+            producer
+                .init_transactions(TRANSACTION_WAIT)
+                .map_err(|error| client::unavailable(&error))?;
+            let topic = cluster.journal_topic();
+            let partition = client::partition_number(partition);
+            let transactions = Transactions { producer, topic, partition, ended: None };
+            Ok(Self { transactions: Arc::new(Mutex::new(transactions)) })
+        })
+        .await
+    }
+}
+
+impl Checkpointer for KafkaCheckpointer {
+    fn commit(&mut self, rows: Vec<RowChange>) -> BoxFuture<'_, Result<(), AppendError>> {
+        let transactions = Arc::clone(&self.transactions);
+        Box::pin(async move {
+            let commit = tokio::task::spawn_blocking(move || {
+                transactions.lock().unwrap_or_else(PoisonError::into_inner).commit(&rows)
+            });
+            commit.await.unwrap_or_else(|error| Err(AppendError::Unknown(error.to_string())))
+        })
+    }
+}
+
+impl Transactions {
+    fn commit(&mut self, rows: &[RowChange]) -> Result<(), AppendError> {
+        if let Some(error) = &self.ended {
+            return Err(error.clone());
+        }
+        let bytes_of = |row: &RowChange| row.key.len() + row.value.as_ref().map_or(0, Bytes::len);
+        if let Some(row) = rows.iter().find(|row| bytes_of(row) > limits::ROW_BYTES_MAX) {
+            return Err(AppendError::TooLarge { bytes: bytes_of(row), max: limits::ROW_BYTES_MAX });
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let committed = self.transact(rows);
+        match &committed {
+            Err(AppendError::Fenced) => self.ended = Some(AppendError::Fenced),
+            Err(AppendError::Unknown(_)) => {
+                let reason = "an earlier commit has an unknown outcome: open another checkpointer";
+                self.ended = Some(AppendError::Refused(reason.into()));
+            }
+            Ok(())
+            | Err(
+                AppendError::Refused(_) | AppendError::TooLarge { .. } | AppendError::QueueFull,
+            ) => {}
+        }
+        committed
+    }
+
+    fn transact(&self, rows: &[RowChange]) -> Result<(), AppendError> {
+        self.producer.begin_transaction().map_err(|error| self.not_begun(&error))?;
+        self.producer.context().failed.store(0, Ordering::SeqCst);
+        for row in rows {
+            self.send(row).map_err(|error| self.abort(&error))?;
+        }
+        self.await_reports().map_err(|error| self.abort(&error))?;
+        let deadline = Instant::now() + TRANSACTION_WAIT;
+        loop {
+            match self.producer.commit_transaction(TRANSACTION_WAIT) {
+                Ok(()) => return Ok(()),
+                Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
+                    return Err(self.abort(&KafkaError::Transaction(error)));
+                }
+                Err(KafkaError::Transaction(error))
+                    if error.is_retriable() && Instant::now() < deadline => {}
+                Err(error) if is_fenced(&error) => return Err(AppendError::Fenced),
+                Err(error) => return Err(AppendError::Unknown(error.to_string())),
+            }
+        }
+    }
+
+    fn not_begun(&self, error: &KafkaError) -> AppendError {
+        if is_fenced(error) || self.fenced() {
+            return AppendError::Fenced;
+        }
+        AppendError::Refused(error.to_string())
+    }
+
+    fn send(&self, row: &RowChange) -> Result<(), KafkaError> {
+        let deadline = Instant::now() + TRANSACTION_WAIT;
+        loop {
+            let mut record =
+                BaseRecord::<[u8], [u8]>::to(&self.topic).partition(self.partition).key(&row.key);
+            if let Some(value) = &row.value {
+                record = record.payload(value);
+            }
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((error, _)) => {
+                    let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+                    if !full || Instant::now() >= deadline {
+                        return Err(error);
+                    }
+                    self.producer.poll(POLL_WAIT);
+                }
+            }
+        }
+    }
+
+    /// Waits until every row is acknowledged: committing with rows outstanding takes far longer.
+    fn await_reports(&self) -> Result<(), KafkaError> {
+        let deadline = Instant::now() + TRANSACTION_WAIT;
+        while self.producer.in_flight_count() > 0 {
+            if Instant::now() >= deadline {
+                return Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut));
+            }
+            self.producer.poll(POLL_WAIT);
+        }
+        self.producer.poll(Duration::ZERO);
+        if self.producer.context().failed.load(Ordering::SeqCst) > 0 {
+            return Err(KafkaError::Flush(RDKafkaErrorCode::Fail));
+        }
+        Ok(())
+    }
+
+    fn abort(&self, cause: &KafkaError) -> AppendError {
+        if is_fenced(cause) || self.fenced() {
+            return AppendError::Fenced;
+        }
+        match self.producer.abort_transaction(TRANSACTION_WAIT) {
+            Ok(()) => AppendError::Refused(cause.to_string()),
+            Err(error) if is_fenced(&error) || self.fenced() => AppendError::Fenced,
+            Err(error) => AppendError::Unknown(format!("{cause}; failed to abort: {error}")),
+        }
+    }
+
+    fn fenced(&self) -> bool {
+        self.producer.client().fatal_error().is_some_and(|(code, _)| is_fence(code))
+    }
+}
+
+fn is_fenced(error: &KafkaError) -> bool {
+    error.rdkafka_error_code().is_some_and(is_fence)
+}
+
+fn is_fence(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::Fenced
+            | RDKafkaErrorCode::ProducerFenced
+            | RDKafkaErrorCode::InvalidProducerEpoch
+    )
+}
+
+/// Reads a partition's rows from the beginning of the topic to its end.
+pub(super) struct RowsReader {
+    state: Reading,
+}
+
+enum Reading {
+    /// There may be more.
+    Open(Arc<Mutex<BaseConsumer<Logging>>>),
+    /// All rows were returned.
+    Ended,
+    /// Rows were taken from the consumer and not returned: an error, or a dropped future.
+    Lost,
+}
+
+impl RowsReader {
+    pub(super) fn open(cluster: &Cluster, partition: PartitionId) -> Result<Self, LogError> {
+        let topic = cluster.journal_topic();
+        let consumer = cluster.consumer(&topic, partition, Offset::Beginning, Purpose::Restore)?;
+        Ok(Self { state: Reading::Open(Arc::new(Mutex::new(consumer))) })
+    }
+
+    async fn next_batch(&mut self) -> Result<Vec<RowChange>, LogError> {
+        let consumer = match &self.state {
+            Reading::Open(consumer) => Arc::clone(consumer),
+            Reading::Ended => return Ok(Vec::new()),
+            Reading::Lost => {
+                let reason = "an earlier read of the rows did not end: read again from the start";
+                return Err(LogError::Unavailable(reason.into()));
+            }
+        };
+        self.state = Reading::Lost;
+        let kept = Arc::clone(&consumer);
+        let (rows, ended) = client::blocking(move || {
+            gather(&consumer.lock().unwrap_or_else(PoisonError::into_inner))
+        })
+        .await?;
+        self.state = if ended { Reading::Ended } else { Reading::Open(kept) };
+        Ok(rows)
+    }
+}
+
+impl CheckpointReader for RowsReader {
+    fn next(&mut self) -> BoxFuture<'_, Result<Vec<RowChange>, LogError>> {
+        Box::pin(self.next_batch())
+    }
+}
+
+/// Takes the next rows; the flag tells that they are the last.
+fn gather(consumer: &BaseConsumer<Logging>) -> Result<(Vec<RowChange>, bool), LogError> {
+    let mut rows = Vec::new();
+    let mut bytes = 0;
+    while rows.len() < BATCH_ROWS_MAX && bytes < BATCH_BYTES_MAX {
+        let message = match consumer.poll(READ_WAIT) {
+            Some(Ok(message)) => message,
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok((rows, true)),
+            Some(Err(error)) => return Err(client::unavailable(&error)),
+            None => return Err(LogError::Unavailable("no broker gives the rows".into())),
+        };
+        let key = Bytes::copy_from_slice(message.key().unwrap_or_default());
+        let value = message.payload().map(Bytes::copy_from_slice);
+        bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
+        rows.push(RowChange { key, value });
+    }
+    Ok((rows, false))
+}

@@ -1,0 +1,266 @@
+//! What all clients of one Kafka share: settings, names, the extent of a stream, and how errors are
+//! told.
+//!
+//! **Invariant:** no client resets an offset, creates a topic by itself, or joins a group.
+
+use std::sync::Arc;
+
+use everlog_log_schema::{PartitionId, limits};
+use rdkafka::admin::AdminClient;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+
+use super::{ANSWER_WAIT, KafkaOptions};
+use crate::{Bounds, LogError, Stream, Topic};
+
+/// What a record may need beside its payload, in bytes.
+pub(super) const RECORD_OVERHEAD_BYTES: usize = 1 << 20;
+
+/// Sends librdkafka's own messages to the log of the process. What matters reaches the callers as
+/// errors; a broker that is away is expected to come back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Logging;
+
+impl ClientContext for Logging {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka client");
+    }
+}
+
+impl ConsumerContext for Logging {}
+
+/// See [`Logging`]: for the contexts that have another work beside.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    let grave = matches!(
+        level,
+        RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error
+    );
+    if grave {
+        tracing::info!(facility, message, "kafka client");
+    } else {
+        tracing::debug!(facility, message, "kafka client");
+    }
+}
+
+/// What a consumer is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Purpose {
+    /// To read a log that nobody writes in transactions, for ever.
+    Follow,
+    /// To read what transactions committed, up to its end.
+    Restore,
+}
+
+/// One Kafka, one set of topics.
+#[derive(Clone)]
+pub(super) struct Cluster {
+    options: Arc<KafkaOptions>,
+    admin: Arc<AdminClient<Logging>>,
+}
+
+impl Cluster {
+    pub(super) fn new(options: KafkaOptions) -> Result<Self, LogError> {
+        let admin = config(&options).create_with_context(Logging).map_err(|error| setup(&error))?;
+        Ok(Self { options: Arc::new(options), admin: Arc::new(admin) })
+    }
+
+    pub(super) fn options(&self) -> &KafkaOptions {
+        &self.options
+    }
+
+    pub(super) fn topic(&self, topic: Topic) -> String {
+        let name = match topic {
+            Topic::Invocations => "invocations",
+            Topic::Log => "log",
+            Topic::Metadata => "metadata",
+        };
+        format!("{}{name}", self.options.topic_prefix)
+    }
+
+    /// The compacted topic of rows.
+    pub(super) fn journal_topic(&self) -> String {
+        format!("{}journal", self.options.topic_prefix)
+    }
+
+    /// Fails for a stream that the log does not have.
+    pub(super) fn check(&self, stream: Stream) -> Result<(), LogError> {
+        let partitions = match stream.topic {
+            Topic::Invocations | Topic::Log => self.options.partitions,
+            Topic::Metadata => 1,
+        };
+        if stream.partition.0 < partitions {
+            return Ok(());
+        }
+        Err(LogError::Setup(format!("{stream:?} is none of the log's {partitions} partitions")))
+    }
+
+    /// The settings of producers.
+    pub(super) fn producer_config(&self) -> ClientConfig {
+        let mut config = config(&self.options);
+        config
+            .set("enable.idempotence", "true")
+            // Without it a record that waits too long leaves a hole in the order.
+            .set("message.timeout.ms", "0")
+            .set("linger.ms", "0")
+            .set("allow.auto.create.topics", "false")
+            .set("queue.buffering.max.messages", "16384")
+            .set("queue.buffering.max.kbytes", "131072")
+            .set(
+                "message.max.bytes",
+                (limits::RECORD_BYTES_MAX + RECORD_OVERHEAD_BYTES).to_string(),
+            );
+        overridden(&self.options, config)
+    }
+
+    /// The settings of a transactional producer of a partition's rows.
+    pub(super) fn transactional_config(&self, partition: PartitionId) -> ClientConfig {
+        let mut config = self.producer_config();
+        config
+            .set("transactional.id", format!("{}-{partition}", self.journal_topic()))
+            // A transaction bounds the wait itself, and refuses 0.
+            .set("message.timeout.ms", "60000")
+            .set("linger.ms", "5");
+        overridden(&self.options, config)
+    }
+
+    /// The settings of consumers.
+    fn consumer_config(&self, purpose: Purpose) -> ClientConfig {
+        let (isolation, end) = match purpose {
+            Purpose::Follow => ("read_uncommitted", "false"),
+            Purpose::Restore => ("read_committed", "true"),
+        };
+        let mut config = config(&self.options);
+        config
+            // The client wants a name, but it never joins: partitions are assigned by hand.
+            .set("group.id", format!("{}unused", self.options.topic_prefix))
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("isolation.level", isolation)
+            .set("enable.partition.eof", end)
+            .set("check.crcs", "true")
+            .set("fetch.wait.max.ms", "50")
+            .set("fetch.queue.backoff.ms", "5")
+            .set("fetch.error.backoff.ms", "50")
+            .set("queued.max.messages.kbytes", "16384");
+        overridden(&self.options, config)
+    }
+
+    /// Makes a consumer of one partition that begins at `from`.
+    pub(super) fn consumer(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        from: Offset,
+        purpose: Purpose,
+    ) -> Result<BaseConsumer<Logging>, LogError> {
+        let consumer: BaseConsumer<Logging> = self
+            .consumer_config(purpose)
+            .create_with_context(Logging)
+            .map_err(|error| setup(&error))?;
+        let mut assignment = TopicPartitionList::new();
+        assignment
+            .add_partition_offset(topic, partition_number(partition), from)
+            .and_then(|()| consumer.assign(&assignment))
+            .map_err(|error| setup(&error))?;
+        Ok(consumer)
+    }
+
+    /// The client for administration.
+    pub(super) fn admin(&self) -> &AdminClient<Logging> {
+        &self.admin
+    }
+
+    /// Asks for the extent of a stream.
+    pub(super) async fn bounds(&self, stream: Stream) -> Result<Bounds, LogError> {
+        let (cluster, topic) = (self.clone(), self.topic(stream.topic));
+        blocking(move || {
+            let (start, end) = cluster
+                .admin
+                .inner()
+                .fetch_watermarks(&topic, partition_number(stream.partition), ANSWER_WAIT)
+                .map_err(|error| unavailable(&error))?;
+            let known = |offset: i64| {
+                u64::try_from(offset)
+                    .map_err(|_| LogError::Unavailable(format!("{topic} has no known extent yet")))
+            };
+            Ok(Bounds { start: known(start)?, end: known(end)? })
+        })
+        .await
+    }
+}
+
+/// The settings of all clients.
+fn config(options: &KafkaOptions) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", &options.bootstrap_servers)
+        .set("socket.nagle.disable", "true")
+        .set("reconnect.backoff.ms", "50")
+        .set("reconnect.backoff.max.ms", "1000");
+    overridden(options, config)
+}
+
+fn overridden(options: &KafkaOptions, mut config: ClientConfig) -> ClientConfig {
+    for (name, value) in &options.properties {
+        config.set(name, value);
+    }
+    config
+}
+
+/// Runs what waits for brokers away from the tasks that must not block.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, LogError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(LogError::Unavailable(format!("failed to wait for a broker: {error}")))
+    })
+}
+
+/// A partition as Kafka counts it.
+pub(super) fn partition_number(partition: PartitionId) -> i32 {
+    i32::try_from(partition.0).expect("Kafka has no such partition, as was checked")
+}
+
+/// An offset as Kafka counts it; the highest where there is no such offset.
+pub(super) fn offset_number(offset: u64) -> i64 {
+    i64::try_from(offset).unwrap_or(i64::MAX)
+}
+
+/// An error of a client that may pass.
+pub(super) fn unavailable(error: &KafkaError) -> LogError {
+    match error.rdkafka_error_code() {
+        Some(code) if lasts(code) => setup(error),
+        _ => LogError::Unavailable(error.to_string()),
+    }
+}
+
+/// An error that somebody has to put right.
+pub(super) fn setup(error: &KafkaError) -> LogError {
+    LogError::Setup(format!(
+        "Kafka says: {error}; check the topics, the client's properties and its rights"
+    ))
+}
+
+/// Whether waiting does not help.
+pub(super) fn lasts(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed
+            | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
+            | RDKafkaErrorCode::SaslAuthenticationFailed
+    )
+}

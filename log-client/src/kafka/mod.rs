@@ -1,0 +1,172 @@
+//! The event log on Apache Kafka.
+//!
+//! A first backend, to hold the trait against the real thing: plain topics are appended to by a few
+//! idempotent producers ([`producers`]), read by consumers with manual assignment ([`reader`]), and
+//! the compacted topic is written by one transactional producer per partition ([`checkpoint`]).
+//! Ownership is decided in the log itself, never by a consumer group. What was learnt on the way
+//! is in `docs/kafka-notes.md`.
+//!
+//! **Invariant:** an append resolves to an offset only if Kafka acknowledged it with one; what Kafka
+//! leaves open stays *unknown*. No offset is ever reset, and no record is retried by hand.
+
+mod checkpoint;
+mod client;
+mod producers;
+mod reader;
+mod topics;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use everlog_log_schema::PartitionId;
+use everlog_log_schema::owner_api::BoxFuture;
+use rdkafka::admin::AdminOptions;
+use rdkafka::{Offset, TopicPartitionList};
+
+use self::checkpoint::{KafkaCheckpointer, RowsReader};
+use self::client::Cluster;
+use self::producers::Producers;
+use self::reader::StreamReader;
+use crate::{
+    Appender, Bounds, CheckpointReader, Checkpointer, EventLog, LogError, Reader, Stream, Topic,
+};
+
+/// How long a question to the brokers may take.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
+
+/// How an event log on Kafka is reached.
+#[derive(Debug, Clone)]
+pub struct KafkaOptions {
+    /// Brokers to ask first, as `host:port`, separated by commas.
+    pub bootstrap_servers: String,
+    /// What all topic names begin with: several Everlogs may share a Kafka.
+    pub topic_prefix: String,
+    /// The number N of partitions of the co-partitioned topics.
+    pub partitions: u32,
+    /// How many producers share the partitions. One sends a single request per broker at a time.
+    pub producers: u32,
+    /// Properties of librdkafka for every client, over Everlog's own.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl KafkaOptions {
+    /// The defaults, for the brokers at `bootstrap_servers`.
+    pub fn new(bootstrap_servers: impl Into<String>) -> Self {
+        Self {
+            bootstrap_servers: bootstrap_servers.into(),
+            topic_prefix: "everlog.".into(),
+            partitions: 24,
+            producers: 4,
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
+/// An event log on Kafka.
+pub struct KafkaLog {
+    cluster: Cluster,
+    producers: Producers,
+}
+
+impl std::fmt::Debug for KafkaLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaLog").field("options", self.cluster.options()).finish_non_exhaustive()
+    }
+}
+
+impl KafkaLog {
+    /// Connects, and checks that each topic is there with the partitions it must have.
+    ///
+    /// Fails with [`LogError::Unavailable`] where no broker answers, with [`LogError::Setup`] where
+    /// a topic is missing or has another number of partitions.
+    pub async fn connect(options: KafkaOptions) -> Result<Arc<Self>, LogError> {
+        let cluster = Cluster::new(options)?;
+        topics::check(&cluster).await?;
+        Ok(Arc::new(Self { producers: Producers::new(&cluster)?, cluster }))
+    }
+
+    /// Makes the topics that are missing, with the settings they need, each on `replication`
+    /// brokers, and waits until all can be used.
+    pub async fn ensure_topics(options: KafkaOptions, replication: u16) -> Result<(), LogError> {
+        topics::ensure(&Cluster::new(options)?, replication).await
+    }
+}
+
+impl EventLog for KafkaLog {
+    fn partitions(&self) -> u32 {
+        self.cluster.options().partitions
+    }
+
+    fn appender(&self, stream: Stream) -> Result<Box<dyn Appender>, LogError> {
+        self.cluster.check(stream)?;
+        Ok(Box::new(self.producers.appender(&self.cluster, stream)?))
+    }
+
+    fn reader(&self, stream: Stream, from: u64) -> Result<Box<dyn Reader>, LogError> {
+        self.cluster.check(stream)?;
+        Ok(Box::new(StreamReader::open(&self.cluster, stream, from)?))
+    }
+
+    fn bounds(&self, stream: Stream) -> BoxFuture<'_, Result<Bounds, LogError>> {
+        Box::pin(async move {
+            self.cluster.check(stream)?;
+            self.cluster.bounds(stream).await
+        })
+    }
+
+    fn trim(&self, stream: Stream, below: u64) -> BoxFuture<'_, Result<(), LogError>> {
+        Box::pin(async move {
+            self.cluster.check(stream)?;
+            let Bounds { start, end } = self.cluster.bounds(stream).await?;
+            if below > end {
+                return Err(LogError::OutOfRange { wanted: below, start, end });
+            }
+            if below <= start {
+                return Ok(());
+            }
+            let mut offsets = TopicPartitionList::new();
+            let topic = self.cluster.topic(stream.topic);
+            offsets
+                .add_partition_offset(
+                    &topic,
+                    client::partition_number(stream.partition),
+                    Offset::Offset(client::offset_number(below)),
+                )
+                .map_err(|error| client::unavailable(&error))?;
+            let options = AdminOptions::new().operation_timeout(Some(ANSWER_WAIT));
+            let answers = self
+                .cluster
+                .admin()
+                .delete_records(&offsets, &options)
+                .await
+                .map_err(|error| client::unavailable(&error))?;
+            for answer in answers.elements() {
+                answer.error().map_err(|error| client::unavailable(&error))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn checkpointer(
+        &self,
+        partition: PartitionId,
+    ) -> BoxFuture<'_, Result<Box<dyn Checkpointer>, LogError>> {
+        Box::pin(async move {
+            self.cluster.check(Stream { topic: Topic::Log, partition })?;
+            let checkpointer = KafkaCheckpointer::open(&self.cluster, partition).await?;
+            Ok(Box::new(checkpointer) as Box<dyn Checkpointer>)
+        })
+    }
+
+    fn checkpoint(
+        &self,
+        partition: PartitionId,
+    ) -> BoxFuture<'_, Result<Box<dyn CheckpointReader>, LogError>> {
+        Box::pin(async move {
+            self.cluster.check(Stream { topic: Topic::Log, partition })?;
+            let reader = RowsReader::open(&self.cluster, partition)?;
+            Ok(Box::new(reader) as Box<dyn CheckpointReader>)
+        })
+    }
+}
