@@ -1,0 +1,141 @@
+//! Why an attempt fails, in words that a user can act on.
+//!
+//! Every sentence begins with a code of the error catalogue, such as `[RT0010]`, and names what
+//! failed. All of these are failures of one attempt: the invocation's retry policy decides what
+//! follows.
+
+use std::time::Duration;
+
+use everlog_log_schema::limits::JOURNAL_ENTRIES_MAX;
+use everlog_log_schema::{AttemptError, Millis};
+
+use super::AttemptEventKind;
+use super::frame::FRAME_BYTES_MAX;
+use super::messages::pb::ErrorMessage;
+
+/// The longest sentence of an [`AttemptError`], in bytes. It is kept in the invocation's row.
+const MESSAGE_BYTES_MAX: usize = 4 << 10;
+/// The longest command name of an [`AttemptError`], in bytes.
+const COMMAND_NAME_BYTES_MAX: usize = 256;
+/// The longest delay that a function or its endpoint may ask for, in milliseconds: a year.
+const RETRY_AFTER_MAX: u64 = 365 * 24 * 3_600_000;
+
+/// The service protocol's code of a function that took other steps than recorded.
+const JOURNAL_MISMATCH: u32 = 570;
+/// The service protocol's code of a broken protocol.
+const PROTOCOL_VIOLATION: u32 = 571;
+/// The service protocol's code of a feature that the other side does not have.
+const UNSUPPORTED_FEATURE: u32 = 573;
+
+/// Why an attempt fails.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("[RT0001] the function neither suspended nor ended within {} ms of being asked to", .0.as_millis())]
+    AbortTimeout(Duration),
+    #[error(
+        "[RT0003] the function sent a message of {0} bytes; the limit is {FRAME_BYTES_MAX} bytes"
+    )]
+    FrameTooLarge(u32),
+    #[error("[RT0003] the journal would exceed {JOURNAL_ENTRIES_MAX} entries")]
+    JournalTooLong,
+    #[error("[RT0006] the invoker was told something it cannot pass on: {0}")]
+    Internal(String),
+    #[error("{} {}", function_code(.0.code), .0.message)]
+    Function(ErrorMessage),
+    #[error("[RT0012] the function broke the service protocol: {0}")]
+    Violation(String),
+    #[error(
+        "[RT0006] the function used {name} ({kind:#06x}), which this version of Everlog does not support"
+    )]
+    UnsupportedCommand { name: &'static str, kind: u16 },
+    #[error("[RT0013] protocol version {0} was asked for; Everlog speaks 5 and 6")]
+    UnsupportedVersion(u32),
+    #[error("[RT0006] deployment {deployment} cannot be used: {reason}")]
+    UnusableDeployment { deployment: String, reason: String },
+    #[error("[RT0010] failed to {doing} deployment {deployment}: {reason}")]
+    Network { doing: &'static str, deployment: String, reason: String },
+    #[error("{} deployment {deployment} answered {status}{}", status_code(*.status), quoted(.body))]
+    Status { deployment: String, status: u16, body: String, retry_after: Option<Millis> },
+    #[error(
+        "[RT0012] deployment {deployment} answered with content type {found:?} instead of {expected:?}"
+    )]
+    ContentType { deployment: String, expected: String, found: String },
+}
+
+impl Failure {
+    /// Makes the event that ends the attempt.
+    pub(crate) fn into_event(self) -> AttemptEventKind {
+        let mut message = self.to_string();
+        truncate(&mut message, MESSAGE_BYTES_MAX);
+        let code = self.code();
+        let (mut command_index, mut command_name) = (None, None);
+        let (mut retry_after, mut delay_by_function) = (None, false);
+        match self {
+            Self::Function(error) => {
+                command_index = error.related_command_index;
+                command_name = error.related_command_name;
+                retry_after = error.next_retry_delay.map(Millis);
+                delay_by_function = retry_after.is_some();
+            }
+            Self::Status { retry_after: asked, .. } => retry_after = asked,
+            Self::AbortTimeout(_)
+            | Self::FrameTooLarge(_)
+            | Self::JournalTooLong
+            | Self::Internal(_)
+            | Self::Violation(_)
+            | Self::UnsupportedCommand { .. }
+            | Self::UnsupportedVersion(_)
+            | Self::UnusableDeployment { .. }
+            | Self::Network { .. }
+            | Self::ContentType { .. } => {}
+        }
+        if let Some(name) = &mut command_name {
+            truncate(name, COMMAND_NAME_BYTES_MAX);
+        }
+        let error = AttemptError { code, message, command_index, command_name, delay_by_function };
+        let retry_after = retry_after.map(|delay| Millis(delay.0.min(RETRY_AFTER_MAX)));
+        AttemptEventKind::Failed { error, retry_after }
+    }
+
+    fn code(&self) -> u32 {
+        match self {
+            Self::Function(error) => error.code,
+            Self::Violation(_) | Self::ContentType { .. } => PROTOCOL_VIOLATION,
+            Self::UnsupportedCommand { .. }
+            | Self::UnsupportedVersion(_)
+            | Self::UnusableDeployment { .. } => UNSUPPORTED_FEATURE,
+            Self::FrameTooLarge(_) | Self::JournalTooLong => 413,
+            Self::Internal(_) => 500,
+            Self::Network { .. } => 502,
+            Self::AbortTimeout(_) => 504,
+            Self::Status { status, .. } => u32::from(*status),
+        }
+    }
+}
+
+fn function_code(code: u32) -> &'static str {
+    match code {
+        JOURNAL_MISMATCH => "[RT0016]",
+        PROTOCOL_VIOLATION => "[RT0012]",
+        _ => "[RT0007]",
+    }
+}
+
+fn status_code(status: u16) -> &'static str {
+    match status {
+        413 => "[RT0019]",
+        415 => "[RT0015]",
+        429 | 503 => "[RT0023]",
+        502 | 504 => "[RT0010]",
+        _ => "[RT0012]",
+    }
+}
+
+fn quoted(body: &str) -> String {
+    if body.is_empty() { String::new() } else { format!(": {body}") }
+}
+
+/// Cuts `text` to at most `bytes_max`, between characters.
+fn truncate(text: &mut String, bytes_max: usize) {
+    text.truncate(text.floor_char_boundary(bytes_max));
+}

@@ -1,0 +1,300 @@
+//! One attempt: moves bytes between its stream and its machine until the last event.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use everlog_log_schema::{AttemptId, Entry, InvocationId, Millis};
+use http::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::pool::{Lease, Pool, sentence_of};
+use super::request::{Chunk, RequestBody, content_type, request};
+use crate::invoker::error::Failure;
+use crate::invoker::machine::Machine;
+use crate::invoker::{AttemptEvent, AttemptStart};
+
+/// How many bytes that have arrived together are looked at before they are reported.
+const GATHER_BYTES_MAX: usize = 256 << 10;
+/// How much of an error page is quoted, in bytes.
+const ERROR_BODY_BYTES_MAX: usize = 1 << 10;
+/// How long an error page may take, and a function to close its stream after its last message.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much a function may send after its last message before its stream is reset, in bytes.
+const FAREWELL_BYTES_MAX: usize = 64 << 10;
+/// How often a request is tried again on another connection where none of it was sent.
+const UNSENT_RETRIES_MAX: u32 = 3;
+/// The longest time-out: longer ones could overflow a point in time.
+const TIMEOUT_MAX: Duration = Duration::from_hours(365 * 24);
+
+/// Runs an attempt to its last event.
+pub(super) async fn run(
+    pool: Arc<Pool>,
+    start: AttemptStart,
+    events: mpsc::Sender<AttemptEvent>,
+    notifications: mpsc::UnboundedReceiver<Entry>,
+) {
+    let (to_function, body) = RequestBody::new();
+    let request = request(&start, body);
+    let asking = Asking {
+        pool,
+        deployment: format!("{} at {}", start.deployment.id, start.deployment.uri),
+        content_type: content_type(start.protocol_version),
+    };
+    let mut attempt = Attempt {
+        invocation: start.invocation,
+        id: start.attempt,
+        inactivity_timeout: start.inactivity_timeout.min(TIMEOUT_MAX),
+        abort_timeout: start.abort_timeout.min(TIMEOUT_MAX),
+        machine: Machine::new(start),
+        events,
+    };
+    match request {
+        Ok(request) => {
+            let stream = Stream::Asking(Box::pin(asking.ask(request)));
+            attempt.converse(stream, to_function, notifications).await;
+        }
+        Err(failure) => {
+            attempt.machine.fail(failure);
+            attempt.report().await;
+        }
+    }
+}
+
+struct Attempt {
+    invocation: InvocationId,
+    id: AttemptId,
+    inactivity_timeout: Duration,
+    abort_timeout: Duration,
+    machine: Machine,
+    events: mpsc::Sender<AttemptEvent>,
+}
+
+impl Attempt {
+    async fn converse(
+        &mut self,
+        mut stream: Stream,
+        to_function: mpsc::Sender<Chunk>,
+        mut notifications: mpsc::UnboundedReceiver<Entry>,
+    ) {
+        let mut last_traffic = Instant::now();
+        // Whether the function can be told more: it may have stopped listening, or know the end.
+        let mut is_listening = true;
+        while self.report().await && !self.machine.is_over() {
+            let has_news = self.machine.has_bytes() || self.machine.is_input_closed();
+            let silence = if self.machine.is_closing() {
+                self.abort_timeout
+            } else {
+                self.inactivity_timeout
+            };
+            tokio::select! {
+                heard = stream.next() => {
+                    last_traffic = Instant::now();
+                    self.hear(heard, &mut stream).await;
+                }
+                Some(entry) = notifications.recv() => {
+                    self.machine.notify(entry);
+                }
+                permit = to_function.reserve(), if has_news && is_listening => {
+                    match (permit, self.machine.take_bytes()) {
+                        (Ok(permit), Some(bytes)) => {
+                            permit.send(Chunk::Data(bytes));
+                            last_traffic = Instant::now();
+                        }
+                        (Ok(permit), None) => {
+                            permit.send(Chunk::End);
+                            is_listening = false;
+                        }
+                        // The stream is gone: the response tells why.
+                        (Err(_), _) => is_listening = false,
+                    }
+                }
+                () = tokio::time::sleep_until(last_traffic + silence) => {
+                    self.machine.on_silence();
+                    last_traffic = Instant::now();
+                }
+            }
+        }
+        if let Stream::Answering(answer) = stream
+            && self.machine.is_ended_by_function()
+        {
+            tokio::spawn(farewell(answer, to_function));
+        }
+    }
+
+    /// Takes in what the function said, with all else that has arrived already.
+    async fn hear(&mut self, mut heard: Result<Heard, Failure>, stream: &mut Stream) {
+        let mut gathered = 0;
+        loop {
+            match heard {
+                Ok(Heard::Answer) => {}
+                Ok(Heard::Chunk(chunk)) => {
+                    gathered += chunk.len();
+                    self.machine.receive(&chunk);
+                }
+                Ok(Heard::End) => self.machine.receive_end(),
+                Err(failure) => self.machine.fail(failure),
+            }
+            if self.machine.is_over() || gathered > GATHER_BYTES_MAX {
+                return;
+            }
+            heard = tokio::select! {
+                biased;
+                heard = stream.next() => heard,
+                () = std::future::ready(()) => return,
+            };
+        }
+    }
+
+    /// Passes on what the machine has to say. Returns whether anybody listens.
+    async fn report(&mut self) -> bool {
+        for kind in self.machine.take_events() {
+            let event = AttemptEvent { invocation: self.invocation, attempt: self.id, kind };
+            if self.events.send(event).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// Lets a function whose attempt is over close its stream in peace: a reset would show up in its
+/// log as a failure.
+async fn farewell(answer: Answer, to_function: mpsc::Sender<Chunk>) {
+    // Where there is no room the function is behind with reading, and is cut off.
+    let _ = to_function.try_send(Chunk::End);
+    let rest = Limited::new(answer.body, FAREWELL_BYTES_MAX).collect();
+    let _ = tokio::time::timeout(FAREWELL_TIMEOUT, rest).await;
+}
+
+/// The function's side of the stream.
+enum Stream {
+    /// Its answer has not begun.
+    Asking(Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>),
+    /// It may speak.
+    Answering(Answer),
+}
+
+struct Answer {
+    body: Incoming,
+    /// Names the deployment in sentences.
+    deployment: String,
+    _lease: Lease,
+}
+
+enum Heard {
+    Answer,
+    Chunk(Bytes),
+    End,
+}
+
+impl Stream {
+    /// Waits for the next thing the function says. Loses nothing when dropped.
+    async fn next(&mut self) -> Result<Heard, Failure> {
+        match self {
+            Self::Asking(answer) => {
+                *self = Self::Answering(answer.await?);
+                Ok(Heard::Answer)
+            }
+            Self::Answering(Answer { body, deployment, .. }) => match body.frame().await {
+                None => Ok(Heard::End),
+                Some(Ok(frame)) => Ok(Heard::Chunk(frame.into_data().unwrap_or_default())),
+                Some(Err(cause)) => Err(Failure::Network {
+                    doing: "hear the end of what was said by",
+                    deployment: deployment.clone(),
+                    reason: sentence_of(&cause),
+                }),
+            },
+        }
+    }
+}
+
+/// What it takes to get an answer.
+struct Asking {
+    pool: Arc<Pool>,
+    /// Names the deployment in sentences.
+    deployment: String,
+    content_type: String,
+}
+
+impl Asking {
+    async fn ask(self, mut request: Request<RequestBody>) -> Result<Answer, Failure> {
+        let mut retries = 0;
+        loop {
+            let mut lease = self
+                .pool
+                .lease(request.uri())
+                .await
+                .map_err(|reason| self.network("connect to", reason))?;
+            match lease.sender.try_send_request(request).await {
+                Ok(response) => {
+                    let body = self.check(response).await?;
+                    return Ok(Answer { body, deployment: self.deployment, _lease: lease });
+                }
+                Err(mut error) => match error.take_message() {
+                    // A connection that has just died: nothing has been sent on it.
+                    Some(unsent) if retries < UNSENT_RETRIES_MAX => {
+                        retries += 1;
+                        request = unsent;
+                    }
+                    _ => return Err(self.network("call", sentence_of(error.error()))),
+                },
+            }
+        }
+    }
+
+    async fn check(&self, response: Response<Incoming>) -> Result<Incoming, Failure> {
+        let (head, body) = response.into_parts();
+        if head.status != StatusCode::OK {
+            return Err(Failure::Status {
+                deployment: self.deployment.clone(),
+                status: head.status.as_u16(),
+                body: beginning_of(body).await,
+                retry_after: retry_after(head.status, &head.headers),
+            });
+        }
+        let found = head.headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+        if found != self.content_type.as_bytes() {
+            return Err(Failure::ContentType {
+                deployment: self.deployment.clone(),
+                expected: self.content_type.clone(),
+                found: String::from_utf8_lossy(found).into_owned(),
+            });
+        }
+        Ok(body)
+    }
+
+    fn network(&self, doing: &'static str, reason: String) -> Failure {
+        Failure::Network { doing, deployment: self.deployment.clone(), reason }
+    }
+}
+
+/// Reads the delay that an overloaded endpoint asks for. A date instead of seconds is not heeded.
+fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Millis> {
+    if !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        return None;
+    }
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse::<u64>().ok()?;
+    Some(Millis(seconds.saturating_mul(1_000)))
+}
+
+/// Reads the beginning of an error page, as far as it comes soon.
+async fn beginning_of(mut body: Incoming) -> String {
+    let mut bytes = Vec::new();
+    let reading = async {
+        while bytes.len() < ERROR_BODY_BYTES_MAX {
+            let Some(Ok(frame)) = body.frame().await else { return };
+            bytes.extend_from_slice(&frame.into_data().unwrap_or_default());
+        }
+    };
+    // What has come by then is quoted.
+    let _ = tokio::time::timeout(FAREWELL_TIMEOUT, reading).await;
+    bytes.truncate(ERROR_BODY_BYTES_MAX);
+    String::from_utf8_lossy(&bytes).trim().to_owned()
+}

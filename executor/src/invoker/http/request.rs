@@ -1,0 +1,138 @@
+//! What an attempt asks of an endpoint: the head of the request and its streamed body.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use everlog_log_schema::metadata::{Deployment, ProtocolMode};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Uri};
+use http_body::{Body, Frame};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::sync::mpsc;
+
+use crate::invoker::AttemptStart;
+use crate::invoker::error::Failure;
+
+const INVOCATION_ID: HeaderName = HeaderName::from_static("x-restate-invocation-id");
+const SERVICE_KEY: HeaderName = HeaderName::from_static("x-restate-service-key");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Names the content type of both directions of a stream.
+pub(super) fn content_type(protocol_version: u32) -> String {
+    format!("application/vnd.restate.invocation.v{protocol_version}")
+}
+
+/// Makes the request that starts an attempt.
+pub(super) fn request(
+    start: &AttemptStart,
+    body: RequestBody,
+) -> Result<Request<RequestBody>, Failure> {
+    let deployment = &*start.deployment;
+    let unusable = |reason: String| Failure::UnusableDeployment {
+        deployment: deployment.id.to_string(),
+        reason,
+    };
+    refuse_unsupported(deployment).map_err(|reason| unusable(reason.to_owned()))?;
+    let target = &start.target;
+    let uri = format!("{}/invoke/{}/{}", deployment.uri, target.service, target.handler);
+    let uri =
+        uri.parse::<Uri>().map_err(|cause| unusable(format!("{uri:?} is not a URI: {cause}")))?;
+    if uri.scheme_str() != Some("http") {
+        return Err(unusable(format!("{uri} is not an http:// URI; TLS is not supported yet")));
+    }
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    put_headers(request.headers_mut(), start).map_err(unusable)?;
+    Ok(request)
+}
+
+fn refuse_unsupported(deployment: &Deployment) -> Result<(), &'static str> {
+    if deployment.mode == ProtocolMode::RequestResponse {
+        return Err("it speaks in request-response mode, which is not supported yet");
+    }
+    if deployment.use_http_11 {
+        return Err("it asks for HTTP/1.1, which is not supported yet");
+    }
+    Ok(())
+}
+
+fn put_headers(headers: &mut HeaderMap, start: &AttemptStart) -> Result<(), String> {
+    for header in &start.deployment.headers {
+        let name = header.key.parse::<HeaderName>();
+        let name = name.map_err(|_| format!("{:?} is not a header name", header.key))?;
+        headers.append(name, value(&header.key, &header.value)?);
+    }
+    // Ours come last: nobody may change what the protocol stands on.
+    let content_type = value("content-type", &content_type(start.protocol_version))?;
+    headers.insert(ACCEPT, content_type.clone());
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(INVOCATION_ID, value("invocation id", &start.invocation.to_string())?);
+    if let Some(key) = &start.target.key {
+        let key = utf8_percent_encode(key, NON_ALPHANUMERIC).to_string();
+        headers.insert(SERVICE_KEY, value("object key", &key)?);
+    }
+    if let Some(traceparent) = &start.traceparent {
+        headers.insert(TRACEPARENT, value("traceparent", traceparent)?);
+    }
+    Ok(())
+}
+
+fn value(name: &str, text: &str) -> Result<HeaderValue, String> {
+    HeaderValue::from_str(text).map_err(|_| format!("the value of {name:?} cannot be sent"))
+}
+
+/// What the function is told next.
+#[derive(Debug)]
+pub(super) enum Chunk {
+    /// More messages.
+    Data(Bytes),
+    /// There will be no more.
+    End,
+}
+
+/// The body of a request, fed chunk by chunk.
+///
+/// It ends only on [`Chunk::End`]. When the sender is gone without it, the stream is reset: a
+/// function must not take a cancelled attempt for one that asks it to suspend.
+#[derive(Debug)]
+pub(super) struct RequestBody {
+    chunks: mpsc::Receiver<Chunk>,
+    has_ended: bool,
+}
+
+impl RequestBody {
+    /// Makes a body and what feeds it: one chunk at a time.
+    pub(super) fn new() -> (mpsc::Sender<Chunk>, Self) {
+        let (sender, chunks) = mpsc::channel(1);
+        (sender, Self { chunks, has_ended: false })
+    }
+}
+
+/// The attempt was given up.
+#[derive(Debug, thiserror::Error)]
+#[error("the attempt was given up")]
+pub(super) struct GivenUp;
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = GivenUp;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, GivenUp>>> {
+        if self.has_ended {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(match ready!(self.chunks.poll_recv(cx)) {
+            Some(Chunk::Data(bytes)) => Some(Ok(Frame::data(bytes))),
+            Some(Chunk::End) => {
+                self.has_ended = true;
+                None
+            }
+            None => Some(Err(GivenUp)),
+        })
+    }
+}

@@ -1,0 +1,387 @@
+//! The service protocol of one attempt, without I/O: bytes, notifications and time-outs go in;
+//! bytes for the function and events for the shell come out.
+//!
+//! **Invariants:** every entry that leaves was valid at its place in the journal; the last event is
+//! one of `Suspended`, `Ended` and `Failed`, and nothing the function says after it is looked at;
+//! the events depend on the bytes alone, not on how they were cut into chunks.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use everlog_log_schema::limits::JOURNAL_ENTRIES_MAX;
+use everlog_log_schema::{CompletionId, Effect, Entry, NotificationId, WaitSet};
+
+use super::error::Failure;
+use super::frame::{FLAG_REQUESTED_ACK, Frame, FrameDecoder, kind, refuse};
+use super::messages::{
+    Outgoing, decode, output_command, pb, run_command, run_proposal, sleep_command,
+};
+use super::{AttemptEventKind, AttemptStart};
+
+/// The number of the built-in signal that cancels an invocation: every suspension waits for it.
+const CANCEL_SIGNAL: u32 = 1;
+/// Entries for the function are encoded in runs of about this size, in bytes, so that a long
+/// journal is never in memory twice.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// One attempt.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    decoder: FrameDecoder,
+    /// Messages for the function, encoded.
+    outgoing: Outgoing,
+    /// Entries for the function, behind those: first the journal, then notifications.
+    untold: VecDeque<Entry>,
+    events: Vec<AttemptEventKind>,
+    phase: Phase,
+    /// How many commands the journal holds, with those of this attempt.
+    commands: u32,
+    /// How many entries the journal will hold once all that is declared has completed.
+    entries: usize,
+    /// The completions that the journal declares.
+    completions: BTreeMap<CompletionId, Completion>,
+    /// Whether the output is among the commands.
+    has_output: bool,
+    abort_timeout: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Both sides may speak.
+    Open,
+    /// The function is told nothing more and should suspend or end.
+    Closing,
+    /// The function has had its last word.
+    Ended,
+    /// The function was cut off, or has gone.
+    Failed,
+}
+
+/// Where a declared completion stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Completion {
+    /// The function has not said yet what came of its run.
+    RunOpen,
+    /// The function has said it; it is not durable yet.
+    RunProposed,
+    /// The time has not come.
+    SleepOpen,
+    /// The function knows.
+    Done,
+}
+
+/// What one message amounts to.
+enum Meaning {
+    Step(Entry),
+    Last(AttemptEventKind),
+}
+
+impl Machine {
+    /// Begins an attempt: the start message and the journal are ready to be sent.
+    pub(crate) fn new(start: AttemptStart) -> Self {
+        let mut machine = Self {
+            decoder: FrameDecoder::default(),
+            outgoing: Outgoing::default(),
+            untold: VecDeque::new(),
+            events: Vec::new(),
+            phase: Phase::Open,
+            commands: 0,
+            entries: start.journal.len(),
+            completions: BTreeMap::new(),
+            has_output: false,
+            abort_timeout: start.abort_timeout,
+        };
+        machine.outgoing.push_start(&start);
+        match machine.recall(&start) {
+            Ok(()) => machine.untold = start.journal.into(),
+            Err(failure) => machine.fail(failure),
+        }
+        machine
+    }
+
+    /// Learns from the journal what earlier attempts did.
+    fn recall(&mut self, start: &AttemptStart) -> Result<(), Failure> {
+        if !(5..=6).contains(&start.protocol_version) {
+            return Err(Failure::UnsupportedVersion(start.protocol_version));
+        }
+        for (index, entry) in start.journal.iter().enumerate() {
+            if (index == 0) != matches!(entry, Entry::Input { .. }) {
+                return Err(Failure::Internal(format!("journal entry {index} is out of place")));
+            }
+            match entry {
+                Entry::Input { .. } => self.commands += 1,
+                Entry::Command { effect, .. } => {
+                    self.commands += 1;
+                    self.declare(effect)?;
+                }
+                Entry::Output { .. } => {
+                    self.commands += 1;
+                    self.has_output = true;
+                }
+                Entry::Notification { id: NotificationId::Completion { id, .. }, .. } => {
+                    self.complete(*id)?;
+                    // Counted when it was declared.
+                    self.entries -= 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the next bytes from the function.
+    pub(crate) fn receive(&mut self, chunk: &[u8]) {
+        if self.is_over() {
+            return;
+        }
+        self.decoder.push(chunk);
+        let first_command = self.commands;
+        let mut entries = Vec::new();
+        let last = loop {
+            match self.next_meaning() {
+                Ok(None) => break None,
+                Ok(Some(Meaning::Step(entry))) => entries.push(entry),
+                Ok(Some(Meaning::Last(event))) => break Some((event, Phase::Ended)),
+                Err(failure) => break Some((failure.into_event(), Phase::Failed)),
+            }
+        };
+        self.report(first_command, entries);
+        if let Some((event, phase)) = last {
+            self.finish(event, phase);
+        }
+    }
+
+    /// Learns that the function has closed its side.
+    pub(crate) fn receive_end(&mut self) {
+        let place = if self.decoder.is_cut() { "in the middle of a message" } else { "too early" };
+        self.fail(Failure::Violation(format!(
+            "its response ended {place}, without a suspension, an error or an end"
+        )));
+    }
+
+    /// Passes a durable notification on to the function. Each is passed once, and none after the
+    /// function's input was closed: the next attempt finds it in the journal.
+    pub(crate) fn notify(&mut self, entry: Entry) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        let Entry::Notification { id: NotificationId::Completion { id, .. }, .. } = &entry else {
+            return self.fail(Failure::Internal("an entry that is no notification".to_owned()));
+        };
+        match self.complete(*id) {
+            Ok(true) => self.untold.push_back(entry),
+            Ok(false) => {}
+            Err(failure) => self.fail(failure),
+        }
+    }
+
+    /// Learns that nobody has spoken for the inactivity time-out or, once the function was asked
+    /// to suspend, for the abort time-out.
+    pub(crate) fn on_silence(&mut self) {
+        match self.phase {
+            Phase::Open => self.phase = Phase::Closing,
+            Phase::Closing => self.fail(Failure::AbortTimeout(self.abort_timeout)),
+            Phase::Ended | Phase::Failed => {}
+        }
+    }
+
+    /// Ends the attempt for a reason that lies outside the protocol.
+    pub(crate) fn fail(&mut self, failure: Failure) {
+        if !self.is_over() {
+            self.finish(failure.into_event(), Phase::Failed);
+        }
+    }
+
+    /// Takes out the events so far.
+    pub(crate) fn take_events(&mut self) -> Vec<AttemptEventKind> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Takes out the next bytes to send to the function.
+    pub(crate) fn take_bytes(&mut self) -> Option<Bytes> {
+        while self.outgoing.len() < CHUNK_BYTES {
+            let Some(entry) = self.untold.pop_front() else { break };
+            self.outgoing.push_entry(&entry);
+        }
+        self.outgoing.take()
+    }
+
+    /// Whether there are bytes to send to the function.
+    pub(crate) fn has_bytes(&self) -> bool {
+        self.outgoing.len() > 0 || !self.untold.is_empty()
+    }
+
+    /// Whether the function's input ends behind the bytes taken out so far.
+    pub(crate) fn is_input_closed(&self) -> bool {
+        self.phase != Phase::Open && !self.has_bytes()
+    }
+
+    /// Whether the function was asked to suspend, and how long it may take is what counts now.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.phase == Phase::Closing
+    }
+
+    /// Whether the last event is out.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Ended | Phase::Failed)
+    }
+
+    /// Whether the last event was the function's own word.
+    pub(crate) fn is_ended_by_function(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// Adds to the entries that nobody has taken out yet, so that they become one record.
+    fn report(&mut self, first_command: u32, mut more: Vec<Entry>) {
+        if let Some(AttemptEventKind::Entries { entries, .. }) = self.events.last_mut() {
+            entries.append(&mut more);
+        } else if !more.is_empty() {
+            self.events.push(AttemptEventKind::Entries { first_command, entries: more });
+        }
+    }
+
+    fn finish(&mut self, event: AttemptEventKind, phase: Phase) {
+        self.events.push(event);
+        self.phase = phase;
+        self.outgoing = Outgoing::default();
+        self.untold.clear();
+        self.decoder = FrameDecoder::default();
+    }
+
+    fn next_meaning(&mut self) -> Result<Option<Meaning>, Failure> {
+        let Some(Frame { kind, flags, payload }) = self.decoder.next()? else { return Ok(None) };
+        let known_flags = if kind == kind::PROPOSE_RUN_COMPLETION { FLAG_REQUESTED_ACK } else { 0 };
+        if flags & !known_flags != 0 {
+            return Err(Failure::Violation(format!(
+                "it set the flags {flags:#06x} on a message of type {kind:#06x}"
+            )));
+        }
+        let meaning = match kind {
+            kind::SUSPENSION => Meaning::Last(self.suspension(payload)?),
+            kind::ERROR => {
+                let error: pb::ErrorMessage = decode("Error", payload)?;
+                Meaning::Last(Failure::Function(error).into_event())
+            }
+            kind::END => Meaning::Last(self.end(payload)?),
+            _ => Meaning::Step(self.step(kind, payload)?),
+        };
+        Ok(Some(meaning))
+    }
+
+    /// Takes in a message that becomes an entry of the journal.
+    fn step(&mut self, kind: u16, payload: Bytes) -> Result<Entry, Failure> {
+        let entry = match kind {
+            kind::PROPOSE_RUN_COMPLETION => {
+                let (id, entry) = run_proposal(payload)?;
+                self.propose(id)?;
+                entry
+            }
+            kind::RUN => run_command(payload)?.1,
+            kind::SLEEP => sleep_command(payload)?.1,
+            kind::OUTPUT => output_command(payload)?,
+            _ => return Err(refuse(kind)),
+        };
+        if self.has_output {
+            return Err(Failure::Violation(format!(
+                "it sent a message of type {kind:#06x} after its output"
+            )));
+        }
+        match &entry {
+            Entry::Command { effect, .. } => {
+                self.commands += 1;
+                self.entries += 1;
+                self.declare(effect)?;
+            }
+            Entry::Output { .. } => {
+                self.commands += 1;
+                self.entries += 1;
+                self.has_output = true;
+            }
+            // Counted when it was declared.
+            Entry::Notification { .. } => {}
+            Entry::Input { .. } => unreachable!("no message is read as an input"),
+        }
+        if self.entries > JOURNAL_ENTRIES_MAX as usize {
+            return Err(Failure::JournalTooLong);
+        }
+        Ok(entry)
+    }
+
+    fn suspension(&mut self, payload: Bytes) -> Result<AttemptEventKind, Failure> {
+        let message: pb::SuspensionMessage = decode("Suspension", payload)?;
+        let waiting = WaitSet {
+            completions: message.waiting_completions.into_iter().map(CompletionId).collect(),
+            signals: message.waiting_signals,
+            named_signals: message.waiting_named_signals,
+        };
+        if self.has_output {
+            return Err(Failure::Violation("it suspended after its output".to_owned()));
+        }
+        if waiting == WaitSet::default() {
+            return Err(Failure::Violation("it suspended without waiting for anything".to_owned()));
+        }
+        let mut only_own_runs = waiting.named_signals.is_empty()
+            && waiting.signals.iter().all(|signal| *signal == CANCEL_SIGNAL)
+            && !waiting.completions.is_empty();
+        for id in &waiting.completions {
+            let Some(completion) = self.completions.get(id) else {
+                return Err(Failure::Violation(format!(
+                    "it suspended on completion {id}, which no command declared"
+                )));
+            };
+            only_own_runs &= *completion == Completion::RunOpen;
+        }
+        if only_own_runs {
+            return Err(Failure::Violation(
+                "it suspended on runs of its own whose results it never sent".to_owned(),
+            ));
+        }
+        Ok(AttemptEventKind::Suspended(waiting))
+    }
+
+    fn end(&mut self, payload: Bytes) -> Result<AttemptEventKind, Failure> {
+        let pb::EndMessage {} = decode("End", payload)?;
+        if !self.has_output {
+            return Err(Failure::Violation("it ended without an output".to_owned()));
+        }
+        Ok(AttemptEventKind::Ended)
+    }
+
+    fn declare(&mut self, effect: &Effect) -> Result<(), Failure> {
+        let (id, completion) = match effect {
+            Effect::None => return Ok(()),
+            Effect::Run { completion } => (*completion, Completion::RunOpen),
+            Effect::Sleep { completion, .. } => (*completion, Completion::SleepOpen),
+        };
+        if id == CompletionId(0) {
+            return Err(Failure::Violation("a command does not name its completion".to_owned()));
+        }
+        // The completion itself becomes an entry, too.
+        self.entries += 1;
+        match self.completions.insert(id, completion) {
+            None => Ok(()),
+            Some(_) => Err(Failure::Violation(format!("it declared completion {id} twice"))),
+        }
+    }
+
+    fn propose(&mut self, id: CompletionId) -> Result<(), Failure> {
+        let wrong = match self.completions.get_mut(&id) {
+            Some(completion @ Completion::RunOpen) => {
+                *completion = Completion::RunProposed;
+                return Ok(());
+            }
+            Some(Completion::RunProposed | Completion::Done) => "which it has sent before",
+            Some(Completion::SleepOpen) => "which is not that of a run",
+            None => "which no command declared",
+        };
+        Err(Failure::Violation(format!("it sent the result of completion {id}, {wrong}")))
+    }
+
+    /// Notes that the function is told of a completion. Returns whether it did not know yet.
+    fn complete(&mut self, id: CompletionId) -> Result<bool, Failure> {
+        match self.completions.insert(id, Completion::Done) {
+            Some(known) => Ok(known != Completion::Done),
+            None => Err(Failure::Internal(format!("completion {id} was never declared"))),
+        }
+    }
+}

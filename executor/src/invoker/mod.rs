@@ -1,0 +1,123 @@
+//! Runs attempts: talks to the code of a deployment and tells the shell what it says.
+//!
+//! The parts, from the wire inwards: [`HttpInvoker`] moves bytes, `frame` cuts them into messages,
+//! `messages` turns messages into journal entries and back, and `machine` decides what each means.
+//!
+//! **Architecture invariant:** an invoker decides nothing about an invocation. It reports what the
+//! function said, in order; the shell makes it durable, and only then tells the function
+//! ([`AttemptHandle::notify`]).
+
+mod error;
+mod frame;
+mod http;
+mod machine;
+mod messages;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use everlog_log_schema::metadata::Deployment;
+use everlog_log_schema::{AttemptError, AttemptId, Entry, InvocationId, Millis, Target, WaitSet};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+pub use frame::FRAME_BYTES_MAX;
+pub use http::{HttpInvoker, HttpInvokerOptions};
+
+/// Runs attempts. One implementation talks HTTP; another will run WASM components.
+pub trait Invoker: Send + Sync + 'static {
+    /// Starts an attempt. Events go to `events`; dropping the handle ends the attempt.
+    ///
+    /// Returns at once. The last event of an attempt is one of `Suspended`, `Ended` and `Failed`;
+    /// an attempt whose handle is dropped has no last event.
+    fn start(&self, attempt: AttemptStart, events: mpsc::Sender<AttemptEvent>) -> AttemptHandle;
+}
+
+/// All that an attempt needs to know.
+#[derive(Debug, Clone)]
+pub struct AttemptStart {
+    /// Whose attempt.
+    pub invocation: InvocationId,
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// The handler to run.
+    pub target: Target,
+    /// The code to run it with.
+    pub deployment: Arc<Deployment>,
+    /// The version of the service protocol to speak.
+    pub protocol_version: u32,
+    /// What is recorded so far. Index 0 is the input.
+    pub journal: Vec<Entry>,
+    /// How many attempts failed since a command was last recorded.
+    pub failures_since_progress: u32,
+    /// How long ago a command was last recorded (a duration).
+    pub since_progress: Millis,
+    /// The caller's W3C trace context.
+    pub traceparent: Option<String>,
+    /// After this long without traffic the function is asked to suspend.
+    pub inactivity_timeout: Duration,
+    /// After this long without traffic from then on, the attempt fails.
+    pub abort_timeout: Duration,
+}
+
+/// Something an attempt did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptEvent {
+    /// Whose attempt.
+    pub invocation: InvocationId,
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// What it did.
+    pub kind: AttemptEventKind,
+}
+
+/// What an attempt did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttemptEventKind {
+    /// It took steps. Steps that arrived together come together.
+    Entries {
+        /// How many commands came before these entries, the input included.
+        first_command: u32,
+        /// The steps, in order.
+        entries: Vec<Entry>,
+    },
+    /// It ended until any one of these happens. Never empty.
+    Suspended(WaitSet),
+    /// It ended, and the invocation with it: the last command was the output.
+    Ended,
+    /// It failed.
+    Failed {
+        /// Why.
+        error: AttemptError,
+        /// The delay before the next attempt that the function or its endpoint asked for.
+        retry_after: Option<Millis>,
+    },
+}
+
+/// A live attempt. Dropping it ends the attempt.
+#[derive(Debug)]
+pub struct AttemptHandle {
+    /// Without bound: no more entries can come than the journal may have.
+    notifications: mpsc::UnboundedSender<Entry>,
+    task: AbortHandle,
+}
+
+impl AttemptHandle {
+    /// Makes a handle for an attempt that `task` runs and that reads `notifications`.
+    pub fn new(notifications: mpsc::UnboundedSender<Entry>, task: AbortHandle) -> Self {
+        Self { notifications, task }
+    }
+
+    /// Tells the function that a notification has become durable. A repeated notification is told
+    /// once; one that comes too late for the attempt is dropped, as the journal holds it.
+    pub fn notify(&self, entry: Entry) {
+        // An error means that the attempt has ended.
+        let _ = self.notifications.send(entry);
+    }
+}
+
+impl Drop for AttemptHandle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,177 @@
+//! A small shell: it makes an attempt's entries durable by keeping them in memory, and tells the
+//! function of them as the protocol demands.
+
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "shared by several test programs, each of which uses a part"
+)]
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use everlog_executor::invoker::{
+    AttemptEvent, AttemptEventKind, AttemptHandle, AttemptStart, HttpInvoker, HttpInvokerOptions,
+    Invoker,
+};
+use everlog_log_schema::metadata::{Deployment, ProtocolMode};
+use everlog_log_schema::{
+    AttemptId, CompletionId, DeploymentId, Effect, Entry, Epoch, Incarnation, InvocationId, Millis,
+    NotificationId, NotificationResult, PartitionKey, Target,
+};
+use tokio::sync::mpsc;
+
+/// No test waits longer for an event.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+pub fn invoker() -> Arc<HttpInvoker> {
+    Arc::new(HttpInvoker::new(HttpInvokerOptions {
+        connect_timeout: Duration::from_secs(2),
+        keep_alive_interval: Duration::from_millis(200),
+        keep_alive_timeout: Duration::from_millis(300),
+        ..HttpInvokerOptions::default()
+    }))
+}
+
+pub fn deployment(uri: &str) -> Arc<Deployment> {
+    Arc::new(Deployment {
+        id: DeploymentId("dp_1".to_owned()),
+        uri: uri.to_owned(),
+        headers: Vec::new(),
+        mode: ProtocolMode::BidiStream,
+        use_http_11: false,
+        min_protocol_version: 5,
+        max_protocol_version: 7,
+        sdk: None,
+        created_at: Millis(0),
+        services: Vec::new(),
+    })
+}
+
+pub fn input(body: &'static str) -> Entry {
+    Entry::Input { headers: Vec::new(), body: body.into() }
+}
+
+pub fn start(
+    deployment: &Arc<Deployment>,
+    service: &str,
+    handler: &str,
+    journal: Vec<Entry>,
+) -> AttemptStart {
+    AttemptStart {
+        invocation: InvocationId { partition_key: PartitionKey(7), uuid: 11 },
+        attempt: AttemptId { incarnation: Incarnation(3), epoch: Epoch(1), counter: 0 },
+        target: Target { service: service.to_owned(), key: None, handler: handler.to_owned() },
+        deployment: deployment.clone(),
+        protocol_version: 6,
+        journal,
+        failures_since_progress: 0,
+        since_progress: Millis(0),
+        traceparent: None,
+        inactivity_timeout: Duration::from_secs(20),
+        abort_timeout: Duration::from_secs(20),
+    }
+}
+
+pub struct Shell {
+    invoker: Arc<HttpInvoker>,
+    pub journal: Vec<Entry>,
+    last: Option<AttemptEventKind>,
+}
+
+impl Shell {
+    pub fn new() -> Self {
+        Self::with(invoker())
+    }
+
+    pub fn with(invoker: Arc<HttpInvoker>) -> Self {
+        Self { invoker, journal: Vec::new(), last: None }
+    }
+
+    /// Runs one attempt to its last event.
+    pub async fn run(&mut self, start: AttemptStart) {
+        self.journal.clone_from(&start.journal);
+        let (sender, mut events) = mpsc::channel(16);
+        let (due, mut slept) = mpsc::unbounded_channel();
+        let handle = self.invoker.start(start, sender);
+        for entry in self.journal.clone() {
+            arm(&entry, &due);
+        }
+        loop {
+            tokio::select! {
+                event = tokio::time::timeout(DEADLINE, events.recv()) => {
+                    let event = event.expect("no event in time").expect("a last event");
+                    if self.take(event, &handle, &due) {
+                        return;
+                    }
+                }
+                Some(id) = slept.recv() => {
+                    let id = NotificationId::Completion { id, kind: 0x800C };
+                    let result = NotificationResult::Void;
+                    self.store(Entry::Notification { id, result }, &handle);
+                }
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        event: AttemptEvent,
+        handle: &AttemptHandle,
+        due: &mpsc::UnboundedSender<CompletionId>,
+    ) -> bool {
+        let AttemptEventKind::Entries { first_command, entries } = event.kind else {
+            self.last = Some(event.kind);
+            return true;
+        };
+        let is_command = |entry: &&Entry| !matches!(entry, Entry::Notification { .. });
+        assert_eq!(first_command as usize, self.journal.iter().filter(is_command).count());
+        for entry in entries {
+            arm(&entry, due);
+            self.store(entry, handle);
+        }
+        false
+    }
+
+    fn store(&mut self, entry: Entry, handle: &AttemptHandle) {
+        self.journal.push(entry.clone());
+        if matches!(entry, Entry::Notification { .. }) {
+            // Actions may be repeated.
+            handle.notify(entry.clone());
+            handle.notify(entry);
+        }
+    }
+
+    /// Tells how the attempt ended.
+    pub fn last(&self) -> String {
+        match self.last.as_ref().expect("the attempt has ended") {
+            AttemptEventKind::Suspended(set) => {
+                let completions: Vec<u32> = set.completions.iter().map(|id| id.0).collect();
+                format!("Suspended {completions:?} {:?} {:?}", set.signals, set.named_signals)
+            }
+            AttemptEventKind::Ended => "Ended".to_owned(),
+            AttemptEventKind::Failed { error, retry_after: None } => {
+                format!("Failed {} {}", error.code, error.message)
+            }
+            AttemptEventKind::Failed { error, retry_after: Some(delay) } => {
+                format!("Failed {} after {delay} ms {}", error.code, error.message)
+            }
+            AttemptEventKind::Entries { .. } => unreachable!("entries are stored"),
+        }
+    }
+}
+
+/// Lets a sleep end when it is due.
+fn arm(entry: &Entry, due: &mpsc::UnboundedSender<CompletionId>) {
+    let Entry::Command { effect: Effect::Sleep { completion, wake_at }, .. } = entry else {
+        return;
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let left = Duration::from_millis(wake_at.0).saturating_sub(now);
+    let (completion, due) = (*completion, due.clone());
+    tokio::spawn(async move {
+        tokio::time::sleep(left).await;
+        let _ = due.send(completion);
+    });
+}
