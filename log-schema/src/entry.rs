@@ -1,15 +1,18 @@
 //! Journal entries: the recorded steps of an invocation, in order.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
+use crate::codec::list;
 use crate::{CompletionId, Millis};
 
 /// One entry of an invocation's journal.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry {
     /// What the function was called with. Always index 0.
     Input {
         /// The caller's headers, in order.
+        #[serde(with = "list::headers")]
         headers: Vec<Header>,
         /// The argument, as the caller sent it.
         body: Bytes,
@@ -40,7 +43,7 @@ pub enum Entry {
 }
 
 /// What a stored command asks of the partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
     /// Nothing: the entry only records what the function did.
     None,
@@ -59,7 +62,7 @@ pub enum Effect {
 }
 
 /// What a notification answers.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum NotificationId {
     /// A command of the same journal: the message type of the notification tells which kind.
     Completion {
@@ -71,7 +74,7 @@ pub enum NotificationId {
 }
 
 /// What a notification carries.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NotificationResult {
     /// Nothing but that it happened.
     Void,
@@ -82,7 +85,7 @@ pub enum NotificationResult {
 }
 
 /// How an invocation, or a side effect, ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It returned these bytes.
     Success(Bytes),
@@ -91,18 +94,19 @@ pub enum Outcome {
 }
 
 /// A terminal failure: it is not retried.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// An HTTP-like status code.
     pub code: u32,
     /// A sentence.
     pub message: String,
     /// Names and values that the function attached, in order.
+    #[serde(with = "list::headers")]
     pub metadata: Vec<Header>,
 }
 
 /// A name and its value.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Header {
     /// The name.
     pub key: String,
@@ -111,12 +115,15 @@ pub struct Header {
 }
 
 /// What a suspended invocation waits for: any one of these.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitSet {
     /// Completions of its own commands.
+    #[serde(with = "list::entries")]
     pub completions: Vec<CompletionId>,
     /// Numbered signals.
+    #[serde(with = "list::entries")]
     pub signals: Vec<u32>,
     /// Named signals.
+    #[serde(with = "list::entries")]
     pub named_signals: Vec<String>,
 }

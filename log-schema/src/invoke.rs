@@ -1,12 +1,15 @@
 //! The message that creates an invocation, with all that metadata decided about it.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
+use crate::codec::list;
+use crate::limits::{self, LimitExceeded};
 use crate::{Header, InvocationId, Millis, RequestId};
 
 /// Asks for an invocation. Whoever sends it has resolved the target against metadata: a partition
 /// never reads metadata itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invoke {
     /// The identity, minted by the sender: a repeated message has the same.
     pub id: InvocationId,
@@ -17,6 +20,7 @@ pub struct Invoke {
     /// How the handler wants to be run.
     pub kind: HandlerKind,
     /// The caller's headers, in order.
+    #[serde(with = "list::headers")]
     pub headers: Vec<Header>,
     /// The argument.
     pub body: Bytes,
@@ -34,8 +38,28 @@ pub struct Invoke {
     pub traceparent: Option<String>,
 }
 
+impl Invoke {
+    /// Checks the parts that have limits of their own. Nothing beyond them is ever written to an
+    /// inbox, or taken in from one.
+    pub fn check_limits(&self) -> Result<(), LimitExceeded> {
+        let check = limits::check;
+        check("service name", self.target.service.len(), limits::NAME_BYTES_MAX)?;
+        check("handler name", self.target.handler.len(), limits::NAME_BYTES_MAX)?;
+        check("object key", text_bytes(self.target.key.as_ref()), limits::KEY_BYTES_MAX)?;
+        let idempotency_key = text_bytes(self.idempotency_key.as_ref());
+        check("idempotency key", idempotency_key, limits::KEY_BYTES_MAX)?;
+        let headers = self.headers.iter().map(|header| header.key.len() + header.value.len());
+        check("set of headers", headers.sum(), limits::HEADERS_BYTES_MAX)?;
+        check("body", self.body.len(), limits::BODY_BYTES_MAX)
+    }
+}
+
+fn text_bytes(text: Option<&String>) -> usize {
+    text.map_or(0, String::len)
+}
+
 /// Whom a call is for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Target {
     /// The service.
     pub service: String,
@@ -46,7 +70,7 @@ pub struct Target {
 }
 
 /// How a handler is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HandlerKind {
     /// Of a plain service: no key, no limit on concurrency.
     Plain,
@@ -57,7 +81,7 @@ pub enum HandlerKind {
 }
 
 /// When and how often a failed attempt is tried again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetryPolicy {
     /// The delay before the first retry (a duration).
     pub initial_interval: Millis,
@@ -72,7 +96,7 @@ pub struct RetryPolicy {
 }
 
 /// What follows the last attempt that a policy allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnMaxAttempts {
     /// The invocation waits for somebody to resume it.
     Pause,

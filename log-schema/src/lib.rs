@@ -5,6 +5,8 @@
 //!
 //! **Architecture invariant:** no I/O, no clock, no randomness, no thread.
 
+mod base62;
+pub mod codec;
 mod entry;
 mod ids;
 mod invoke;
@@ -15,11 +17,15 @@ pub mod owner_api;
 mod partitioning;
 mod record;
 mod rows;
+#[cfg(any(test, feature = "proptest"))]
+pub mod strategies;
 
-pub use entry::{Effect, Entry, Failure, Header, NotificationId, NotificationResult, Outcome, WaitSet};
+pub use entry::{
+    Effect, Entry, Failure, Header, NotificationId, NotificationResult, Outcome, WaitSet,
+};
 pub use ids::{
-    AttemptId, CompletionId, DeploymentId, Epoch, InboxOffset, Incarnation, InvocationId, Level,
-    LogOffset, MetadataOffset, Millis, PartitionId, PartitionKey, RequestId, Seq, Term,
+    AttemptId, CompletionId, DeploymentId, Epoch, IdError, InboxOffset, Incarnation, InvocationId,
+    Level, LogOffset, MetadataOffset, Millis, PartitionId, PartitionKey, RequestId, Seq, Term,
 };
 pub use invoke::{HandlerKind, Invoke, OnMaxAttempts, RetryPolicy, Target};
 pub use message::{Envelope, Message, Source};

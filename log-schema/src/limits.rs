@@ -15,6 +15,14 @@ pub const RECORD_COMMANDS_MAX: usize = 4_096;
 pub const JOURNAL_ENTRIES_MAX: u32 = 100_000;
 /// All headers of a call, names and values, in bytes.
 pub const HEADERS_BYTES_MAX: usize = 64 << 10;
+/// The headers of a call, the metadata of a failure, the labels of a service: how many.
+pub const HEADERS_MAX: usize = 4_096;
+/// A change of metadata, in bytes: a deployment with the schemas of all its handlers.
+pub const METADATA_CHANGE_BYTES_MAX: usize = 8 << 20;
+/// The services of one deployment.
+pub const SERVICES_MAX: usize = 1_000;
+/// The handlers of one service.
+pub const HANDLERS_MAX: usize = 1_000;
 /// A service or handler name, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
 /// An object key or idempotency key, in bytes.
@@ -22,3 +30,20 @@ pub const KEY_BYTES_MAX: usize = 4 << 10;
 /// How long a completed invocation is remembered whatever its retention, in milliseconds: longer
 /// than any gateway resends.
 pub const REMEMBERED_MS_MIN: u64 = 10 * 60 * 1_000;
+
+/// What a limit refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{what} of {bytes} bytes exceeds the limit of {max} bytes")]
+pub struct LimitExceeded {
+    /// What is too large.
+    pub what: &'static str,
+    /// Its size, in bytes.
+    pub bytes: usize,
+    /// The limit, in bytes.
+    pub max: usize,
+}
+
+/// Refuses `bytes` above `max`.
+pub(crate) fn check(what: &'static str, bytes: usize, max: usize) -> Result<(), LimitExceeded> {
+    if bytes > max { Err(LimitExceeded { what, bytes, max }) } else { Ok(()) }
+}

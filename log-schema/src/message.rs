@@ -1,9 +1,11 @@
 //! What anybody sends to a partition's inbox.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Invoke, Level, MetadataOffset, PartitionId, Seq};
 
 /// A message with what must be readable whatever its own format: the envelope's format is frozen.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
     /// The level that the message is written at.
     pub level: Level,
@@ -16,7 +18,7 @@ pub struct Envelope {
 }
 
 /// Who sent a message, which decides how its repeats are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// A gateway: repeats have the same invocation id and request id.
     Gateway,
@@ -30,7 +32,7 @@ pub enum Source {
 }
 
 /// What a message asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {
     /// A call.
     Invoke(Box<Invoke>),

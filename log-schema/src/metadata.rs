@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
+use crate::codec::list;
 use crate::{DeploymentId, HandlerKind, Header, MetadataOffset, Millis, RetryPolicy};
 
 /// One record of the metadata topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetadataChange {
     /// The version that the change was made against; a change to any other has no effect.
     pub replaces: MetadataOffset,
@@ -14,7 +17,7 @@ pub struct MetadataChange {
 }
 
 /// What a metadata record changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// A deployment is registered, and its services take new calls from now on. The same id again
     /// replaces the former registration in place.
@@ -22,13 +25,14 @@ pub enum Change {
 }
 
 /// A registered, immutable version of handler code behind an HTTP endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployment {
     /// Its identity.
     pub id: DeploymentId,
     /// Where it answers, without a trailing slash.
     pub uri: String,
     /// Sent with every request to it.
+    #[serde(with = "list::headers")]
     pub headers: Vec<Header>,
     /// Whether it talks both ways at once.
     pub mode: ProtocolMode,
@@ -43,11 +47,12 @@ pub struct Deployment {
     /// When it was registered.
     pub created_at: Millis,
     /// The services it offers.
+    #[serde(with = "list::services")]
     pub services: Vec<Service>,
 }
 
 /// How a deployment talks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProtocolMode {
     /// Request and response stream at the same time.
     BidiStream,
@@ -56,7 +61,7 @@ pub enum ProtocolMode {
 }
 
 /// A service as one deployment offers it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// Its name.
     pub name: String,
@@ -67,13 +72,15 @@ pub struct Service {
     /// What its author wrote about it.
     pub documentation: Option<String>,
     /// Its author's labels, in order of their names.
+    #[serde(with = "list::headers")]
     pub metadata: Vec<Header>,
     /// Its handlers.
+    #[serde(with = "list::handlers")]
     pub handlers: Vec<Handler>,
 }
 
 /// What kind of service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServiceKind {
     /// Plain functions.
     Service,
@@ -82,7 +89,7 @@ pub enum ServiceKind {
 }
 
 /// A handler with all its settings: the service's and the defaults are already worked in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handler {
     /// Its name.
     pub name: String,
@@ -109,7 +116,7 @@ pub struct Handler {
 }
 
 /// The body that a handler takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputRule {
     /// Whether an empty body is refused.
     pub required: bool,
@@ -120,7 +127,7 @@ pub struct InputRule {
 }
 
 /// The body that a handler gives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputRule {
     /// The content type of the answer; none: the answer is empty.
     pub content_type: Option<String>,

@@ -1,12 +1,15 @@
 //! Records: what a partition's owner took in and decided, in order.
 
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{adapt, list};
 use crate::{
-    AttemptId, DeploymentId, Entry, Envelope, Epoch, InboxOffset, InvocationId,
-    Level, LogOffset, Millis, Seq, Source, Term, Timer, WaitSet,
+    AttemptId, DeploymentId, Entry, Envelope, Epoch, InboxOffset, InvocationId, Level, LogOffset,
+    Millis, Seq, Source, Term, Timer, WaitSet,
 };
 
 /// One entry of a partition's event log. All its commands take effect, or none.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The epoch that the writer believes to own.
     pub epoch: Epoch,
@@ -17,11 +20,12 @@ pub struct Record {
     /// The writer's clock; never lower than in the record before.
     pub now: Millis,
     /// What to do, in order.
+    #[serde(with = "list::commands")]
     pub commands: Vec<Command>,
 }
 
 /// What a record asks the state machine to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// A new owner takes over. Always alone, in a record of `seq` 0.
     AnnounceOwner(AnnounceOwner),
@@ -46,7 +50,7 @@ pub enum Command {
 }
 
 /// The announcement of an owner.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnnounceOwner {
     /// Where the owner can be reached.
     pub address: String,
@@ -55,7 +59,7 @@ pub struct AnnounceOwner {
 }
 
 /// The intake of one inbox message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ingest {
     /// Where it stood in the inbox.
     pub offset: InboxOffset,
@@ -64,13 +68,14 @@ pub struct Ingest {
 }
 
 /// What was found in the inbox.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Intake {
     /// A message.
     Message(Envelope),
     /// Bytes that are no message of a known level. They still count as the sender's `seq`.
     Rejected {
         /// Who sent them, where the envelope could be read.
+        #[serde(with = "adapt::optional_source")]
         source: Option<Source>,
         /// Why they were refused.
         reason: String,
@@ -78,7 +83,7 @@ pub enum Intake {
 }
 
 /// Journal entries from an attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Append {
     /// Whose journal.
     pub invocation: InvocationId,
@@ -87,13 +92,14 @@ pub struct Append {
     /// How many commands the journal holds before these entries (the input counts as one).
     pub first_command: u32,
     /// The entries, in order: commands, outputs, and results of runs.
+    #[serde(with = "list::entries")]
     pub entries: Vec<Entry>,
     /// On the first entries of an invocation: the code that it stays with.
     pub pin: Option<Pin>,
 }
 
 /// The code that an invocation stays with once it has recorded a step.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     /// The deployment.
     pub deployment: DeploymentId,
@@ -102,7 +108,7 @@ pub struct Pin {
 }
 
 /// The end of an attempt that waits.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspend {
     /// Which invocation.
     pub invocation: InvocationId,
@@ -113,7 +119,7 @@ pub struct Suspend {
 }
 
 /// The failure of an attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptFailed {
     /// Which invocation.
     pub invocation: InvocationId,
@@ -126,7 +132,7 @@ pub struct AttemptFailed {
 }
 
 /// Why an attempt failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptError {
     /// A stable code of ours or of the service protocol.
     pub code: u32,
@@ -141,7 +147,7 @@ pub struct AttemptError {
 }
 
 /// What follows a failed attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Then {
     /// Another attempt at this time.
     RetryAt(Millis),
@@ -152,7 +158,7 @@ pub enum Then {
 }
 
 /// The end of an invocation: its output is the last entry of its journal.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     /// Which invocation.
     pub invocation: InvocationId,
@@ -161,18 +167,17 @@ pub struct End {
 }
 
 /// A timer that is due.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimerFired {
     /// Which.
     pub timer: Timer,
 }
 
 /// The tables are safe elsewhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpointed {
     /// All records below this offset are in the checkpoint.
     pub log: LogOffset,
     /// All messages below this offset are in the checkpoint.
     pub inbox: InboxOffset,
 }
-

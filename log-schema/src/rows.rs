@@ -1,6 +1,9 @@
 //! Rows: what a partition remembers. One row per key; the same rows in memory, in RocksDB and on
 //! the compacted journal topic.
 
+use serde::{Deserialize, Serialize};
+
+use crate::codec::adapt;
 use crate::{
     AttemptError, CompletionId, Entry, Epoch, HandlerKind, InboxOffset, Incarnation, InvocationId,
     Level, LogOffset, Millis, PartitionId, Pin, RequestId, RetryPolicy, Seq, Target, Term, WaitSet,
@@ -65,7 +68,7 @@ pub enum Row {
 }
 
 /// What acceptance and intake need to know.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionRow {
     /// The reigning epoch; 0 before the first announcement.
     pub epoch: Epoch,
@@ -86,11 +89,12 @@ pub struct PartitionRow {
     /// The next log offset to apply: all below are applied or ignored.
     pub next_log: LogOffset,
     /// XXH3-64 of the last record's bytes, to tell a log that was cut and written anew.
+    #[serde(with = "adapt::hash")]
     pub last_hash: u64,
 }
 
 /// Where an invocation stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InvocationRow {
     /// Which life of the id this is.
     pub incarnation: Incarnation,
@@ -133,7 +137,7 @@ pub struct InvocationRow {
 }
 
 /// The life of an invocation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// Waits for its time.
     Scheduled,
@@ -158,14 +162,14 @@ pub enum Status {
 }
 
 /// A completion that has not come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenRow {
     /// What will bring it.
     pub kind: OpenKind,
 }
 
 /// What brings a completion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OpenKind {
     /// The function's own proposal.
     Run,
@@ -177,18 +181,20 @@ pub enum OpenKind {
 }
 
 /// The holder of an object key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockRow {
     /// The invocation that runs.
     pub holder: InvocationId,
     /// No queue row has a lower place, so that a search need not pass over deleted ones.
+    #[serde(with = "adapt::long")]
     pub first_place: u64,
     /// The place that the next one to come will take.
+    #[serde(with = "adapt::long")]
     pub next_place: u64,
 }
 
 /// A timer. Its key says all there is to say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Timer {
     /// When it is due.
     pub due: Millis,
@@ -201,7 +207,7 @@ pub struct Timer {
 }
 
 /// What a timer is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum TimerKind {
     /// A scheduled invocation starts.
     Start,

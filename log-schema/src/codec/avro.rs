@@ -1,0 +1,132 @@
+//! Avro single-object encoding: `C3 01`, the CRC-64-AVRO fingerprint of the schema (8 bytes,
+//! little-endian), and the value in Avro's binary form.
+//!
+//! The schemas are files, written by hand, and the truth; the types of this crate follow them.
+//! Each file lies in the folder of the level that brought it. **Invariant:** a file that was ever
+//! released never changes, as its fingerprint would.
+
+use std::any::type_name;
+use std::sync::LazyLock;
+
+use apache_avro::Schema;
+use apache_avro::rabin::Rabin;
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::writer::datum::GenericDatumWriter;
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{DecodeError, EncodeError};
+use crate::limits;
+
+const MARKER: [u8; 2] = [0xC3, 0x01];
+const HEADER_BYTES: usize = 10;
+/// Room for a record with a few small entries, so that most values are written without growing.
+const CAPACITY: usize = 512;
+
+/// One schema, ready to write and to read.
+pub(super) struct Format {
+    header: [u8; HEADER_BYTES],
+    writer: GenericDatumWriter<'static>,
+    reader: GenericDatumReader<'static>,
+    /// What it describes, and the most bytes that may be, the header included.
+    what: &'static str,
+    bytes_max: usize,
+}
+
+macro_rules! formats {
+    ($($(#[$doc:meta])* $name:ident = $what:literal, $file:literal, $max:expr;)*) => {$(
+        $(#[$doc])*
+        pub(super) static $name: LazyLock<Format> = LazyLock::new(|| {
+            Format::new($what, include_str!(concat!("../../schemas/", $file, ".avsc")), $max)
+        });
+    )*};
+}
+
+formats! {
+    RECORD = "record", "level-1/record", limits::RECORD_BYTES_MAX;
+    MESSAGE = "message", "level-1/message", limits::MESSAGE_BYTES_MAX;
+    METADATA_CHANGE = "metadata change", "level-1/metadata-change",
+        limits::METADATA_CHANGE_BYTES_MAX;
+    ROW_PARTITION = "row", "level-1/row-partition", limits::ROW_BYTES_MAX;
+    ROW_INVOCATION = "row", "level-1/row-invocation", limits::ROW_BYTES_MAX;
+    ROW_JOURNAL = "row", "level-1/row-journal", limits::ROW_BYTES_MAX;
+    ROW_OPEN = "row", "level-1/row-open", limits::ROW_BYTES_MAX;
+    ROW_RUNNING = "row", "level-1/row-running", limits::ROW_BYTES_MAX;
+    ROW_TIMER = "row", "level-1/row-timer", limits::ROW_BYTES_MAX;
+    ROW_LOCK = "row", "level-1/row-lock", limits::ROW_BYTES_MAX;
+    ROW_QUEUE = "row", "level-1/row-queue", limits::ROW_BYTES_MAX;
+    ROW_SENDER = "row", "level-1/row-sender", limits::ROW_BYTES_MAX;
+}
+
+impl Format {
+    fn new(what: &'static str, schema: &str, bytes_max: usize) -> Self {
+        // The Avro library asks this before it allocates for a length that it has read.
+        apache_avro::util::max_allocation_bytes(limits::RECORD_BYTES_MAX);
+        let schema = Schema::parse_str(schema).expect("a schema of this crate is valid");
+        // There is one for each file, for as long as the process lives.
+        let schema: &'static Schema = Box::leak(Box::new(schema));
+        let fingerprint = schema.fingerprint::<Rabin>().bytes;
+        let mut header = [0; HEADER_BYTES];
+        let (marker, rest) = header.split_at_mut(MARKER.len());
+        marker.copy_from_slice(&MARKER);
+        rest.copy_from_slice(&fingerprint);
+        Self {
+            header,
+            writer: GenericDatumWriter::builder(schema)
+                .human_readable(false)
+                .build()
+                .expect("a schema of this crate names only its own types"),
+            reader: GenericDatumReader::builder(schema)
+                .human_readable(false)
+                .build()
+                .expect("a schema of this crate names only its own types"),
+            what,
+            bytes_max,
+        }
+    }
+
+    pub(super) fn encode<T: Serialize>(&self, value: &T) -> Result<Bytes, EncodeError> {
+        self.encode_behind(&[], value)
+    }
+
+    /// Writes `prefix`, and the value behind it.
+    pub(super) fn encode_behind<T: Serialize>(
+        &self,
+        prefix: &[u8],
+        value: &T,
+    ) -> Result<Bytes, EncodeError> {
+        let mut bytes = Vec::with_capacity(CAPACITY);
+        bytes.extend_from_slice(prefix);
+        bytes.extend_from_slice(&self.header);
+        self.writer
+            .write_ser(&mut bytes, value)
+            .map_err(|error| EncodeError::Unwritable(error.to_string()))?;
+        limits::check(self.what, bytes.len(), self.bytes_max)?;
+        Ok(bytes.into())
+    }
+
+    pub(super) fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, DecodeError> {
+        limits::check(self.what, bytes.len(), self.bytes_max)?;
+        let malformed = |reason: String| DecodeError::Malformed { what: self.what, reason };
+        let (header, mut body) = bytes
+            .split_first_chunk::<HEADER_BYTES>()
+            .filter(|(header, _)| header.starts_with(&MARKER))
+            .ok_or_else(|| {
+                malformed("the marker of avro's single-object encoding is missing".into())
+            })?;
+        if *header != self.header {
+            let fingerprint = header.last_chunk().copied().expect("the header ends in 8 bytes");
+            let fingerprint = u64::from_le_bytes(fingerprint);
+            return Err(DecodeError::UnknownSchema { what: self.what, fingerprint });
+        }
+        let value = self
+            .reader
+            .read_deser(&mut body)
+            .map_err(|error| malformed(format!("no {}: {error}", type_name::<T>())))?;
+        if !body.is_empty() {
+            return Err(malformed(format!("{} bytes follow its end", body.len())));
+        }
+        Ok(value)
+    }
+}

@@ -1,0 +1,189 @@
+//! Row keys as bytes: one byte for the kind of row, then the parts of the key.
+//!
+//! Numbers are big-endian. A text has each zero byte written as `00 FF` and ends in `00 00`, so
+//! that no text is a prefix of another. **Invariant:** bytes order as [`RowKey`] does, so that a
+//! range of keys is a range of bytes in every store.
+
+use crate::{
+    CompletionId, Incarnation, InvocationId, Millis, PartitionId, RowKey, Timer, TimerKind,
+};
+
+const PARTITION: u8 = 0x01;
+const INVOCATION: u8 = 0x02;
+const JOURNAL: u8 = 0x03;
+const OPEN: u8 = 0x04;
+const RUNNING: u8 = 0x05;
+const TIMER: u8 = 0x06;
+const LOCK: u8 = 0x07;
+const QUEUE: u8 = 0x08;
+const SENDER: u8 = 0x09;
+
+const TIMER_START: u8 = 0x01;
+const TIMER_RETRY: u8 = 0x02;
+const TIMER_SLEEP: u8 = 0x03;
+const TIMER_PURGE: u8 = 0x04;
+
+const ESCAPE: u8 = 0x00;
+const ESCAPED_ZERO: u8 = 0xFF;
+const END: u8 = 0x00;
+
+/// Why bytes are no row key: the table they are from is damaged, or of a newer version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RowKeyError {
+    /// The kind of row, or of timer, is not known.
+    #[error("row key has an unknown kind {0:#04x}")]
+    UnknownKind(u8),
+    /// The bytes end within the key.
+    #[error("row key is cut short")]
+    Cut,
+    /// Bytes follow the key's end.
+    #[error("row key is followed by {0} bytes")]
+    Trailing(usize),
+    /// A text in it is not UTF-8, or not escaped as it must be.
+    #[error("row key holds a malformed text")]
+    Text,
+}
+
+impl RowKey {
+    /// Writes the key.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(64);
+        match self {
+            Self::Partition => bytes.push(PARTITION),
+            Self::Invocation(id) => put_id(&mut bytes, INVOCATION, id),
+            Self::Journal(id, index) => {
+                put_id(&mut bytes, JOURNAL, id);
+                bytes.extend_from_slice(&index.to_be_bytes());
+            }
+            Self::Open(id, completion) => {
+                put_id(&mut bytes, OPEN, id);
+                bytes.extend_from_slice(&completion.0.to_be_bytes());
+            }
+            Self::Running(id) => put_id(&mut bytes, RUNNING, id),
+            Self::Timer(timer) => put_timer(&mut bytes, timer),
+            Self::Lock { service, key } => {
+                bytes.push(LOCK);
+                put_text(&mut bytes, service);
+                put_text(&mut bytes, key);
+            }
+            Self::Queue { service, key, place } => {
+                bytes.push(QUEUE);
+                put_text(&mut bytes, service);
+                put_text(&mut bytes, key);
+                bytes.extend_from_slice(&place.to_be_bytes());
+            }
+            Self::Sender(partition) => {
+                bytes.push(SENDER);
+                bytes.extend_from_slice(&partition.0.to_be_bytes());
+            }
+        }
+        bytes
+    }
+
+    /// Reads a key.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, RowKeyError> {
+        let mut rest = Rest(bytes);
+        let key = match rest.byte()? {
+            PARTITION => Self::Partition,
+            INVOCATION => Self::Invocation(rest.id()?),
+            JOURNAL => Self::Journal(rest.id()?, rest.u32()?),
+            OPEN => Self::Open(rest.id()?, CompletionId(rest.u32()?)),
+            RUNNING => Self::Running(rest.id()?),
+            TIMER => Self::Timer(rest.timer()?),
+            LOCK => Self::Lock { service: rest.text()?, key: rest.text()? },
+            QUEUE => Self::Queue { service: rest.text()?, key: rest.text()?, place: rest.u64()? },
+            SENDER => Self::Sender(PartitionId(rest.u32()?)),
+            kind => return Err(RowKeyError::UnknownKind(kind)),
+        };
+        if rest.0.is_empty() { Ok(key) } else { Err(RowKeyError::Trailing(rest.0.len())) }
+    }
+}
+
+fn put_id(bytes: &mut Vec<u8>, kind: u8, id: &InvocationId) {
+    bytes.push(kind);
+    bytes.extend_from_slice(&id.to_bytes());
+}
+
+fn put_timer(bytes: &mut Vec<u8>, timer: &Timer) {
+    bytes.push(TIMER);
+    bytes.extend_from_slice(&timer.due.0.to_be_bytes());
+    bytes.extend_from_slice(&timer.invocation.to_bytes());
+    bytes.extend_from_slice(&timer.incarnation.0.to_be_bytes());
+    match timer.kind {
+        TimerKind::Start => bytes.push(TIMER_START),
+        TimerKind::Retry => bytes.push(TIMER_RETRY),
+        TimerKind::Sleep(completion) => {
+            bytes.push(TIMER_SLEEP);
+            bytes.extend_from_slice(&completion.0.to_be_bytes());
+        }
+        TimerKind::Purge => bytes.push(TIMER_PURGE),
+    }
+}
+
+fn put_text(bytes: &mut Vec<u8>, text: &str) {
+    for byte in text.bytes() {
+        bytes.push(byte);
+        if byte == ESCAPE {
+            bytes.push(ESCAPED_ZERO);
+        }
+    }
+    bytes.extend_from_slice(&[ESCAPE, END]);
+}
+
+/// What is not read yet.
+struct Rest<'a>(&'a [u8]);
+
+impl Rest<'_> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], RowKeyError> {
+        let (taken, rest) = self.0.split_first_chunk().ok_or(RowKeyError::Cut)?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    fn byte(&mut self) -> Result<u8, RowKeyError> {
+        self.take().map(u8::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, RowKeyError> {
+        self.take().map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, RowKeyError> {
+        self.take().map(u64::from_be_bytes)
+    }
+
+    fn id(&mut self) -> Result<InvocationId, RowKeyError> {
+        self.take().map(|bytes| InvocationId::from_bytes(&bytes))
+    }
+
+    fn timer(&mut self) -> Result<Timer, RowKeyError> {
+        Ok(Timer {
+            due: Millis(self.u64()?),
+            invocation: self.id()?,
+            incarnation: Incarnation(self.u64()?),
+            kind: match self.byte()? {
+                TIMER_START => TimerKind::Start,
+                TIMER_RETRY => TimerKind::Retry,
+                TIMER_SLEEP => TimerKind::Sleep(CompletionId(self.u32()?)),
+                TIMER_PURGE => TimerKind::Purge,
+                kind => return Err(RowKeyError::UnknownKind(kind)),
+            },
+        })
+    }
+
+    fn text(&mut self) -> Result<String, RowKeyError> {
+        let mut text = Vec::new();
+        loop {
+            let byte = self.byte()?;
+            if byte != ESCAPE {
+                text.push(byte);
+                continue;
+            }
+            match self.byte()? {
+                ESCAPED_ZERO => text.push(ESCAPE),
+                END => return String::from_utf8(text).map_err(|_| RowKeyError::Text),
+                _ => return Err(RowKeyError::Text),
+            }
+        }
+    }
+}

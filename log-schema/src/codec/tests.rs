@@ -1,0 +1,334 @@
+//! The laws of the codec: what is written is read back, keys order as bytes, damage and excess are
+//! refused, and nothing panics.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::limits::{self, LimitExceeded};
+use crate::{
+    Append, AttemptId, Command, Envelope, Epoch, Header, Incarnation, Intake, Invoke, Message,
+    MetadataOffset, Millis, PartitionId, Seq, Source, Term, strategies,
+};
+
+proptest! {
+    #[test]
+    fn a_record_is_read_back(record in strategies::record()) {
+        prop_assert_eq!(decode_record(&encode_record(&record).unwrap()).unwrap(), record);
+    }
+
+    #[test]
+    fn a_message_is_read_back(envelope in strategies::envelope()) {
+        prop_assert_eq!(decode_message(&encode_message(&envelope).unwrap()).unwrap(), envelope);
+    }
+
+    #[test]
+    fn a_row_is_read_back((key, row) in strategies::row()) {
+        let bytes = encode_row(&row).unwrap();
+        prop_assert!(!bytes.is_empty());
+        prop_assert_eq!(decode_row(&key, &bytes).unwrap(), row);
+    }
+
+    #[test]
+    fn a_change_of_metadata_is_read_back(change in strategies::metadata_change()) {
+        let bytes = encode_metadata_change(&change).unwrap();
+        prop_assert_eq!(decode_metadata_change(&bytes).unwrap(), change);
+    }
+
+    #[test]
+    fn a_row_key_is_read_back(key in strategies::row_key()) {
+        prop_assert_eq!(RowKey::from_bytes(&key.to_bytes()), Ok(key));
+    }
+
+    #[test]
+    fn row_keys_order_as_their_bytes(a in strategies::row_key(), b in strategies::row_key()) {
+        prop_assert_eq!(a.cmp(&b), a.to_bytes().cmp(&b.to_bytes()));
+    }
+
+    #[test]
+    fn texts_of_keys_order_as_their_bytes(
+        [a, b, c, d] in [strategies::text(), strategies::text(), strategies::text(), strategies::text()]
+    ) {
+        let a = RowKey::Queue { service: a, key: b, place: 1 };
+        let b = RowKey::Queue { service: c, key: d, place: 0 };
+        prop_assert_eq!(a.cmp(&b), a.to_bytes().cmp(&b.to_bytes()));
+    }
+
+    #[test]
+    fn a_cut_or_longer_row_key_is_refused(key in strategies::row_key(), cut in any::<prop::sample::Index>()) {
+        let mut bytes = key.to_bytes();
+        prop_assert_eq!(RowKey::from_bytes(&bytes[..cut.index(bytes.len())]), Err(RowKeyError::Cut));
+        bytes.push(0);
+        prop_assert_eq!(RowKey::from_bytes(&bytes), Err(RowKeyError::Trailing(1)));
+    }
+
+    #[test]
+    fn cut_or_longer_bytes_are_refused(record in strategies::record(), cut in any::<prop::sample::Index>()) {
+        let bytes = encode_record(&record).unwrap();
+        let malformed = |bytes: &[u8]| matches!(decode_record(bytes), Err(DecodeError::Malformed { .. }));
+        prop_assert!(malformed(&bytes[..cut.index(bytes.len())]));
+        prop_assert!(malformed(&[&bytes[..], &[0]].concat()));
+    }
+
+    #[test]
+    fn no_bytes_make_a_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), key in strategies::row_key()) {
+        decode_everything(&key, &bytes);
+    }
+
+    #[test]
+    fn no_damage_makes_a_decoder_panic(
+        record in strategies::record(),
+        envelope in strategies::envelope(),
+        (key, row) in strategies::row(),
+        change in strategies::metadata_change(),
+        at in any::<prop::sample::Index>(),
+        with in any::<u8>(),
+    ) {
+        let whole = [encode_record(&record), encode_message(&envelope), encode_row(&row), encode_metadata_change(&change)];
+        for bytes in whole {
+            let mut bytes = bytes.unwrap().to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] = with;
+            decode_everything(&key, &bytes);
+        }
+    }
+}
+
+/// Feeds bytes to every decoder. What is accepted must be writable again.
+fn decode_everything(key: &RowKey, bytes: &[u8]) {
+    if let Ok(record) = decode_record(bytes) {
+        encode_record(&record).unwrap();
+    }
+    if let Ok(envelope) = decode_message(bytes) {
+        encode_message(&envelope).unwrap();
+    }
+    if let Ok(row) = decode_row(key, bytes) {
+        encode_row(&row).unwrap();
+    }
+    if let Ok(change) = decode_metadata_change(bytes) {
+        encode_metadata_change(&change).unwrap();
+    }
+    if let Ok(key) = RowKey::from_bytes(bytes) {
+        assert_eq!(key.to_bytes(), bytes);
+    }
+}
+
+fn record(commands: Vec<Command>) -> Record {
+    Record { epoch: Epoch(1), term: Term(2), seq: Seq(3), now: Millis(4), commands }
+}
+
+fn append(entries: Vec<Entry>) -> Command {
+    let attempt = AttemptId { incarnation: Incarnation(0), epoch: Epoch(1), counter: 0 };
+    Command::Append(Append { invocation: id(), attempt, first_command: 1, entries, pin: None })
+}
+
+fn id() -> InvocationId {
+    InvocationId { partition_key: crate::PartitionKey(1), uuid: 2 }
+}
+
+fn call() -> Invoke {
+    Invoke {
+        id: id(),
+        request_id: crate::RequestId(3),
+        target: crate::Target { service: "s".into(), key: None, handler: "h".into() },
+        kind: crate::HandlerKind::Plain,
+        headers: Vec::new(),
+        body: Bytes::new(),
+        idempotency_key: None,
+        reply_to: None,
+        start_at: None,
+        retention: Millis(0),
+        retry: crate::RetryPolicy {
+            initial_interval: Millis(500),
+            factor_permille: 2_000,
+            max_interval: Millis(60_000),
+            max_attempts: None,
+            on_max_attempts: crate::OnMaxAttempts::Pause,
+        },
+        traceparent: None,
+    }
+}
+
+fn envelope(invoke: Invoke) -> Envelope {
+    Envelope {
+        level: LEVEL_MAX,
+        metadata: MetadataOffset(7),
+        source: Source::Partition { partition: PartitionId(4), seq: Seq(9) },
+        message: Message::Invoke(Box::new(invoke)),
+    }
+}
+
+fn input(bytes: usize) -> Entry {
+    Entry::Input { headers: Vec::new(), body: Bytes::from(vec![0; bytes]) }
+}
+
+#[test]
+fn an_unknown_schema_is_told_apart_from_damage() {
+    let mut bytes = encode_record(&record(vec![Command::Resign])).unwrap().to_vec();
+    bytes[2..10].copy_from_slice(&0xABCD_u64.to_le_bytes());
+    let unknown = DecodeError::UnknownSchema { what: "record", fingerprint: 0xABCD };
+    assert_eq!(decode_record(&bytes), Err(unknown));
+}
+
+#[test]
+fn the_row_of_another_key_is_refused() {
+    let bytes = encode_row(&Row::Running).unwrap();
+    let refused = decode_row(&RowKey::Sender(PartitionId(1)), &bytes);
+    assert!(matches!(refused, Err(DecodeError::UnknownSchema { what: "row", .. })));
+}
+
+#[test]
+fn a_message_of_a_higher_level_is_given_up() {
+    let mut bytes = encode_message(&envelope(call())).unwrap().to_vec();
+    bytes[8] = 2;
+    assert_eq!(decode_message(&bytes), Err(MessageError::UnknownLevel { level: Level(2) }));
+    bytes.truncate(30);
+    assert_eq!(decode_message(&bytes), Err(MessageError::UnknownLevel { level: Level(2) }));
+}
+
+#[test]
+fn a_damaged_message_is_still_known_by_its_sender() {
+    let whole = encode_message(&envelope(call())).unwrap();
+    for bytes in
+        [&whole[..30], &whole[..39], &whole[..whole.len() - 1], &[&whole[..], &[0]].concat()]
+    {
+        let error = decode_message(bytes).unwrap_err();
+        let MessageError::Body { header, .. } = &error else { panic!("{error}") };
+        assert_eq!(header.metadata, MetadataOffset(7));
+        let source = Source::Partition { partition: PartitionId(4), seq: Seq(9) };
+        assert_eq!(error.source_of_message(), Some(source));
+    }
+}
+
+#[test]
+fn bytes_without_an_envelope_are_known_as_such() {
+    let whole = encode_message(&envelope(call())).unwrap();
+    let damage = |at: usize, with: u8| {
+        let mut bytes = whole.to_vec();
+        bytes[at] = with;
+        bytes
+    };
+    let cases = [
+        Vec::new(),
+        b"GET / HTTP/1.1\r\nhost: everlog.example\r\n".to_vec(),
+        whole[..29].to_vec(),
+        damage(0, b'X'),
+        damage(4, 2),
+        damage(8, 0),
+        damage(9, 0x80),
+        damage(17, 2),
+        damage(17, 0),
+        damage(22, 0x80),
+    ];
+    for bytes in cases {
+        let error = decode_message(&bytes).unwrap_err();
+        assert!(matches!(error, MessageError::NoEnvelope(_)), "{error}");
+        assert_eq!(error.source_of_message(), None);
+    }
+}
+
+#[test]
+fn numbers_that_avro_cannot_hold_are_refused() {
+    let with_time = |now| encode_record(&Record { now: Millis(now), ..record(vec![]) });
+    assert!(with_time(i64::MAX as u64).is_ok());
+    let refused = with_time(i64::MAX as u64 + 1).unwrap_err();
+    assert!(refused.to_string().contains("2^63"), "{refused}");
+    let mut bytes = with_time(0).unwrap().to_vec();
+    // Epoch, term, seq and time are one byte each; 1 is the zigzag form of -1.
+    bytes[13] = 1;
+    let refused = decode_record(&bytes).unwrap_err();
+    assert!(refused.to_string().contains("negative"), "{refused}");
+}
+
+#[test]
+fn a_record_takes_its_limit_of_commands_and_not_one_more() {
+    let full = record(vec![Command::Resign; limits::RECORD_COMMANDS_MAX]);
+    assert_eq!(decode_record(&encode_record(&full).unwrap()), Ok(full));
+    let above = record(vec![Command::Resign; limits::RECORD_COMMANDS_MAX + 1]);
+    assert!(matches!(encode_record(&above), Err(EncodeError::Unwritable(_))));
+    // The same list as its last block would say it: 4097 commands of one byte each.
+    let mut bytes = encode_record(&record(vec![])).unwrap().to_vec();
+    bytes.pop();
+    bytes.extend_from_slice(&[0x82, 0x40]);
+    bytes.extend_from_slice(&[2; limits::RECORD_COMMANDS_MAX + 1]);
+    bytes.push(0);
+    let refused = decode_record(&bytes).unwrap_err();
+    assert!(refused.to_string().contains("exceeds the limit of 4096"), "{refused}");
+}
+
+#[test]
+fn a_record_takes_its_limit_of_bytes_and_not_one_more() {
+    let of = |body| record(vec![append(vec![input(body)])]);
+    let around = limits::RECORD_BYTES_MAX - 1_000;
+    let overhead = encode_record(&of(around)).unwrap().len() - around;
+    let full = of(limits::RECORD_BYTES_MAX - overhead);
+    let bytes = encode_record(&full).unwrap();
+    assert_eq!(bytes.len(), limits::RECORD_BYTES_MAX);
+    assert_eq!(decode_record(&bytes), Ok(full));
+    let excess = LimitExceeded {
+        what: "record",
+        bytes: limits::RECORD_BYTES_MAX + 1,
+        max: limits::RECORD_BYTES_MAX,
+    };
+    let above = encode_record(&of(limits::RECORD_BYTES_MAX - overhead + 1));
+    assert_eq!(above, Err(EncodeError::Limit(excess)));
+    let above = [&bytes[..], &[0]].concat();
+    assert_eq!(decode_record(&above), Err(DecodeError::Limit(excess)));
+}
+
+#[test]
+fn a_length_beyond_the_bytes_is_refused() {
+    let mut bytes = encode_row(&Row::Journal(input(0))).unwrap().to_vec();
+    assert_eq!(bytes[10..], [0, 0, 0], "the branch of the union, no headers, no body");
+    bytes.truncate(12);
+    // 2^40 bytes, as a zigzag number.
+    bytes.extend_from_slice(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x40]);
+    let refused = decode_row(&RowKey::Journal(id(), 0), &bytes);
+    assert!(matches!(refused, Err(DecodeError::Malformed { .. })), "{refused:?}");
+}
+
+type Case = (usize, fn(&mut Invoke, usize));
+
+fn text(bytes: usize) -> String {
+    "k".repeat(bytes)
+}
+
+fn header(bytes: usize) -> Vec<Header> {
+    vec![Header { key: "k".into(), value: text(bytes - 1) }]
+}
+
+#[test]
+fn every_limit_of_a_call_holds_at_the_limit_and_one_above() {
+    let cases: [Case; 6] = [
+        (limits::NAME_BYTES_MAX, |call, n| call.target.service = text(n)),
+        (limits::NAME_BYTES_MAX, |call, n| call.target.handler = text(n)),
+        (limits::KEY_BYTES_MAX, |call, n| call.target.key = Some(text(n))),
+        (limits::KEY_BYTES_MAX, |call, n| call.idempotency_key = Some(text(n))),
+        (limits::HEADERS_BYTES_MAX, |call, n| call.headers = header(n)),
+        (limits::BODY_BYTES_MAX, |call, n| call.body = Bytes::from(vec![0; n])),
+    ];
+    for (max, set) in cases {
+        let mut at = call();
+        set(&mut at, max);
+        let at = envelope(at);
+        assert_eq!(decode_message(&encode_message(&at).unwrap()), Ok(at));
+        let mut above = call();
+        set(&mut above, max + 1);
+        let above = envelope(above);
+        let refused = encode_message(&above).unwrap_err();
+        assert!(
+            matches!(refused, EncodeError::Limit(LimitExceeded { bytes, .. }) if bytes == max + 1)
+        );
+        // What another writer let through is refused here, as its sender's.
+        let body = record(vec![Command::Ingest(crate::Ingest {
+            offset: crate::InboxOffset(0),
+            intake: Intake::Message(above.clone()),
+        })]);
+        assert!(encode_record(&body).is_ok(), "a record bounds its bytes alone");
+        let unchecked = envelope::encode_unchecked(&above).unwrap();
+        let refused = decode_message(&unchecked).unwrap_err();
+        assert!(refused.to_string().contains("exceeds the limit"), "{refused}");
+    }
+}
