@@ -3,7 +3,7 @@
 //! **Invariant:** of all records of one epoch, those that are accepted were written by one owner,
 //! in order, without a gap.
 
-use everlog_log_schema::{Command, PartitionRow, Record, Seq};
+use everlog_log_schema::{Command, Epoch, PartitionRow, Record, Seq};
 
 use crate::planted::{self, Bug};
 
@@ -37,7 +37,8 @@ pub(crate) fn judge(reigning: &PartitionRow, record: &Record) -> Acceptance {
     if announces && follows(reigning, record) {
         return Acceptance::Accepted;
     }
-    let reigns = (record.epoch, record.term) == (reigning.epoch, reigning.term);
+    let somebody = reigning.epoch != Epoch(0);
+    let reigns = somebody && (record.epoch, record.term) == (reigning.epoch, reigning.term);
     if !reigns && !announces && planted::is(Bug::SkipFence) {
         return Acceptance::Accepted;
     }

@@ -1,1 +1,32 @@
-//! Scripts and laws.
+//! The partition's rules as scripts and laws, one file per operation.
+//!
+//! A script is the partition's log, one record a line; its expected trace repeats each line and
+//! says what came of it. The language is described in [`script`].
+
+#![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes its traces so")]
+
+mod acceptance;
+mod append;
+mod attempt_failed;
+mod checkpoint;
+mod end;
+mod ingest;
+mod invariants;
+mod keys;
+mod laws;
+mod limits;
+mod reads;
+mod retry;
+mod script;
+mod stream;
+mod suspend;
+mod takeover;
+mod timers;
+mod trace;
+
+use expect_test::Expect;
+
+/// Applies a script and compares its trace with `want`.
+fn check(script: &str, want: &Expect) {
+    want.assert_eq(&script::run(script));
+}
