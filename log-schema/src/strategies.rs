@@ -3,6 +3,8 @@
 //! Compiled for tests and with the cargo feature `proptest` only. Values are small, so that a
 //! failing case can be read; the limits have tests of their own.
 
+#![allow(clippy::wildcard_imports, reason = "it makes a value of nearly every type of the crate")]
+
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::option;

@@ -109,6 +109,20 @@ fn every_schema_has_a_golden_file() {
 }
 
 #[test]
+fn the_documentation_names_every_fingerprint() {
+    let page = include_str!("../../docs/log-format.md");
+    for level in fs::read_dir(schema_dir()).unwrap() {
+        for file in fs::read_dir(level.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            let schema = Schema::parse_str(&fs::read_to_string(&path).unwrap()).unwrap();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let line = format!("| `{name}` | `{}` |", schema.fingerprint::<Rabin>());
+            assert!(page.contains(&line), "{line}");
+        }
+    }
+}
+
+#[test]
 fn a_type_means_the_same_in_every_schema_of_a_level() {
     for level in levels().into_keys() {
         let mut types = BTreeMap::new();
