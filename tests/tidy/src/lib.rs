@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub use dependencies::Dependencies;
-pub use links::broken_links;
+pub use links::{broken_links, unknown_tests};
 pub use sources::{banned_words, crate_without_lints, missing_module_doc, named_places, too_long};
 
 /// A text file of the project.

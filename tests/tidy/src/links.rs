@@ -1,4 +1,4 @@
-//! Rule: a relative link in a Markdown file leads somewhere.
+//! Rules: what a Markdown file refers to is there.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -42,6 +42,24 @@ fn broken(
     let folder = format!("{}/", path.trim_end_matches('/'));
     let is_folder = path.is_empty() || by_path.keys().any(|known| known.starts_with(&folder));
     (!is_folder).then_some("leads nowhere")
+}
+
+/// Finds tests that a Markdown file names, as `path/file.rs::test`, and that do not exist.
+pub fn unknown_tests(files: &[TextFile]) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in files.iter().filter(|file| file.extension_is("md")) {
+        for named in file.text.split('`').skip(1).step_by(2) {
+            let Some((path, test)) = named.split_once(".rs::") else { continue };
+            let path = format!("{path}.rs");
+            let exists = files
+                .iter()
+                .any(|file| file.path == path && file.text.contains(&format!("fn {test}(")));
+            if !exists {
+                found.push(format!("{}: there is no test `{named}`", file.path));
+            }
+        }
+    }
+    found
 }
 
 /// Gives the path from the root that `link`, found in `from`, means; none when it leaves the root.
@@ -123,6 +141,16 @@ mod tests {
         for link in ["c.md", "b.md#no-such", "../docs/c.md", "../../out.md", "/docs/b.md", "#no"] {
             assert_eq!(check(&format!("see\n[x]({link})")).len(), 1, "{link}");
         }
+    }
+
+    #[test]
+    fn a_test_that_does_not_exist_is_found() {
+        let file =
+            |path: &str, text: &str| TextFile { path: path.to_owned(), text: text.to_owned() };
+        let code = file("a/b.rs", "#[test]\nfn a_thing_holds() {}\n");
+        let docs = file("g.md", "| x | `a/b.rs::a_thing_holds`, `a/b.rs::a_thing`, `c.rs::it` |");
+        let found = unknown_tests(&[code, docs]);
+        assert_eq!(found.len(), 2, "{found:?}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use everlog_tidy::{
     Dependencies, TextFile, banned_words, broken_links, crate_without_lints, missing_module_doc,
-    named_places, too_long, workspace_files, workspace_root,
+    named_places, too_long, unknown_tests, workspace_files, workspace_root,
 };
 
 fn check(rule: fn(&TextFile) -> Vec<String>) {
@@ -44,6 +44,12 @@ fn no_file_names_a_place_of_one_machine() {
 fn every_link_in_the_docs_leads_somewhere() {
     let files = workspace_files().unwrap();
     report(&broken_links(&files));
+}
+
+#[test]
+fn every_test_that_the_docs_name_exists() {
+    let files = workspace_files().unwrap();
+    report(&unknown_tests(&files));
 }
 
 #[test]
