@@ -5,13 +5,13 @@
 //! Each file lies in the folder of the level that brought it. **Invariant:** a file that was ever
 //! released never changes, as its fingerprint would.
 
-use std::any::type_name;
 use std::sync::LazyLock;
 
-use apache_avro::Schema;
+use apache_avro::error::Details;
 use apache_avro::rabin::Rabin;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
+use apache_avro::{Error, Schema};
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,6 +23,8 @@ const MARKER: [u8; 2] = [0xC3, 0x01];
 const HEADER_BYTES: usize = 10;
 /// Room for a record with a few small entries, so that most values are written without growing.
 const CAPACITY: usize = 512;
+
+const REASON_BYTES_MAX: usize = 256;
 
 /// One schema, ready to write and to read.
 pub(super) struct Format {
@@ -48,15 +50,15 @@ formats! {
     MESSAGE = "message", "level-1/message", limits::MESSAGE_BYTES_MAX;
     METADATA_CHANGE = "metadata change", "level-1/metadata-change",
         limits::METADATA_CHANGE_BYTES_MAX;
-    ROW_PARTITION = "row", "level-1/row-partition", limits::ROW_BYTES_MAX;
-    ROW_INVOCATION = "row", "level-1/row-invocation", limits::ROW_BYTES_MAX;
-    ROW_JOURNAL = "row", "level-1/row-journal", limits::ROW_BYTES_MAX;
-    ROW_OPEN = "row", "level-1/row-open", limits::ROW_BYTES_MAX;
-    ROW_RUNNING = "row", "level-1/row-running", limits::ROW_BYTES_MAX;
-    ROW_TIMER = "row", "level-1/row-timer", limits::ROW_BYTES_MAX;
-    ROW_LOCK = "row", "level-1/row-lock", limits::ROW_BYTES_MAX;
-    ROW_QUEUE = "row", "level-1/row-queue", limits::ROW_BYTES_MAX;
-    ROW_SENDER = "row", "level-1/row-sender", limits::ROW_BYTES_MAX;
+    ROW_PARTITION = "partition row", "level-1/row-partition", limits::ROW_BYTES_MAX;
+    ROW_INVOCATION = "invocation row", "level-1/row-invocation", limits::ROW_BYTES_MAX;
+    ROW_JOURNAL = "journal entry", "level-1/row-journal", limits::ROW_BYTES_MAX;
+    ROW_OPEN = "open completion", "level-1/row-open", limits::ROW_BYTES_MAX;
+    ROW_RUNNING = "running row", "level-1/row-running", limits::ROW_BYTES_MAX;
+    ROW_TIMER = "timer row", "level-1/row-timer", limits::ROW_BYTES_MAX;
+    ROW_LOCK = "lock row", "level-1/row-lock", limits::ROW_BYTES_MAX;
+    ROW_QUEUE = "queue row", "level-1/row-queue", limits::ROW_BYTES_MAX;
+    ROW_SENDER = "sender row", "level-1/row-sender", limits::ROW_BYTES_MAX;
 }
 
 impl Format {
@@ -101,7 +103,7 @@ impl Format {
         bytes.extend_from_slice(&self.header);
         self.writer
             .write_ser(&mut bytes, value)
-            .map_err(|error| EncodeError::Unwritable(error.to_string()))?;
+            .map_err(|error| EncodeError::Unwritable(reason_of(error)))?;
         limits::check(self.what, bytes.len(), self.bytes_max)?;
         Ok(bytes.into())
     }
@@ -120,13 +122,29 @@ impl Format {
             let fingerprint = u64::from_le_bytes(fingerprint);
             return Err(DecodeError::UnknownSchema { what: self.what, fingerprint });
         }
-        let value = self
-            .reader
-            .read_deser(&mut body)
-            .map_err(|error| malformed(format!("no {}: {error}", type_name::<T>())))?;
+        let value =
+            self.reader.read_deser(&mut body).map_err(|error| malformed(reason_of(error)))?;
         if !body.is_empty() {
             return Err(malformed(format!("{} bytes follow its end", body.len())));
         }
         Ok(value)
     }
+}
+
+/// Says what went wrong in a few words: the Avro library would print the whole schema with it, and
+/// what is said of a rejected message is kept in the log.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library has 180 more, all of them short")]
+fn reason_of(error: Error) -> String {
+    let mut reason = match error.into_details() {
+        Details::DeserializeSchemaAware { value_type, value, .. }
+        | Details::SerializeValueWithSchema { value_type, value, .. } => {
+            format!("{value_type}: {value}")
+        }
+        Details::SerializeRecordFieldWithSchema { field_name, error, .. } => {
+            format!("field {field_name}: {error}")
+        }
+        details => details.to_string(),
+    };
+    reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+    reason
 }
