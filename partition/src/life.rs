@@ -173,7 +173,11 @@ fn pass_on(
     };
     at.tables.delete(&RowKey::Queue { service, key, place });
     lock.holder = next;
-    lock.first_place = place + 1;
+    if planted::is(Bug::QueueLifo) {
+        lock.next_place = place;
+    } else {
+        lock.first_place = place + 1;
+    }
     at.tables.put(lock_key, Row::Lock(lock));
     let Some(row) = reads::invocation(at.tables, next)? else {
         unreachable!("{next:?} waits in a queue but has no row");

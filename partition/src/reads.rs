@@ -210,7 +210,9 @@ pub(crate) fn queued(
     lock: &LockRow,
 ) -> Result<Option<(u64, InvocationId)>, TablesError> {
     let at = |place| RowKey::Queue { service: service.to_owned(), key: key.to_owned(), place };
-    match tables.first(&at(lock.first_place), &at(lock.next_place))? {
+    let lifo = planted::is(Bug::QueueLifo);
+    let first = if lifo { lock.next_place.max(1) - 1 } else { lock.first_place };
+    match tables.first(&at(first), &at(lock.next_place))? {
         None => Ok(None),
         Some((RowKey::Queue { place, .. }, Row::Queue(id))) => Ok(Some((place, id))),
         Some((key, other)) => Err(misplaced(&key, &other)),
