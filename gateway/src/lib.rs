@@ -1,1 +1,181 @@
-//! wip
+//! The gateway: HTTP in. It takes calls in at the ingress port, turns each into a message in the
+//! inbox of its partition, and waits for answers; at the admin port deployments are registered.
+//!
+//! Its invariant: a gateway holds no state that matters. What it has acknowledged is in the log,
+//! and any other gateway can answer for it.
+//!
+//! **Architecture invariant:** it never depends on the executor. They meet in the log, and in the
+//! owner API of `everlog_log_schema`.
+
+mod admin;
+mod backoff;
+#[cfg(test)]
+mod fixtures;
+mod ingress;
+mod limits;
+mod metrics;
+mod server;
+mod time;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use everlog_log_client::{EventLog, LogError};
+use everlog_log_schema::metadata::Metadata;
+use everlog_log_schema::owner_api::OwnerApi;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use admin::Admin;
+use ingress::Ingress;
+use server::{Listening, Server};
+
+pub use admin::{AdminError, RegisterOutcome, RegisterRequest, Registered};
+pub use limits::GatewayLimits;
+
+/// Tells what in this process is not well, one sentence each; nothing if all is.
+pub type HealthCheck = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
+/// How long calls that wait get to be sent away, once their time is up.
+const SEND_AWAY_MAX: Duration = Duration::from_secs(2);
+
+/// What a gateway is made of.
+pub struct GatewayConfig {
+    /// The log.
+    pub log: Arc<dyn EventLog>,
+    /// What is registered, as it changes.
+    pub metadata: watch::Receiver<Arc<Metadata>>,
+    /// Answers questions about invocations.
+    pub owner: Arc<dyn OwnerApi>,
+    /// Where calls are taken in; port 0 lets the system choose.
+    pub ingress_address: SocketAddr,
+    /// Where deployments are registered; port 0 lets the system choose.
+    pub admin_address: SocketAddr,
+    /// What it takes on.
+    pub limits: GatewayLimits,
+    /// The version that the admin port shows.
+    pub version: String,
+    /// What the admin port's health check asks besides.
+    pub health: HealthCheck,
+}
+
+/// A running gateway.
+pub struct Gateway {
+    ingress: Server,
+    admin: Server,
+    registrar: Arc<Admin>,
+    closing: watch::Sender<bool>,
+}
+
+/// Registers deployments.
+#[derive(Clone)]
+pub struct Registrar(Arc<Admin>);
+
+impl Registrar {
+    /// Registers a deployment, as a request to the admin port would.
+    pub async fn register(&self, request: &RegisterRequest) -> Result<Registered, AdminError> {
+        self.0.register(request).await
+    }
+}
+
+/// Where a gateway listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// The port for calls.
+    pub ingress: SocketAddr,
+    /// The port for administration.
+    pub admin: SocketAddr,
+}
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port cannot be had.
+    #[error("failed to listen on {address} for the {port}: {error}; choose another with {flag}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Which of the two ports.
+        port: &'static str,
+        /// The flag that chooses another.
+        flag: &'static str,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The inboxes cannot be opened.
+    #[error("failed to open the inboxes: {0}")]
+    Log(#[from] LogError),
+}
+
+impl Gateway {
+    /// Binds both ports and answers on them.
+    pub async fn start(config: GatewayConfig) -> Result<Self, StartError> {
+        let ingress = listen(config.ingress_address, "ingress", "--ingress-address").await?;
+        let admin = listen(config.admin_address, "admin API", "--admin-address").await?;
+        let (closing, is_closing) = watch::channel(false);
+        let name = ingress.address.to_string();
+        let calls = Ingress::open(
+            name.clone(),
+            Arc::clone(&config.log),
+            config.metadata.clone(),
+            config.owner,
+            config.limits.clone(),
+            is_closing,
+        )?;
+        let registrar = Arc::new(Admin {
+            log: config.log,
+            metadata: config.metadata,
+            limits: config.limits.clone(),
+            version: config.version,
+            ingress_url: format!("http://{name}"),
+            health: config.health,
+        });
+        Ok(Self {
+            ingress: Server::start(ingress, Arc::new(calls), &config.limits),
+            admin: Server::start(admin, Arc::clone(&registrar), &config.limits),
+            registrar,
+            closing,
+        })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        Addresses { ingress: self.ingress.address(), admin: self.admin.address() }
+    }
+
+    /// Registers deployments without a port in between.
+    pub fn registrar(&self) -> Registrar {
+        Registrar(Arc::clone(&self.registrar))
+    }
+
+    /// Takes in nothing more. What waits goes on waiting.
+    pub fn close(&self) {
+        self.ingress.close();
+    }
+
+    /// Takes in nothing more and lets what waits be answered, at most this long. Then it sends the
+    /// rest away: what is recorded goes on, and can be asked for again.
+    pub async fn shutdown(mut self, grace: Duration) {
+        self.close();
+        if !self.ingress.closed(grace).await {
+            self.closing.send_replace(true);
+            if !self.ingress.closed(SEND_AWAY_MAX).await {
+                tracing::warn!("some requests were broken off without an answer");
+            }
+        }
+        self.admin.close();
+        self.admin.closed(SEND_AWAY_MAX).await;
+    }
+}
+
+async fn listen(
+    address: SocketAddr,
+    port: &'static str,
+    flag: &'static str,
+) -> Result<Listening, StartError> {
+    let failed = |error| StartError::Listen { address, port, flag, error };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok(Listening { listener, address })
+}

@@ -1,0 +1,172 @@
+//! Every way in which the admin port says no: a status, a stable code and a sentence that helps,
+//! and beside them the code by which tools of the service protocol know it.
+//!
+//! Each code has its line in `docs/errors/admin.md`; a test keeps the two together.
+
+use http::header::{ALLOW, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+
+use crate::ingress::error::json_reply;
+use crate::server::Reply;
+
+/// What the admin port refuses, by what its caller can do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// No such path.
+    #[error("path is not known: see /deployments, /services, /health, /version and /metrics")]
+    UnknownPath,
+    /// The path is known, the method is not.
+    #[error("method is not allowed here: use {0}")]
+    MethodNotAllowed(&'static str),
+    /// The request's body is not what it must be.
+    #[error("request is malformed: {0}")]
+    MalformedRequest(String),
+    /// The request's body is too large.
+    #[error("body is larger than {max} bytes")]
+    BodyTooLarge {
+        /// The limit, in bytes.
+        max: usize,
+    },
+    /// No such deployment, service or handler.
+    #[error("{what} `{name}` is not registered")]
+    NotFound {
+        /// What was looked for.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// Something that is named in the design and not built yet.
+    #[error("{0}")]
+    NotSupported(String),
+    /// Nobody answers at the deployment's address.
+    #[error(
+        "failed to reach the deployment at {uri}: {reason}; is it running, and reachable from here?"
+    )]
+    Unreachable {
+        /// Its address.
+        uri: String,
+        /// What failed.
+        reason: String,
+    },
+    /// The deployment answers, but does not say what it offers.
+    #[error("deployment at {uri} gave no usable answer to discovery: {reason}")]
+    BadDiscovery {
+        /// Its address.
+        uri: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The deployment speaks HTTP/1.1 only.
+    #[error("deployment at {uri} speaks HTTP/1.1 only: serve it over HTTP/2 without TLS (h2c)")]
+    HttpOneOnly {
+        /// Its address.
+        uri: String,
+    },
+    /// No version of the service protocol is known to both sides.
+    #[error(
+        "deployment at {uri} speaks versions {min} to {max} of the service protocol, Everlog {our_min} to {our_max}: use an SDK of the same time"
+    )]
+    NoCommonVersion {
+        /// Its address.
+        uri: String,
+        /// Its lowest version.
+        min: u32,
+        /// Its highest version.
+        max: u32,
+        /// Our lowest version.
+        our_min: u32,
+        /// Our highest version.
+        our_max: u32,
+    },
+    /// The same address is registered with other services.
+    #[error(
+        "deployment `{id}` is registered at {uri} with other services or settings: register the new code at an address of its own, or replace the old with \"force\": true (calls in flight may then fail)"
+    )]
+    Conflict {
+        /// The registered deployment.
+        id: String,
+        /// Its address.
+        uri: String,
+    },
+    /// The new version of a service lacks what the old one has.
+    #[error(
+        "service `{service}` would break its callers: {reason}; to do it all the same, register with \"breaking\": true"
+    )]
+    Breaking {
+        /// The service.
+        service: String,
+        /// What it lacks.
+        reason: String,
+    },
+    /// The metadata topic takes in no change now.
+    #[error("failed to record the registration, and nothing was recorded: {0}; try again later")]
+    LogUnavailable(String),
+    /// The registration may be recorded, now or later, or not.
+    #[error(
+        "it is not known whether the registration was recorded ({0}): register again, which is harmless"
+    )]
+    OutcomeUnknown(String),
+}
+
+/// The body of every error of the admin port.
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restate_code: Option<&'static str>,
+    error: &'a str,
+}
+
+impl AdminError {
+    /// The stable code, the status, and the code of the service protocol's tools.
+    pub fn code(&self) -> (&'static str, StatusCode, Option<&'static str>) {
+        match self {
+            Self::UnknownPath => ("unknown-path", StatusCode::NOT_FOUND, None),
+            Self::MethodNotAllowed(_) => {
+                ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, None)
+            }
+            Self::MalformedRequest(_) => ("malformed-request", StatusCode::BAD_REQUEST, None),
+            Self::BodyTooLarge { .. } => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE, None),
+            Self::NotFound { .. } => ("not-found", StatusCode::NOT_FOUND, None),
+            Self::NotSupported(_) => ("not-supported-yet", StatusCode::NOT_IMPLEMENTED, None),
+            Self::Unreachable { .. } => {
+                ("deployment-unreachable", StatusCode::BAD_REQUEST, Some("META0003"))
+            }
+            Self::BadDiscovery { .. } => {
+                ("bad-discovery", StatusCode::BAD_REQUEST, Some("META0013"))
+            }
+            Self::HttpOneOnly { .. } => ("http-1-only", StatusCode::BAD_REQUEST, Some("META0014")),
+            Self::NoCommonVersion { .. } => {
+                ("no-common-version", StatusCode::BAD_REQUEST, Some("META0012"))
+            }
+            Self::Conflict { .. } => {
+                ("deployment-conflict", StatusCode::CONFLICT, Some("META0004"))
+            }
+            Self::Breaking { .. } => ("breaking-change", StatusCode::CONFLICT, Some("META0006")),
+            Self::LogUnavailable(_) => ("log-unavailable", StatusCode::SERVICE_UNAVAILABLE, None),
+            Self::OutcomeUnknown(_) => ("outcome-unknown", StatusCode::SERVICE_UNAVAILABLE, None),
+        }
+    }
+
+    /// Whether the same request may go well later, without anybody changing it.
+    pub fn may_pass(&self) -> bool {
+        let (_, status, _) = self.code();
+        matches!(self, Self::Unreachable { .. }) || status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
+    /// Renders it.
+    pub(crate) fn into_reply(self) -> Reply {
+        let (error, status, restate_code) = self.code();
+        let mut reply =
+            json_reply(status, &ErrorBody { message: self.to_string(), restate_code, error });
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let Self::MethodNotAllowed(allowed) = self {
+            reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+        }
+        reply
+    }
+}

@@ -1,0 +1,266 @@
+//! From a manifest to what is registered: everything checked, every default worked in.
+//!
+//! A partition never reads a manifest or a default: what is decided here travels with each call.
+
+use std::collections::BTreeSet;
+
+use everlog_log_schema::limits::NAME_BYTES_MAX;
+use everlog_log_schema::metadata::{Handler, InputRule, OutputRule, Service, ServiceKind};
+use everlog_log_schema::{HandlerKind, Header, Millis, OnMaxAttempts, RetryPolicy};
+use http::HeaderValue;
+
+use super::manifest::{
+    Manifest, ManifestHandler, ManifestHandlerType, ManifestInput, ManifestOnMaxAttempts,
+    ManifestOutput, ManifestService, ManifestServiceType, Settings,
+};
+
+/// How long the outcome of a call with an idempotency key is kept, unless its service says.
+const IDEMPOTENCY_RETENTION_DEFAULT: Millis = Millis(24 * 3_600 * 1_000);
+/// The retry policy of a handler whose service says nothing.
+const RETRY_DEFAULT: RetryPolicy = RetryPolicy {
+    initial_interval: Millis(500),
+    factor_permille: 2_000,
+    max_interval: Millis(60_000),
+    max_attempts: Some(70),
+    on_max_attempts: OnMaxAttempts::Pause,
+};
+/// The longest duration of a manifest, in milliseconds: a hundred years.
+const DURATION_MS_MAX: u64 = 100 * 366 * 24 * 3_600 * 1_000;
+/// The steepest growth of a retry delay.
+const FACTOR_MAX: f64 = 1_000.0;
+
+/// Why a manifest cannot be registered.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum OfferError {
+    /// It breaks a rule of the manifest.
+    #[error("{0}")]
+    Invalid(String),
+    /// It asks for what is not built yet.
+    #[error("{0}")]
+    NotSupported(String),
+}
+
+fn invalid<T>(reason: String) -> Result<T, OfferError> {
+    Err(OfferError::Invalid(reason))
+}
+
+/// Reads what a manifest offers.
+pub(super) fn services(manifest: Manifest) -> Result<Vec<Service>, OfferError> {
+    if manifest.services.is_empty() {
+        return invalid("it offers no services: bind at least one to the endpoint".into());
+    }
+    unique("service", manifest.services.iter().map(|service| service.name.as_str()))?;
+    manifest.services.into_iter().map(service).collect()
+}
+
+fn service(offered: ManifestService) -> Result<Service, OfferError> {
+    let name = &offered.name;
+    check_service_name(name)?;
+    let kind = match offered.ty {
+        ManifestServiceType::Service => ServiceKind::Service,
+        ManifestServiceType::VirtualObject => ServiceKind::VirtualObject,
+        ManifestServiceType::Workflow => {
+            return Err(OfferError::NotSupported(format!(
+                "service `{name}` is a workflow, and workflows are not supported yet: offer it as \
+                 a virtual object, or leave it out"
+            )));
+        }
+    };
+    if offered.handlers.is_empty() {
+        return invalid(format!("service `{name}` has no handlers"));
+    }
+    unique("handler", offered.handlers.iter().map(|handler| handler.name.as_str()))?;
+    let settings = offered.settings();
+    let handlers = offered.handlers.into_iter().map(|offered| {
+        handler(kind, settings, offered).map_err(|error| match error {
+            OfferError::Invalid(reason) => {
+                OfferError::Invalid(format!("service `{name}`: {reason}"))
+            }
+            OfferError::NotSupported(reason) => OfferError::NotSupported(reason),
+        })
+    });
+    Ok(Service {
+        kind,
+        handlers: handlers.collect::<Result<_, _>>()?,
+        ingress_private: offered.ingress_private.unwrap_or(false),
+        documentation: offered.documentation,
+        metadata: labels(offered.metadata),
+        name: offered.name,
+    })
+}
+
+fn handler(
+    service: ServiceKind,
+    of_service: Settings,
+    offered: ManifestHandler,
+) -> Result<Handler, OfferError> {
+    let name = &offered.name;
+    check_handler_name(name)?;
+    let kind = match (service, offered.ty) {
+        (ServiceKind::Service, None) => HandlerKind::Plain,
+        (ServiceKind::Service, Some(_)) => {
+            return invalid(format!(
+                "handler `{name}` has a type, which those of plain services have not"
+            ));
+        }
+        (ServiceKind::VirtualObject, None | Some(ManifestHandlerType::Exclusive)) => {
+            HandlerKind::Exclusive
+        }
+        (ServiceKind::VirtualObject, Some(ManifestHandlerType::Shared)) => HandlerKind::Shared,
+        (ServiceKind::VirtualObject, Some(ManifestHandlerType::Workflow)) => {
+            return invalid(format!("handler `{name}` has type WORKFLOW outside of a workflow"));
+        }
+    };
+    if offered.workflow_completion_retention.is_some() {
+        return invalid(format!(
+            "handler `{name}` sets workflowCompletionRetention outside of a workflow"
+        ));
+    }
+    let settings = offered.settings().or(of_service);
+    let in_handler = |reason: String| OfferError::Invalid(format!("handler `{name}`: {reason}"));
+    let duration = |what, millis| duration(what, millis).map_err(in_handler);
+    Ok(Handler {
+        kind,
+        ingress_private: offered.ingress_private.unwrap_or(false),
+        input: input_rule(offered.input).map_err(in_handler)?,
+        output: output_rule(offered.output).map_err(in_handler)?,
+        idempotency_retention: duration("idempotencyRetention", settings.idempotency_retention)?
+            .unwrap_or(IDEMPOTENCY_RETENTION_DEFAULT),
+        journal_retention: duration("journalRetention", settings.journal_retention)?,
+        inactivity_timeout: duration("inactivityTimeout", settings.inactivity_timeout)?,
+        abort_timeout: duration("abortTimeout", settings.abort_timeout)?,
+        retry: retry_policy(settings).map_err(in_handler)?,
+        documentation: offered.documentation.clone(),
+        name: offered.name.clone(),
+    })
+}
+
+fn retry_policy(settings: Settings) -> Result<RetryPolicy, String> {
+    let initial = duration("retryPolicyInitialInterval", settings.initial_interval)?;
+    let longest = duration("retryPolicyMaxInterval", settings.max_interval)?;
+    let factor_permille = match settings.factor {
+        None => RETRY_DEFAULT.factor_permille,
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "1000 to 1000000 fits"
+        )]
+        Some(factor) if (1.0..=FACTOR_MAX).contains(&factor) => (factor * 1_000.0).round() as u32,
+        Some(factor) => {
+            return Err(format!(
+                "retryPolicyExponentiationFactor is {factor}, and must be between 1 and {FACTOR_MAX}"
+            ));
+        }
+    };
+    let max_attempts = match settings.max_attempts {
+        None => RETRY_DEFAULT.max_attempts,
+        Some(0) => return Err("retryPolicyMaxAttempts is 0: the first attempt counts too".into()),
+        // As good as without end: at the shortest delay this takes a year and more.
+        Some(attempts) => u32::try_from(attempts).ok(),
+    };
+    Ok(RetryPolicy {
+        initial_interval: initial.unwrap_or(RETRY_DEFAULT.initial_interval),
+        factor_permille,
+        max_interval: longest.unwrap_or(RETRY_DEFAULT.max_interval),
+        max_attempts,
+        on_max_attempts: match settings.on_max_attempts {
+            None | Some(ManifestOnMaxAttempts::Pause) => OnMaxAttempts::Pause,
+            Some(ManifestOnMaxAttempts::Kill) => OnMaxAttempts::Kill,
+        },
+    })
+}
+
+fn input_rule(offered: Option<ManifestInput>) -> Result<InputRule, String> {
+    let Some(offered) = offered else {
+        let content_type = Some("*/*".to_owned());
+        return Ok(InputRule { required: false, content_type, json_schema: None });
+    };
+    let content_type = offered.content_type.map(|rule| content_type("input", rule)).transpose()?;
+    let required = offered.required.unwrap_or(false) && content_type.is_some();
+    let json_schema = offered.json_schema.map(|schema| schema.to_string());
+    Ok(InputRule { required, content_type, json_schema })
+}
+
+fn output_rule(offered: Option<ManifestOutput>) -> Result<OutputRule, String> {
+    let Some(offered) = offered else {
+        let content_type = Some("application/json".to_owned());
+        return Ok(OutputRule {
+            content_type,
+            set_content_type_if_empty: false,
+            json_schema: None,
+        });
+    };
+    Ok(OutputRule {
+        content_type: offered.content_type.map(|rule| content_type("output", rule)).transpose()?,
+        set_content_type_if_empty: offered.set_content_type_if_empty.unwrap_or(false),
+        json_schema: offered.json_schema.map(|schema| schema.to_string()),
+    })
+}
+
+/// Takes a content type that can stand in a header.
+fn content_type(of: &str, text: String) -> Result<String, String> {
+    match HeaderValue::from_str(&text) {
+        Ok(value) if text.contains('/') && value.to_str().is_ok() => Ok(text),
+        _ => Err(format!("{of}.contentType is {text:?}, which is no content type")),
+    }
+}
+
+fn duration(what: &'static str, millis: Option<u64>) -> Result<Option<Millis>, String> {
+    match millis {
+        Some(millis) if millis > DURATION_MS_MAX => {
+            Err(format!("{what} is {millis} ms, and must be a hundred years at most"))
+        }
+        millis => Ok(millis.map(Millis)),
+    }
+}
+
+fn labels(metadata: std::collections::BTreeMap<String, String>) -> Vec<Header> {
+    metadata.into_iter().map(|(key, value)| Header { key, value }).collect()
+}
+
+fn unique<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), OfferError> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return invalid(format!("{what} `{name}` is offered twice"));
+        }
+    }
+    Ok(())
+}
+
+fn check_service_name(name: &str) -> Result<(), OfferError> {
+    if !is_name(name, "._-") {
+        return invalid(format!(
+            "service name {name:?} must be at most {NAME_BYTES_MAX} letters, digits, `.`, `_` and \
+             `-`, and start with a letter"
+        ));
+    }
+    let lower = name.to_ascii_lowercase();
+    if lower.starts_with("restate") || lower.starts_with("openapi") {
+        return invalid(format!(
+            "service name `{name}` is reserved: names must not start with `restate` or `openapi`"
+        ));
+    }
+    Ok(())
+}
+
+fn check_handler_name(name: &str) -> Result<(), OfferError> {
+    if is_name(name, "_") {
+        return Ok(());
+    }
+    invalid(format!(
+        "handler name {name:?} must be at most {NAME_BYTES_MAX} letters, digits and `_`, and start \
+         with a letter"
+    ))
+}
+
+/// `([a-zA-Z]|_[a-zA-Z0-9])[a-zA-Z0-9…]*`, where `others` may follow too.
+fn is_name(name: &str, others: &str) -> bool {
+    let (first, rest) = match name.as_bytes() {
+        [b'_', first, rest @ ..] => (first.is_ascii_alphanumeric(), rest),
+        [first, rest @ ..] => (first.is_ascii_alphabetic(), rest),
+        [] => (false, &[][..]),
+    };
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || others.as_bytes().contains(byte);
+    first && rest.iter().all(allowed) && name.len() <= NAME_BYTES_MAX
+}

@@ -1,0 +1,300 @@
+//! Registers a deployment: discovers it, checks it, and records it in the metadata topic.
+//!
+//! The record names the version of the metadata that it replaces, and the first change made against
+//! a version wins: two gateways that register at once cannot overwrite each other unseen.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use everlog_log_client::{AppendError, ChangeError, append_metadata_change};
+use everlog_log_schema::metadata::{
+    Change, Deployment, Metadata, MetadataChange, ProtocolMode, Service,
+};
+use everlog_log_schema::{DeploymentId, MetadataOffset, Millis};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
+
+use super::Admin;
+use super::discovery::{self, Discovered};
+use super::endpoint::Endpoint;
+use super::error::AdminError;
+use super::manifest::ManifestMode;
+use super::offered::{self, OfferError};
+use crate::backoff::Backoff;
+use crate::time::now;
+
+/// The versions of the service protocol that Everlog speaks.
+const PROTOCOL_VERSIONS: RangeInclusive<u32> = 5..=6;
+/// How long a registration may take to be recorded and read back.
+const RECORD_MAX: Duration = Duration::from_secs(30);
+
+/// A request to register a deployment.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "the fields of a JSON object that others define")]
+pub struct RegisterRequest {
+    /// Where it answers.
+    pub uri: Option<String>,
+    /// Whether it may replace, in place, what is registered at the same address.
+    #[serde(default)]
+    pub force: bool,
+    /// Whether a service may lose handlers or change its kind.
+    #[serde(default)]
+    pub breaking: bool,
+    /// Whether to check everything and record nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Whether HTTP/1.1 is to be used.
+    #[serde(default)]
+    pub use_http_11: bool,
+    /// Sent with every request to the deployment.
+    #[serde(default)]
+    pub additional_headers: BTreeMap<String, String>,
+    /// Labels, which are not kept yet.
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
+    /// A function on AWS Lambda, which is not supported.
+    pub arn: Option<Value>,
+    /// For Lambda only.
+    pub assume_role_arn: Option<Value>,
+    /// Credentials of a cloud, which are not supported.
+    pub auth: Option<Value>,
+}
+
+/// What became of a registration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registered {
+    /// The deployment as it is registered now.
+    pub deployment: Deployment,
+    /// Whether anything changed.
+    pub outcome: RegisterOutcome,
+}
+
+/// What a registration changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegisterOutcome {
+    /// The deployment is new.
+    Created,
+    /// It replaced what was registered at its address.
+    Replaced,
+    /// The same was registered before.
+    Unchanged,
+}
+
+impl Admin {
+    /// Registers a deployment and waits until this gateway knows it.
+    pub(crate) async fn register(
+        &self,
+        request: &RegisterRequest,
+    ) -> Result<Registered, AdminError> {
+        let endpoint = endpoint_of(request)?;
+        let discovered = discovery::discover(&endpoint, &self.limits).await?;
+        let offered = offered_deployment(endpoint, discovered)?;
+        let deadline = Instant::now() + RECORD_MAX;
+        let mut backoff = Backoff::new();
+        let mut unsure: Option<String> = None;
+        loop {
+            let metadata = self.metadata();
+            let (deployment, outcome) = decide(&metadata, &offered, request)?;
+            if outcome == RegisterOutcome::Unchanged || request.dry_run {
+                return Ok(Registered { deployment, outcome });
+            }
+            match self.record(metadata.version, &deployment, deadline).await {
+                Ok(true) => return Ok(Registered { deployment, outcome }),
+                // Somebody else's change came first: decide again, on what it left.
+                Ok(false) => {}
+                Err(AdminError::OutcomeUnknown(reason)) => unsure = Some(reason),
+                Err(error) if unsure.is_none() && !worth_another_try(&error, deadline) => {
+                    return Err(error);
+                }
+                Err(error) => tracing::warn!(%error, "registration is not recorded yet"),
+            }
+            if Instant::now() >= deadline {
+                let reason = unsure.unwrap_or_else(|| "others register at the same time".into());
+                return Err(AdminError::OutcomeUnknown(reason));
+            }
+            backoff.pause().await;
+        }
+    }
+
+    /// Appends the change and waits until it is folded. Returns whether it took effect.
+    async fn record(
+        &self,
+        replaces: MetadataOffset,
+        deployment: &Deployment,
+        deadline: Instant,
+    ) -> Result<bool, AdminError> {
+        let change = Change::RegisterDeployment(deployment.clone());
+        let change = MetadataChange { replaces, change };
+        let appended = append_metadata_change(self.log.as_ref(), &change).await;
+        let offset = appended.map_err(|error| match error {
+            ChangeError::Encode(error) => AdminError::MalformedRequest(error.to_string()),
+            ChangeError::Append(AppendError::Unknown(reason)) => AdminError::OutcomeUnknown(reason),
+            ChangeError::Append(_) | ChangeError::Log(_) => {
+                AdminError::LogUnavailable(error.to_string())
+            }
+        })?;
+        let mut metadata = self.metadata.clone();
+        let folded = metadata.wait_for(|metadata| metadata.next.0 > offset.0);
+        match timeout_at(deadline, folded).await {
+            Ok(Ok(metadata)) => Ok(metadata.deployments.get(&deployment.id) == Some(deployment)),
+            Ok(Err(_stopped)) => Err(AdminError::OutcomeUnknown(
+                "this process no longer follows the metadata".into(),
+            )),
+            Err(_elapsed) => Err(AdminError::OutcomeUnknown("it was not read back in time".into())),
+        }
+    }
+
+    fn metadata(&self) -> Arc<Metadata> {
+        Arc::clone(&self.metadata.borrow())
+    }
+}
+
+fn worth_another_try(error: &AdminError, deadline: Instant) -> bool {
+    matches!(error, AdminError::LogUnavailable(_)) && Instant::now() < deadline
+}
+
+fn endpoint_of(request: &RegisterRequest) -> Result<Endpoint, AdminError> {
+    if request.arn.is_some() || request.assume_role_arn.is_some() {
+        return Err(AdminError::NotSupported(
+            "AWS Lambda is not supported: register an HTTP endpoint".into(),
+        ));
+    }
+    if request.auth.is_some() {
+        return Err(AdminError::NotSupported(
+            "`auth` is not supported: send credentials as additional_headers".into(),
+        ));
+    }
+    if request.use_http_11 {
+        return Err(AdminError::NotSupported(
+            "deployments over HTTP/1.1 are not supported yet: serve the functions over HTTP/2 \
+             without TLS (h2c) and leave use_http_11 out"
+                .into(),
+        ));
+    }
+    let Some(uri) = &request.uri else {
+        return Err(AdminError::MalformedRequest("the field `uri` is missing".into()));
+    };
+    Endpoint::parse(uri, &request.additional_headers)
+}
+
+/// Checks what a deployment says, and makes a registration of it.
+fn offered_deployment(
+    endpoint: Endpoint,
+    discovered: Discovered,
+) -> Result<Deployment, AdminError> {
+    let manifest = discovered.manifest;
+    let uri = endpoint.uri;
+    let bad = |uri: &str, reason: String| AdminError::BadDiscovery { uri: uri.to_owned(), reason };
+    let (min, max) = (manifest.min_protocol_version, manifest.max_protocol_version);
+    if min == 0 || min > max {
+        let reason = format!("it claims to speak versions {min} to {max} of the service protocol");
+        return Err(bad(&uri, reason));
+    }
+    let (&our_min, &our_max) = (PROTOCOL_VERSIONS.start(), PROTOCOL_VERSIONS.end());
+    if max < our_min || min > our_max {
+        return Err(AdminError::NoCommonVersion { uri, min, max, our_min, our_max });
+    }
+    let mode = match manifest.protocol_mode {
+        Some(ManifestMode::BidiStream) => ProtocolMode::BidiStream,
+        Some(ManifestMode::RequestResponse) => {
+            return Err(AdminError::NotSupported(format!(
+                "deployment at {uri} works in REQUEST_RESPONSE mode, which is not supported yet: \
+                 serve it over HTTP/2 without TLS (h2c), which lets it stream both ways"
+            )));
+        }
+        None => return Err(bad(&uri, "its manifest lacks protocolMode".into())),
+    };
+    if discovered.http_one_only {
+        return Err(AdminError::HttpOneOnly { uri });
+    }
+    let services = offered::services(manifest).map_err(|error| match error {
+        OfferError::Invalid(reason) => bad(&uri, reason),
+        OfferError::NotSupported(reason) => AdminError::NotSupported(reason),
+    })?;
+    Ok(Deployment {
+        id: DeploymentId(format!("dp_{:032x}", rand::random::<u128>())),
+        uri,
+        headers: endpoint.headers,
+        mode,
+        use_http_11: false,
+        min_protocol_version: min,
+        max_protocol_version: max,
+        sdk: discovered.sdk,
+        created_at: now(),
+        services,
+    })
+}
+
+/// Decides what a registration does to what is registered.
+fn decide(
+    metadata: &Metadata,
+    offered: &Deployment,
+    request: &RegisterRequest,
+) -> Result<(Deployment, RegisterOutcome), AdminError> {
+    let registered = metadata.deployments.values().find(|known| known.uri == offered.uri);
+    if let Some(registered) = registered {
+        let settled = !request.force || serves_all(metadata, registered);
+        if same_code(registered, offered) && settled {
+            return Ok((registered.clone(), RegisterOutcome::Unchanged));
+        }
+        if !request.force {
+            let (id, uri) = (registered.id.to_string(), registered.uri.clone());
+            return Err(AdminError::Conflict { id, uri });
+        }
+    }
+    if !request.force && !request.breaking {
+        offered.services.iter().try_for_each(|service| check_compatible(metadata, service))?;
+    }
+    match registered {
+        Some(registered) => {
+            let replaced = Deployment { id: registered.id.clone(), ..offered.clone() };
+            Ok((replaced, RegisterOutcome::Replaced))
+        }
+        None => Ok((offered.clone(), RegisterOutcome::Created)),
+    }
+}
+
+/// Whether two registrations of one address mean the same: all but identity and time.
+fn same_code(registered: &Deployment, offered: &Deployment) -> bool {
+    let comparable = |deployment: &Deployment| Deployment {
+        id: DeploymentId(String::new()),
+        created_at: Millis(0),
+        sdk: None,
+        ..deployment.clone()
+    };
+    comparable(registered) == comparable(offered)
+}
+
+/// Whether new calls of all its services go to this deployment. If not, registering it again by
+/// force is how its owner rolls back to it.
+fn serves_all(metadata: &Metadata, deployment: &Deployment) -> bool {
+    deployment.services.iter().all(|service| {
+        metadata
+            .services
+            .get(&service.name)
+            .is_some_and(|newest| newest.deployment == deployment.id)
+    })
+}
+
+/// Refuses a new version of a service that lacks what its callers may use.
+fn check_compatible(metadata: &Metadata, offered: &Service) -> Result<(), AdminError> {
+    let Some((_, newest)) = metadata.service(&offered.name) else {
+        return Ok(());
+    };
+    let breaking = |reason| Err(AdminError::Breaking { service: offered.name.clone(), reason });
+    if newest.kind != offered.kind {
+        return breaking("its kind changes".to_owned());
+    }
+    let lost = newest
+        .handlers
+        .iter()
+        .find(|handler| !offered.handlers.iter().any(|kept| kept.name == handler.name));
+    match lost {
+        Some(handler) => breaking(format!("it loses the handler `{}`", handler.name)),
+        None => Ok(()),
+    }
+}

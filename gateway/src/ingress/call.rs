@@ -1,0 +1,180 @@
+//! Calls and sends: from a request to a message in an inbox, and from there to an answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use everlog_log_schema::metadata::{Handler, Metadata};
+use everlog_log_schema::owner_api::Verdict;
+use everlog_log_schema::{
+    Envelope, InboxOffset, InvocationId, Invoke, Message, Millis, RequestId, Source, Target, codec,
+    partition_of,
+};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use hyper::body::Incoming;
+use serde::Serialize;
+
+use super::error::{IngressError, json_reply};
+use super::paths::Verb;
+use super::{Ingress, answer, body, delay, headers, ids, input, target};
+use crate::metrics::METRICS;
+use crate::server::Reply;
+use crate::time::{millis, now, rfc3339};
+
+/// How long the outcome of a call without an idempotency key is kept, where its service says
+/// nothing: long enough for a caller that lost its connection.
+const UNKEYED_RETENTION: Millis = Millis(10 * 60 * 1_000);
+
+/// What the path, query and headers of a call say: all but its body.
+struct CallHead {
+    target: Target,
+    verb: Verb,
+    handler: Handler,
+    delay: Option<Duration>,
+    headers: Vec<everlog_log_schema::Header>,
+    idempotency_key: Option<String>,
+    traceparent: Option<String>,
+}
+
+/// A message that stands in an inbox.
+struct Sent {
+    id: InvocationId,
+    request_id: RequestId,
+    offset: InboxOffset,
+    start_at: Option<Millis>,
+}
+
+/// The body of the answer to a send.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SendBody {
+    invocation_id: String,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    execution_time: Option<String>,
+}
+
+impl Ingress {
+    /// Answers a call or a send.
+    pub(super) async fn invoke(
+        &self,
+        verb: Option<Verb>,
+        segments: &[String],
+        parts: Parts,
+        incoming: Incoming,
+    ) -> Result<Reply, IngressError> {
+        let metadata = self.metadata();
+        let head = read_head(&metadata, verb, segments, &parts)?;
+        let announced = content_length(&parts.headers);
+        let body = body::read(incoming, announced, &self.body_room, &self.limits).await?;
+        let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        input::check(&head.handler.input, content_type, body.bytes.is_empty())?;
+        let (verb, keyed) = (head.verb, head.idempotency_key.is_some());
+        let started = Instant::now();
+        let sent = self.send(&metadata, head, body.bytes).await?;
+        drop(body.room);
+        METRICS.append_seconds.observe(started.elapsed().as_secs_f64());
+        match verb {
+            Verb::Call => {
+                let answer = self.wait_for_outcome(sent.id, Some(sent.offset)).await?;
+                METRICS.call_seconds.observe(started.elapsed().as_secs_f64());
+                Ok(answer::render(sent.id, answer, &self.metadata()))
+            }
+            Verb::Send => {
+                let verdict = if keyed {
+                    self.verdict(sent.id, sent.request_id, sent.offset).await?
+                } else {
+                    Verdict::Accepted
+                };
+                Ok(render_send(&sent, verdict))
+            }
+        }
+    }
+
+    /// Puts the call into the inbox of its partition.
+    async fn send(
+        &self,
+        metadata: &Arc<Metadata>,
+        head: CallHead,
+        body: Bytes,
+    ) -> Result<Sent, IngressError> {
+        let id = ids::mint(&head.target, head.idempotency_key.as_deref());
+        let request_id = RequestId(rand::random());
+        let start_at = head.delay.map(|delay| Millis(now().0 + millis(delay).0));
+        let retention = match head.idempotency_key {
+            Some(_) => head.handler.idempotency_retention,
+            None => head.handler.journal_retention.unwrap_or(UNKEYED_RETENTION),
+        };
+        let invoke = Invoke {
+            id,
+            request_id,
+            target: head.target,
+            kind: head.handler.kind,
+            headers: head.headers,
+            body,
+            idempotency_key: head.idempotency_key,
+            reply_to: (head.verb == Verb::Call).then(|| self.name.clone()),
+            start_at,
+            retention,
+            retry: head.handler.retry,
+            traceparent: head.traceparent,
+        };
+        let envelope = Envelope {
+            level: codec::LEVEL_MAX,
+            metadata: metadata.next,
+            source: Source::Gateway,
+            message: Message::Invoke(Box::new(invoke)),
+        };
+        let message = codec::encode_message(&envelope)
+            .map_err(|error| IngressError::MessageTooLarge(error.to_string()))?;
+        let partition = partition_of(id.partition_key, self.inbox.partitions());
+        let offset = self.inbox.append(partition, message).await?;
+        Ok(Sent { id, request_id, offset, start_at })
+    }
+}
+
+fn read_head(
+    metadata: &Metadata,
+    verb: Option<Verb>,
+    segments: &[String],
+    parts: &Parts,
+) -> Result<CallHead, IngressError> {
+    let resolved = target::resolve(metadata, verb, segments)?;
+    let delay = delay::delay_of(parts.uri.query())?;
+    if delay.is_some() && resolved.verb == Verb::Call {
+        return Err(IngressError::DelayOnCall);
+    }
+    let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    Ok(CallHead {
+        delay: delay.filter(|delay| !delay.is_zero()),
+        headers: headers::passed_on(&parts.headers, path_and_query)?,
+        idempotency_key: headers::idempotency_key(&parts.headers)?,
+        traceparent: headers::traceparent(&parts.headers),
+        handler: resolved.handler.clone(),
+        target: resolved.target,
+        verb: resolved.verb,
+    })
+}
+
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn render_send(sent: &Sent, verdict: Verdict) -> Reply {
+    let body = SendBody {
+        invocation_id: sent.id.to_string(),
+        status: match verdict {
+            Verdict::Accepted => "Accepted",
+            Verdict::PreviouslyAccepted => "PreviouslyAccepted",
+        },
+        execution_time: match verdict {
+            Verdict::Accepted => sent.start_at.and_then(rfc3339),
+            Verdict::PreviouslyAccepted => None,
+        },
+    };
+    let mut reply = json_reply(StatusCode::ACCEPTED, &body);
+    answer::name_invocation(&mut reply, sent.id);
+    reply
+}

@@ -1,0 +1,197 @@
+//! Every way in which the ingress says no: a status, a stable code and a sentence that helps.
+//!
+//! Each code has its line in `docs/errors/ingress.md`; a test keeps the two together.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use everlog_log_schema::limits;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use http_body_util::Full;
+use serde::Serialize;
+
+use crate::server::Reply;
+
+/// Says whether the ingress or the invocation itself failed.
+pub(crate) const ERROR_SOURCE: &str = "x-restate-error-source";
+
+/// What the ingress refuses, by what its caller can do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum IngressError {
+    #[error("path is malformed: {0}")]
+    MalformedPath(String),
+    #[error("path is not known: call a handler at /Service/handler or /Object/key/handler")]
+    UnknownPath,
+    #[error("{0} are not supported yet")]
+    NotSupported(&'static str),
+    #[error("method is not allowed here: use {0}")]
+    MethodNotAllowed(&'static str),
+    #[error(
+        "service `{service}` is not registered{hint}: register its deployment at the admin API (POST /deployments)"
+    )]
+    ServiceNotFound { service: String, hint: Hint },
+    #[error("service `{service}` has no handler `{handler}`{hint}")]
+    HandlerNotFound { service: String, handler: String, hint: Hint },
+    #[error("`{service}/{handler}` is private: only other handlers may call it")]
+    HandlerPrivate { service: String, handler: String },
+    #[error("delay `{0}` is no duration of at most ten years: write `10s`, `1h 30m` or `PT10S`")]
+    MalformedDelay(String),
+    #[error("a call waits for its result and takes no delay: use the same path with /send")]
+    DelayOnCall,
+    #[error("header `{name}` is malformed: {reason}")]
+    MalformedHeader { name: String, reason: &'static str },
+    #[error(
+        "headers are too large: {} bytes at most, names and values together",
+        limits::HEADERS_BYTES_MAX
+    )]
+    HeadersTooLarge,
+    #[error("{what} is too long: {} bytes at most", limits::KEY_BYTES_MAX)]
+    KeyTooLong { what: &'static str },
+    #[error("invocation id `{id}` is malformed: {reason}")]
+    MalformedId { id: String, reason: String },
+    #[error("body does not name a target: {0}")]
+    MalformedTarget(String),
+    #[error("handler needs a body")]
+    BodyRequired,
+    #[error("handler takes no body: send the request without one")]
+    BodyUnexpected,
+    #[error("handler takes content type `{expected}`, not {found}: set the content-type header")]
+    ContentType { expected: String, found: String },
+    #[error(
+        "body is larger than {} bytes, which is the most that a call may carry",
+        limits::BODY_BYTES_MAX
+    )]
+    BodyTooLarge,
+    #[error("body did not arrive in time")]
+    BodyTimeout,
+    #[error("failed to read the body: {0}")]
+    BodyUnreadable(String),
+    #[error("call is larger than a message may be: {0}")]
+    MessageTooLarge(String),
+    #[error("invocation `{0}` is not known: it never was, or its result is no longer kept")]
+    InvocationNotFound(String),
+    #[error("invocation `{0}` has not completed: ask again later, or attach to wait for it")]
+    NotReady(String),
+    #[error("too many requests wait here: try again later")]
+    TooManyRequests,
+    #[error("too many bytes of bodies are on their way into the log: try again later")]
+    TooManyBytes,
+    #[error("the log takes in no more for now, and nothing was recorded: try again later")]
+    LogBusy,
+    #[error("the log refused the call, and nothing was recorded: {0}")]
+    LogRefused(String),
+    #[error(
+        "it is not known whether the call was recorded ({0}): repeat it with the same idempotency key if it had one"
+    )]
+    OutcomeUnknown(String),
+    #[error("the invocation's partition has no owner now: {0}")]
+    PartitionUnavailable(String),
+    #[error("the gateway is shutting down; what is recorded goes on: ask again later")]
+    ShuttingDown,
+}
+
+/// What the caller may have meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Hint(pub(crate) Option<String>);
+
+impl std::fmt::Display for Hint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |name| write!(f, " (did you mean `{name}`?)"))
+    }
+}
+
+/// The body of every error of the ingress.
+#[derive(Debug, Serialize)]
+pub(crate) struct ErrorBody<'a> {
+    pub(crate) code: u16,
+    pub(crate) message: &'a str,
+    pub(crate) source: &'static str,
+    pub(crate) error: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) metadata: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+impl IngressError {
+    /// The stable code, and the status that goes with it.
+    pub(crate) fn code(&self) -> (&'static str, StatusCode) {
+        const NOT_READY: u16 = 470;
+        match self {
+            Self::MalformedPath(_) => ("malformed-path", StatusCode::BAD_REQUEST),
+            Self::UnknownPath => ("unknown-path", StatusCode::NOT_FOUND),
+            Self::NotSupported(_) => ("not-supported-yet", StatusCode::NOT_IMPLEMENTED),
+            Self::MethodNotAllowed(_) => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED),
+            Self::ServiceNotFound { .. } => ("service-not-found", StatusCode::NOT_FOUND),
+            Self::HandlerNotFound { .. } => ("handler-not-found", StatusCode::NOT_FOUND),
+            Self::HandlerPrivate { .. } => ("handler-private", StatusCode::BAD_REQUEST),
+            Self::MalformedDelay(_) => ("malformed-delay", StatusCode::BAD_REQUEST),
+            Self::DelayOnCall => ("delay-on-call", StatusCode::BAD_REQUEST),
+            Self::MalformedHeader { .. } => ("malformed-header", StatusCode::BAD_REQUEST),
+            Self::HeadersTooLarge => {
+                ("headers-too-large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+            }
+            Self::KeyTooLong { .. } => ("key-too-long", StatusCode::BAD_REQUEST),
+            Self::MalformedId { .. } => ("malformed-invocation-id", StatusCode::BAD_REQUEST),
+            Self::MalformedTarget(_) => ("malformed-target", StatusCode::BAD_REQUEST),
+            Self::BodyRequired => ("body-required", StatusCode::BAD_REQUEST),
+            Self::BodyUnexpected => ("body-unexpected", StatusCode::BAD_REQUEST),
+            Self::ContentType { .. } => ("content-type-mismatch", StatusCode::BAD_REQUEST),
+            Self::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::BodyTimeout => ("body-timeout", StatusCode::REQUEST_TIMEOUT),
+            Self::BodyUnreadable(_) => ("body-unreadable", StatusCode::BAD_REQUEST),
+            Self::MessageTooLarge(_) => ("message-too-large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::InvocationNotFound(_) => ("invocation-not-found", StatusCode::NOT_FOUND),
+            Self::NotReady(_) => {
+                ("not-ready", StatusCode::from_u16(NOT_READY).expect("470 is a legal status"))
+            }
+            Self::TooManyRequests => ("too-many-requests", StatusCode::TOO_MANY_REQUESTS),
+            Self::TooManyBytes => ("too-many-bytes", StatusCode::TOO_MANY_REQUESTS),
+            Self::LogBusy => ("log-busy", StatusCode::SERVICE_UNAVAILABLE),
+            Self::LogRefused(_) => ("log-refused", StatusCode::SERVICE_UNAVAILABLE),
+            Self::OutcomeUnknown(_) => ("outcome-unknown", StatusCode::SERVICE_UNAVAILABLE),
+            Self::PartitionUnavailable(_) => {
+                ("partition-unavailable", StatusCode::SERVICE_UNAVAILABLE)
+            }
+            Self::ShuttingDown => ("shutting-down", StatusCode::SERVICE_UNAVAILABLE),
+        }
+    }
+
+    /// When to come back, where coming back may help.
+    fn retry_after(&self) -> Option<Duration> {
+        let (_, status) = self.code();
+        let later =
+            matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        later.then_some(Duration::from_secs(1))
+    }
+
+    /// Renders it.
+    pub(crate) fn into_reply(self) -> Reply {
+        let (error, status) = self.code();
+        let message = self.to_string();
+        let body = ErrorBody {
+            code: status.as_u16(),
+            message: &message,
+            source: "ingress",
+            error,
+            metadata: None,
+        };
+        let mut reply = json_reply(status, &body);
+        reply.headers_mut().insert(ERROR_SOURCE, HeaderValue::from_static("ingress"));
+        if let Some(after) = self.retry_after() {
+            reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after.as_secs()));
+        }
+        if let Self::MethodNotAllowed(allowed) = self {
+            reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+        }
+        reply
+    }
+}
+
+/// Renders a JSON body.
+pub(crate) fn json_reply(status: StatusCode, body: &impl Serialize) -> Reply {
+    let json = serde_json::to_vec(body).expect("views have string keys and no failing serializers");
+    let mut reply = Reply::new(Full::new(Bytes::from(json)));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    reply
+}

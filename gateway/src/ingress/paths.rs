@@ -1,0 +1,206 @@
+//! The paths of the ingress.
+//!
+//! A path is parsed without knowing what is registered. Where only the service's kind tells what a
+//! segment means (is it a key or a handler?), the segments are handed on as they are.
+
+use percent_encoding::percent_decode_str;
+
+use super::error::IngressError;
+
+/// What a path asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// The health of this gateway.
+    Health,
+    /// A call or a send: service, perhaps key, handler, and in the classic form perhaps `send`.
+    Invoke {
+        /// What the path says, or none in the classic form.
+        verb: Option<Verb>,
+        /// What follows it.
+        segments: Vec<String>,
+    },
+    /// A question about the invocation of this id.
+    ById(Question, String),
+    /// A question about an invocation named by service, perhaps key, handler and idempotency key.
+    ByKey(Question, Vec<String>),
+    /// A question about the invocation that the body names.
+    ByBody(Question),
+}
+
+/// Whether a caller waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    /// It waits for the outcome.
+    Call,
+    /// It only hands the call over.
+    Send,
+}
+
+/// A question about an invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// Its outcome, once it has one.
+    Attach,
+    /// Its outcome, if it has one.
+    Output,
+    /// Its id.
+    Lookup,
+}
+
+/// Parses a path, as the request line has it.
+pub(crate) fn parse(path: &str) -> Result<Route, IngressError> {
+    let segments = decode(path)?;
+    let names: Vec<&str> = segments.iter().map(String::as_str).collect();
+    match names.as_slice() {
+        ["" | "openapi", ..] | [] => Err(IngressError::UnknownPath),
+        ["restate", reserved @ ..] => parse_reserved(reserved),
+        _ if names.contains(&"") => Err(IngressError::MalformedPath(
+            "it has an empty segment: write each of service, key and handler".into(),
+        )),
+        _ => Ok(Route::Invoke { verb: None, segments }),
+    }
+}
+
+fn parse_reserved(segments: &[&str]) -> Result<Route, IngressError> {
+    if segments.contains(&"") {
+        return Err(IngressError::MalformedPath("it has an empty segment".into()));
+    }
+    match segments {
+        ["health"] => Ok(Route::Health),
+        ["call", target @ ..] => {
+            Ok(Route::Invoke { verb: Some(Verb::Call), segments: owned(target) })
+        }
+        ["send", target @ ..] => {
+            Ok(Route::Invoke { verb: Some(Verb::Send), segments: owned(target) })
+        }
+        ["attach"] => Ok(Route::ByBody(Question::Attach)),
+        ["output"] => Ok(Route::ByBody(Question::Output)),
+        ["lookup"] => Ok(Route::ByBody(Question::Lookup)),
+        ["attach", id] | ["invocation", id, "attach"] => {
+            Ok(Route::ById(Question::Attach, (*id).into()))
+        }
+        ["output", id] | ["invocation", id, "output"] => {
+            Ok(Route::ById(Question::Output, (*id).into()))
+        }
+        ["invocation", names @ .., "attach"] => Ok(Route::ByKey(Question::Attach, owned(names))),
+        ["invocation", names @ .., "output"] => Ok(Route::ByKey(Question::Output, owned(names))),
+        ["workflow", ..] => Err(IngressError::NotSupported("workflows")),
+        ["awakeables" | "a", ..] => Err(IngressError::NotSupported("awakeables")),
+        ["scope", ..] => Err(IngressError::NotSupported("scopes")),
+        _ => Err(IngressError::UnknownPath),
+    }
+}
+
+fn owned(segments: &[&str]) -> Vec<String> {
+    segments.iter().map(|segment| (*segment).to_owned()).collect()
+}
+
+/// Splits at slashes, then decodes: a slash inside a key is written `%2F`.
+fn decode(path: &str) -> Result<Vec<String>, IngressError> {
+    path.strip_prefix('/').unwrap_or(path).split('/').map(decode_segment).collect()
+}
+
+fn decode_segment(segment: &str) -> Result<String, IngressError> {
+    for after in segment.split('%').skip(1) {
+        let digits =
+            after.as_bytes().get(..2).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+        if !digits {
+            return Err(IngressError::MalformedPath(
+                "each `%` must be followed by two hexadecimal digits; write a `%` itself as `%25`"
+                    .into(),
+            ));
+        }
+    }
+    percent_decode_str(segment).decode_utf8().map(Into::into).map_err(|_| {
+        IngressError::MalformedPath("a segment is not UTF-8 once percent-decoded".into())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invoke(verb: Option<Verb>, segments: &[&str]) -> Route {
+        Route::Invoke { verb, segments: owned(segments) }
+    }
+
+    #[test]
+    fn both_families_of_paths_are_understood() {
+        let cases = [
+            ("/Greeter/greet", invoke(None, &["Greeter", "greet"])),
+            ("/Cart/ann/add/send", invoke(None, &["Cart", "ann", "add", "send"])),
+            ("/restate/call/Greeter/greet", invoke(Some(Verb::Call), &["Greeter", "greet"])),
+            ("/restate/send/Cart/ann/add", invoke(Some(Verb::Send), &["Cart", "ann", "add"])),
+            ("/restate/attach/inv_1x", Route::ById(Question::Attach, "inv_1x".into())),
+            ("/restate/output/inv_1x", Route::ById(Question::Output, "inv_1x".into())),
+            ("/restate/invocation/inv_1x/attach", Route::ById(Question::Attach, "inv_1x".into())),
+            ("/restate/invocation/inv_1x/output", Route::ById(Question::Output, "inv_1x".into())),
+            (
+                "/restate/invocation/Greeter/greet/k1/attach",
+                Route::ByKey(Question::Attach, owned(&["Greeter", "greet", "k1"])),
+            ),
+            (
+                "/restate/invocation/Cart/ann/add/k1/output",
+                Route::ByKey(Question::Output, owned(&["Cart", "ann", "add", "k1"])),
+            ),
+            ("/restate/attach", Route::ByBody(Question::Attach)),
+            ("/restate/output", Route::ByBody(Question::Output)),
+            ("/restate/lookup", Route::ByBody(Question::Lookup)),
+            ("/restate/health", Route::Health),
+        ];
+        for (path, route) in cases {
+            assert_eq!(parse(path).unwrap(), route, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_key_may_hold_any_character_once_encoded() {
+        let route = parse("/Cart/a%2Fb%20%E2%82%AC%25/add").unwrap();
+        assert_eq!(route, invoke(None, &["Cart", "a/b €%", "add"]));
+    }
+
+    #[test]
+    fn a_handler_may_be_called_like_a_reserved_word() {
+        assert_eq!(
+            parse("/Cart/attach/output").unwrap(),
+            invoke(None, &["Cart", "attach", "output"])
+        );
+    }
+
+    #[test]
+    fn malformed_and_unknown_paths_are_told_apart() {
+        for path in [
+            "/Cart//add",
+            "/Greeter/greet/",
+            "/Greeter/%zz",
+            "/Greeter/%E2%82",
+            "/Greeter/%2",
+            "/Greeter/%ff",
+            "/restate/attach/",
+        ] {
+            assert!(matches!(parse(path), Err(IngressError::MalformedPath(_))), "{path}");
+        }
+        for path in [
+            "/",
+            "",
+            "/openapi",
+            "/openapi/x",
+            "/restate",
+            "/restate/nothing",
+            "/restate/invocation",
+        ] {
+            assert_eq!(parse(path), Err(IngressError::UnknownPath), "{path}");
+        }
+        assert_eq!(
+            parse("/restate/workflow/W/k/attach"),
+            Err(IngressError::NotSupported("workflows"))
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_path_panics(path in ".*") {
+            let _ = parse(&path);
+        }
+    }
+}

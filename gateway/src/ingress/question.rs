@@ -1,0 +1,187 @@
+//! Questions to the owner of a partition: the outcome of an invocation, awaited or not, and what
+//! became of a send.
+//!
+//! Its invariant: a partition without an owner, and an owner that went away, delay an answer and
+//! never change it. The question is asked again.
+
+use std::time::Duration;
+
+use everlog_log_schema::owner_api::{Answer, BoxFuture, OwnerError, Verdict};
+use everlog_log_schema::{InboxOffset, InvocationId, RequestId, Target};
+use http::StatusCode;
+use http::request::Parts;
+use hyper::body::Incoming;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout};
+
+use super::error::{IngressError, json_reply};
+use super::paths::Question;
+use super::{Ingress, answer, body, ids, target};
+use crate::backoff::Backoff;
+use crate::metrics::METRICS;
+use crate::server::Reply;
+
+/// How long an owner may be silent before a waiting caller is attached anew: an owner that lost
+/// the question would otherwise never answer it.
+const REATTACH_AFTER: Duration = Duration::from_secs(10);
+
+/// The body of a question by `POST`.
+#[derive(Debug, Deserialize)]
+#[serde(
+    tag = "target",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
+enum TargetBody {
+    /// An id.
+    Invocation { invocation_id: String },
+    /// What a call with an idempotency key named.
+    IdempotentInvocation {
+        service: String,
+        key: Option<String>,
+        handler: String,
+        idempotency_key: String,
+    },
+    /// A workflow's run.
+    #[serde(rename = "workflow")]
+    Workflow {
+        #[expect(dead_code, reason = "workflows come later; the name is read so that it is known")]
+        workflow_name: String,
+        #[expect(dead_code, reason = "workflows come later; the key is read so that it is known")]
+        workflow_key: String,
+    },
+}
+
+/// The body of the answer to a lookup.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LookupBody {
+    invocation_id: String,
+}
+
+impl Ingress {
+    /// Answers a question about an invocation.
+    pub(super) async fn answer(
+        &self,
+        question: Question,
+        id: InvocationId,
+    ) -> Result<Reply, IngressError> {
+        match question {
+            Question::Attach => {
+                let outcome = self.wait_for_outcome(id, None).await?;
+                Ok(answer::render(id, outcome, &self.metadata()))
+            }
+            Question::Output => match self.output(id).await? {
+                Some(outcome) => Ok(answer::render(id, outcome, &self.metadata())),
+                None => Err(IngressError::NotReady(id.to_string())),
+            },
+            Question::Lookup => {
+                let body = LookupBody { invocation_id: id.to_string() };
+                Ok(json_reply(StatusCode::OK, &body))
+            }
+        }
+    }
+
+    /// Reads which invocation the body of a question names.
+    pub(super) async fn named_by_body(
+        &self,
+        parts: &Parts,
+        incoming: Incoming,
+    ) -> Result<InvocationId, IngressError> {
+        let announced = super::call::content_length(&parts.headers);
+        let body = body::read(incoming, announced, &self.body_room, &self.limits).await?;
+        let named = serde_json::from_slice(&body.bytes)
+            .map_err(|error| IngressError::MalformedTarget(error.to_string()))?;
+        match named {
+            TargetBody::Invocation { invocation_id } => parse_id(&invocation_id),
+            TargetBody::IdempotentInvocation { service, key, handler, idempotency_key } => {
+                let target = Target { service, key, handler };
+                Ok(ids::of_idempotency_key(&target, &idempotency_key))
+            }
+            TargetBody::Workflow { .. } => Err(IngressError::NotSupported("workflows")),
+        }
+    }
+
+    /// Waits until an invocation has completed, for as long as the caller does.
+    pub(super) async fn wait_for_outcome(
+        &self,
+        id: InvocationId,
+        after: Option<InboxOffset>,
+    ) -> Result<Answer, IngressError> {
+        let mut closing = self.closing.clone();
+        let mut backoff = Backoff::new();
+        loop {
+            let attached = tokio::select! {
+                attached = timeout(REATTACH_AFTER, self.owner.attach(id, after)) => attached,
+                _ = closing.wait_for(|closing| *closing) => return Err(IngressError::ShuttingDown),
+            };
+            match attached {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(OwnerError::NotFound)) => {
+                    return Err(IngressError::InvocationNotFound(id.to_string()));
+                }
+                Ok(Err(OwnerError::Unavailable(reason))) => {
+                    tracing::debug!(%id, reason, "owner is not available: attaching again");
+                    backoff.pause().await;
+                }
+                Err(_silent) => {}
+            }
+            METRICS.reattaches.inc();
+        }
+    }
+
+    async fn output(&self, id: InvocationId) -> Result<Option<Answer>, IngressError> {
+        self.ask(id, || self.owner.output(id)).await
+    }
+
+    /// Asks what became of a message.
+    pub(super) async fn verdict(
+        &self,
+        id: InvocationId,
+        request_id: RequestId,
+        after: InboxOffset,
+    ) -> Result<Verdict, IngressError> {
+        self.ask(id, || self.owner.verdict(id, request_id, after)).await
+    }
+
+    /// Asks a question that does not wait for an invocation, again while there is no owner, but not
+    /// for ever.
+    async fn ask<'a, T>(
+        &'a self,
+        id: InvocationId,
+        question: impl Fn() -> BoxFuture<'a, Result<T, OwnerError>>,
+    ) -> Result<T, IngressError> {
+        let deadline = Instant::now() + self.limits.question_max;
+        let mut backoff = Backoff::new();
+        loop {
+            let reason = match tokio::time::timeout_at(deadline, question()).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(OwnerError::NotFound)) => {
+                    return Err(IngressError::InvocationNotFound(id.to_string()));
+                }
+                Ok(Err(OwnerError::Unavailable(reason))) => reason,
+                Err(_silent) => "it does not answer".to_owned(),
+            };
+            if Instant::now() >= deadline {
+                return Err(IngressError::PartitionUnavailable(reason));
+            }
+            backoff.pause().await;
+        }
+    }
+}
+
+/// Reads the id of an invocation.
+pub(super) fn parse_id(text: &str) -> Result<InvocationId, IngressError> {
+    const SHOWN_CHARS_MAX: usize = 80;
+    text.parse().map_err(|error: everlog_log_schema::IdError| IngressError::MalformedId {
+        id: text.chars().take(SHOWN_CHARS_MAX).collect(),
+        reason: error.to_string(),
+    })
+}
+
+/// Reads the names of a call with an idempotency key.
+pub(super) fn named_by_path(names: &[String]) -> Result<InvocationId, IngressError> {
+    let (target, idempotency_key) = target::keyed_target(names)?;
+    Ok(ids::of_idempotency_key(&target, &idempotency_key))
+}

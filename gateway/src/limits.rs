@@ -1,0 +1,50 @@
+//! What one gateway takes on at most. What is refused for want of room is refused with a status
+//! and a time to come back: a gateway under load answers, it does not fall over.
+//!
+//! Limits on what is written (bodies, keys, headers) are in `everlog_log_schema::limits`, because
+//! every process must agree on them.
+
+use std::time::Duration;
+
+/// The limits of a gateway.
+#[derive(Debug, Clone)]
+pub struct GatewayLimits {
+    /// Calls, sends and attaches being handled at once; one more gets 429.
+    pub requests_max: usize,
+    /// Bytes of request bodies that are read but not yet in the log; more get 429.
+    pub body_bytes_in_flight_max: usize,
+    /// Open connections per port; more wait in the kernel's queue.
+    pub connections_max: usize,
+    /// How long a request's head may take to arrive, and a connection may stay without a request.
+    pub head_deadline: Duration,
+    /// How long a request's body may pause.
+    pub body_idle_max: Duration,
+    /// How long a request's body may take in all.
+    pub body_total_max: Duration,
+    /// How long a message whose append has an unknown outcome is sent again.
+    pub resend_max: Duration,
+    /// How long a question that does not wait for an invocation (output, verdict of a send) is
+    /// asked again while its partition has no owner.
+    pub question_max: Duration,
+    /// How long a discovery may take in all.
+    pub discovery_max: Duration,
+    /// A deployment's manifest, in bytes.
+    pub manifest_bytes_max: usize,
+}
+
+impl Default for GatewayLimits {
+    fn default() -> Self {
+        Self {
+            requests_max: 10_000,
+            body_bytes_in_flight_max: 256 << 20,
+            connections_max: 8_192,
+            head_deadline: Duration::from_mins(1),
+            body_idle_max: Duration::from_secs(10),
+            body_total_max: Duration::from_mins(5),
+            resend_max: Duration::from_mins(5),
+            question_max: Duration::from_secs(10),
+            discovery_max: Duration::from_secs(10),
+            manifest_bytes_max: 4 << 20,
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Calls, sends and questions over HTTP, against a real log.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod common;
+
+use common::{Ask, DEADLINE, OK, ask, start};
+use everlog_log_schema::{HandlerKind, Millis, Source, partition_key_of};
+
+#[tokio::test]
+async fn a_call_is_answered_with_what_the_function_returned() {
+    let world = start().await;
+    for http2 in [false, true] {
+        let call = Ask::post("/Greeter/greet", "\"hi\"");
+        let answer = ask(world.addresses.ingress, call, http2).await;
+        assert_eq!((answer.status, &answer.body[..]), (OK, &b"\"hi\""[..]));
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+        assert!(answer.header("x-restate-id").unwrap().starts_with("inv_1"));
+    }
+    assert_eq!(world.get("/restate/call/Greeter/greet").await.status, OK);
+    assert_eq!(world.post("/Cart/ann/add", "1").await.status, OK);
+    assert_eq!(world.post("/restate/call/Cart/a%2Fb/view", "1").await.status, OK);
+}
+
+#[tokio::test]
+async fn a_message_says_all_that_metadata_decides() {
+    let world = start().await;
+    let call = Ask::post("/Cart/ann/add?x=1", "7")
+        .header("x-team", "blue")
+        .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+        .header("idempotency-key", "k1");
+    assert_eq!(world.ask(call).await.status, OK);
+    let envelope = world.owner.envelopes().remove(0);
+    assert_eq!(envelope.metadata.0, 1);
+    assert_eq!(envelope.source, Source::Gateway);
+    let invoke = world.owner.only_invoke();
+    assert_eq!(invoke.target.key.as_deref(), Some("ann"));
+    assert_eq!(invoke.kind, HandlerKind::Exclusive);
+    assert_eq!(invoke.id.partition_key, partition_key_of("ann"));
+    assert_eq!(invoke.idempotency_key.as_deref(), Some("k1"));
+    assert_eq!(invoke.retention, Millis(86_400_000));
+    assert_eq!(invoke.retry.max_attempts, Some(70));
+    assert_eq!(invoke.reply_to, Some(world.addresses.ingress.to_string()));
+    assert!(invoke.traceparent.unwrap().starts_with("00-0af7"));
+    assert_eq!(invoke.start_at, None);
+    let header = |name: &str| {
+        invoke.headers.iter().find(|header| header.key == name).map(|header| header.value.as_str())
+    };
+    assert_eq!(header("x-team"), Some("blue"));
+    assert_eq!(header("x-restate-ingress-path"), Some("/Cart/ann/add?x=1"));
+    assert_eq!(header("idempotency-key"), None);
+    assert_eq!(header("host"), None);
+}
+
+#[tokio::test]
+async fn a_result_is_kept_as_long_as_its_service_says() {
+    let world = start().await;
+    world.post("/Greeter/kept", "1").await;
+    assert_eq!(world.owner.only_invoke().retention, Millis(3_600_000));
+    let world = start().await;
+    world.post("/Greeter/greet", "1").await;
+    assert_eq!(world.owner.only_invoke().retention, Millis(600_000));
+}
+
+#[tokio::test]
+async fn a_failure_of_the_function_is_told_from_one_of_the_ingress() {
+    let world = start().await;
+    let answer = world.post("/Greeter/fail", "1").await;
+    assert_eq!(answer.error(), (418, "invocation-failed".into()));
+    assert_eq!(answer.header("x-restate-error-source"), Some("invocation"));
+    assert_eq!(answer.json()["message"], "no coffee");
+    assert_eq!(answer.json()["metadata"]["pot"], "tea");
+    let answer = world.post("/Greeter/unknown", "1").await;
+    assert_eq!(answer.header("x-restate-error-source"), Some("ingress"));
+    assert_eq!(answer.json()["source"], "ingress");
+}
+
+#[tokio::test]
+async fn a_send_is_accepted_once_it_is_durable() {
+    let world = start().await;
+    for path in ["/Greeter/hang/send", "/restate/send/Greeter/hang"] {
+        let answer = world.post(path, "1").await;
+        assert_eq!(answer.status, 202);
+        let json = answer.json();
+        assert_eq!(json["status"], "Accepted");
+        assert_eq!(json["executionTime"], serde_json::Value::Null);
+        assert_eq!(answer.header("x-restate-id"), json["invocationId"].as_str());
+    }
+    world.owner.wait_for_messages(2).await;
+}
+
+#[tokio::test]
+async fn a_delayed_send_starts_later() {
+    let world = start().await;
+    let answer = world.post("/Greeter/greet/send?delay=PT1H", "1").await;
+    let execution_time = answer.json()["executionTime"].as_str().unwrap().to_owned();
+    let execution_time: jiff::Timestamp = execution_time.parse().unwrap();
+    world.owner.wait_for_messages(1).await;
+    let start_at = world.owner.only_invoke().start_at.unwrap();
+    assert_eq!(start_at.0, u64::try_from(execution_time.as_millisecond()).unwrap());
+    let hour = jiff::SignedDuration::from_hours(1);
+    let late = jiff::Timestamp::now().duration_since(execution_time - hour);
+    assert!(late.as_secs() < 30 && !late.is_negative(), "{late}");
+}
+
+#[tokio::test]
+async fn equal_idempotency_keys_are_one_call() {
+    let world = start().await;
+    let call = |path, body| Ask::post(path, body).header("idempotency-key", "k1");
+    let first = world.ask(call("/Greeter/greet", "1")).await;
+    let again = world.ask(call("/Greeter/greet", "2")).await;
+    assert_eq!((&first.body[..], &again.body[..]), (&b"1"[..], &b"1"[..]));
+    assert_eq!(first.header("x-restate-id"), again.header("x-restate-id"));
+    let sent = world.ask(call("/Greeter/greet/send", "3")).await;
+    assert_eq!(sent.json()["status"], "PreviouslyAccepted");
+    let fresh = world.ask(call("/Greeter/hang/send", "4")).await;
+    assert_eq!(fresh.json()["status"], "Accepted");
+    assert_ne!(fresh.header("x-restate-id"), first.header("x-restate-id"));
+}
+
+#[tokio::test]
+async fn an_outcome_can_be_asked_for_in_every_form() {
+    let world = start().await;
+    let send = Ask::post("/Greeter/hang/send", "5").header("idempotency-key", "k/1");
+    let id = world.ask(send).await.json()["invocationId"].as_str().unwrap().to_owned();
+    let by_id = format!(r#"{{"target":"invocation","invocationId":"{id}"}}"#);
+    let by_key = r#"{"target":"idempotentInvocation","service":"Greeter","handler":"hang","idempotencyKey":"k/1"}"#;
+    let asks = |question: &str| {
+        let posted = |body: &str| {
+            let path = format!("/restate/{question}");
+            (path, Some(body.to_owned()))
+        };
+        vec![
+            (format!("/restate/{question}/{id}"), None),
+            (format!("/restate/invocation/{id}/{question}"), None),
+            (format!("/restate/invocation/Greeter/hang/k%2F1/{question}"), None),
+            posted(&by_id),
+            posted(by_key),
+        ]
+    };
+    let send = |path: String, body: Option<String>| {
+        let ingress = world.addresses.ingress;
+        async move {
+            match body {
+                Some(body) => ask(ingress, Ask::post(&path, body), false).await,
+                None => ask(ingress, Ask::get(&path), false).await,
+            }
+        }
+    };
+    for (path, body) in asks("output") {
+        assert_eq!(send(path.clone(), body).await.error(), (470, "not-ready".into()), "{path}");
+    }
+    let mut attached = Vec::new();
+    for (path, body) in asks("attach") {
+        attached.push(tokio::spawn(send(path, body)));
+    }
+    world.owner.release();
+    for attached in attached {
+        let answer = attached.await.unwrap();
+        assert_eq!((answer.status, &answer.body[..]), (OK, &b"5"[..]));
+        assert_eq!(answer.header("x-restate-id"), Some(id.as_str()));
+    }
+    for (path, body) in asks("output") {
+        assert_eq!(send(path.clone(), body).await.status, OK, "{path}");
+    }
+    let lookup = world.ask(Ask::post("/restate/lookup", by_key)).await;
+    assert_eq!(lookup.json()["invocationId"].as_str(), Some(id.as_str()));
+}
+
+#[tokio::test]
+async fn every_refusal_has_a_status_a_code_and_a_sentence() {
+    let world = start().await;
+    let key = "k".repeat(4_097);
+    let long_key_path = format!("/Cart/{key}/add");
+    let unknown = "/restate/attach/inv_1005LkR9kqlZ0VTkNm7ptnKlExjEixWRbr";
+    let unknown_output = unknown.replace("attach", "output");
+    let cases = [
+        (Ask::get("/"), 404, "unknown-path"),
+        (Ask::get("/restate/x"), 404, "unknown-path"),
+        (Ask::get("/openapi"), 404, "unknown-path"),
+        (Ask::get("/Nobody/greet"), 404, "service-not-found"),
+        (Ask::get("/Greeter/nothing"), 404, "handler-not-found"),
+        (Ask::get("/Greeter"), 400, "malformed-path"),
+        (Ask::get("/Cart/add"), 400, "malformed-path"),
+        (Ask::get("/Greeter/%zz"), 400, "malformed-path"),
+        (Ask::get("/Greeter/secret"), 400, "handler-private"),
+        (Ask::get("/Hidden/greet"), 400, "handler-private"),
+        (Ask::get("/Greeter/greet?delay=1s"), 400, "delay-on-call"),
+        (Ask::get("/Greeter/greet/send?delay=soon"), 400, "malformed-delay"),
+        (Ask::get("/Greeter/greet").header("idempotency-key", ""), 400, "malformed-header"),
+        (Ask::get("/Greeter/greet").header("x-name", "Zoë"), 400, "malformed-header"),
+        (Ask::get("/Greeter/greet").header("idempotency-key", &key), 400, "key-too-long"),
+        (Ask::get(&long_key_path), 400, "key-too-long"),
+        (Ask::post("/Greeter/strict", ""), 400, "body-required"),
+        (Ask::post("/Greeter/void", "1"), 400, "body-unexpected"),
+        (
+            Ask { headers: vec![], ..Ask::post("/Greeter/strict", "1") },
+            400,
+            "content-type-mismatch",
+        ),
+        (Ask::get("/restate/attach/inv_2x"), 400, "malformed-invocation-id"),
+        (Ask::get(unknown), 404, "invocation-not-found"),
+        (Ask::get(&unknown_output), 404, "invocation-not-found"),
+        (Ask::post("/restate/attach", "{}"), 400, "malformed-target"),
+        (Ask::post("/restate/attach", "no json"), 400, "malformed-target"),
+        (Ask::get("/restate/workflow/W/k/attach"), 501, "not-supported-yet"),
+        (Ask::get("/restate/awakeables/x/resolve"), 501, "not-supported-yet"),
+        (Ask::get("/Greeter/greet").method(http::Method::PUT), 405, "method-not-allowed"),
+        (Ask::post("/restate/health", ""), 405, "method-not-allowed"),
+        (Ask::get("/restate/lookup"), 405, "method-not-allowed"),
+    ];
+    for (request, status, code) in cases {
+        let path = request.path.to_owned();
+        let answer = world.ask(request).await;
+        assert_eq!(answer.error(), (status, code.into()), "{path}");
+        assert_eq!(answer.json()["code"], status, "{path}");
+        assert!(answer.json()["message"].as_str().unwrap().len() > 10, "{path}");
+        assert_eq!(answer.header("x-restate-error-source"), Some("ingress"), "{path}");
+    }
+    assert_eq!(world.owner.messages(), 0);
+    assert_eq!(world.post("/Greeter/greet", "1").await.status, OK);
+}
+
+#[tokio::test]
+async fn health_names_the_services() {
+    let world = start().await;
+    let answer = world.get("/restate/health").await;
+    assert_eq!(answer.status, OK);
+    assert_eq!(answer.json()["services"], serde_json::json!(["Cart", "Greeter", "Hidden"]));
+}
+
+#[tokio::test]
+async fn a_web_page_may_call() {
+    let world = start().await;
+    let preflight = Ask::get("/Greeter/greet").method(http::Method::OPTIONS);
+    let answer = world.ask(preflight).await;
+    assert_eq!(answer.status, 204);
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(answer.header("access-control-allow-methods"), Some("GET, POST"));
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_cancels_nothing() {
+    let world = start().await;
+    let waiting = {
+        let ingress = world.addresses.ingress;
+        let call = Ask::post("/Greeter/hang", "9").header("idempotency-key", "k9");
+        tokio::spawn(ask(ingress, call, false))
+    };
+    world.owner.wait_for_messages(1).await;
+    waiting.abort();
+    world.owner.release();
+    let attach = "/restate/invocation/Greeter/hang/k9/attach";
+    let answer = tokio::time::timeout(DEADLINE, world.get(attach)).await.unwrap();
+    assert_eq!((answer.status, &answer.body[..]), (OK, &b"9"[..]));
+}

@@ -1,0 +1,205 @@
+//! What a gateway does under load, against a failing log, without an owner, and at its end.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod common;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::faulty::Fault;
+use common::{Ask, DEADLINE, OK, World, ask, start, start_with};
+use everlog_gateway::{Gateway, GatewayConfig, GatewayLimits, StartError};
+use everlog_log_schema::limits::BODY_BYTES_MAX;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+#[tokio::test]
+async fn a_message_of_unknown_outcome_is_sent_again_and_is_one_call() {
+    for fault in [Fault::UnknownLanded, Fault::UnknownLost] {
+        let world = start().await;
+        // Once the outcome is unknown, a full queue does not make it known.
+        world.log.fail_next([fault, fault, Fault::QueueFull, Fault::Refused]);
+        let answer = world.post("/Greeter/greet", "1").await;
+        assert_eq!((answer.status, &answer.body[..]), (OK, &b"1"[..]), "{fault:?}");
+        assert_eq!(world.owner.envelopes().len(), 1, "{fault:?}");
+        let messages = if matches!(fault, Fault::UnknownLanded) { 3 } else { 1 };
+        world.owner.wait_for_messages(messages).await;
+        assert_eq!(world.owner.messages(), messages, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_outcome_that_stays_unknown_is_called_so() {
+    let limits = GatewayLimits { resend_max: Duration::from_millis(50), ..Default::default() };
+    let world = start_with(limits).await;
+    world.log.fail_next([Fault::UnknownLost; 100]);
+    let answer = world.post("/Greeter/greet", "1").await;
+    assert_eq!(answer.error(), (503, "outcome-unknown".into()));
+}
+
+#[tokio::test]
+async fn a_full_or_refusing_log_is_told_at_once() {
+    let world = start().await;
+    for (fault, code) in [(Fault::QueueFull, "log-busy"), (Fault::Refused, "log-refused")] {
+        world.log.fail_next([fault]);
+        let answer = world.post("/Greeter/greet", "1").await;
+        assert_eq!(answer.error(), (503, code.into()));
+        assert_eq!(answer.header("retry-after"), Some("1"));
+    }
+    assert_eq!(world.owner.messages(), 0);
+    assert_eq!(world.post("/Greeter/greet", "1").await.status, OK);
+}
+
+#[tokio::test]
+async fn one_call_too_many_is_turned_away() {
+    let world = start_with(GatewayLimits { requests_max: 1, ..Default::default() }).await;
+    let ingress = world.addresses.ingress;
+    let waiting = tokio::spawn(ask(ingress, Ask::post("/Greeter/hang", "1"), false));
+    world.owner.wait_for_messages(1).await;
+    let answer = world.post("/Greeter/greet", "2").await;
+    assert_eq!(answer.error(), (429, "too-many-requests".into()));
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    world.owner.release();
+    assert_eq!(waiting.await.unwrap().status, OK);
+    assert_eq!(world.post("/Greeter/greet", "2").await.status, OK);
+}
+
+#[tokio::test]
+async fn an_owner_that_moves_delays_an_answer_and_changes_none() {
+    let world = start().await;
+    world.owner.go_away_for(3);
+    let answer = world.post("/Greeter/greet", "1").await;
+    assert_eq!((answer.status, &answer.body[..]), (OK, &b"1"[..]));
+    world.owner.go_away_for(3);
+    let send = Ask::post("/Greeter/greet/send", "1").header("idempotency-key", "k1");
+    assert_eq!(world.ask(send).await.json()["status"], "Accepted");
+}
+
+#[tokio::test]
+async fn a_question_without_an_owner_is_not_asked_for_ever() {
+    let limits = GatewayLimits { question_max: Duration::from_millis(100), ..Default::default() };
+    let world = start_with(limits).await;
+    world.owner.go_away_for(usize::MAX);
+    let answer = world.get("/restate/output/inv_1005LkR9kqlZ0VTkNm7ptnKlExjEixWRbr").await;
+    assert_eq!(answer.error(), (503, "partition-unavailable".into()));
+}
+
+#[tokio::test]
+async fn a_body_of_the_limit_is_taken_and_a_larger_one_is_answered() {
+    let world = start().await;
+    let body = Bytes::from(vec![b'x'; BODY_BYTES_MAX]);
+    let answer = world.ask(Ask::post("/Greeter/greet", body.clone())).await;
+    assert_eq!((answer.status, answer.body.len()), (OK, BODY_BYTES_MAX));
+    let larger = Bytes::from(vec![b'x'; 33 << 20]);
+    for http2 in [false, true] {
+        let call = Ask::post("/Greeter/greet", larger.clone());
+        let answer = ask(world.addresses.ingress, call, http2).await;
+        assert_eq!(answer.error(), (413, "body-too-large".into()));
+    }
+    assert_eq!(world.owner.messages(), 1);
+    assert_eq!(world.post("/Greeter/greet", "1").await.status, OK);
+}
+
+/// Writes bytes to the ingress as they are, and reads until it closes or has answered.
+async fn raw(world: &World, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(world.addresses.ingress).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    let reading = stream.read_to_end(&mut answer);
+    tokio::time::timeout(DEADLINE, reading).await.unwrap().unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn a_chunked_body_is_counted_as_it_comes() {
+    let world = start().await;
+    let mut request = b"POST /Greeter/greet HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    let chunk = vec![b'x'; 1 << 20];
+    for _ in 0..33 {
+        request.extend_from_slice(b"100000\r\n");
+        request.extend_from_slice(&chunk);
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(b"0\r\n\r\n");
+    let answer = raw(&world, &request).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert!(answer.contains("body-too-large"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_slow_sender_is_given_up() {
+    let limits = GatewayLimits {
+        body_idle_max: Duration::from_millis(50),
+        head_deadline: Duration::from_millis(100),
+        ..Default::default()
+    };
+    let world = start_with(limits).await;
+    let slow_body = b"POST /Greeter/greet HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nab";
+    let answer = raw(&world, slow_body).await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains("body-timeout"), "{answer}");
+    for slow_head in [&b""[..], b"PRI * HT", b"POST /Greeter/greet HTTP/1.1\r\nhost"] {
+        raw(&world, slow_head).await;
+    }
+    assert_eq!(world.owner.messages(), 0);
+}
+
+#[tokio::test]
+async fn garbage_is_answered_or_cut_off_and_harms_nobody() {
+    let world = start().await;
+    for garbage in [
+        &b"\x00\x01\x02\r\n\r\n"[..],
+        b"GET\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+    ] {
+        raw(&world, garbage).await;
+    }
+    assert_eq!(world.post("/Greeter/greet", "1").await.status, OK);
+}
+
+#[tokio::test]
+async fn at_its_end_a_gateway_answers_what_it_can_and_sends_the_rest_away() {
+    let world = start().await;
+    let ingress = world.addresses.ingress;
+    let call = Ask::post("/Greeter/hang", "1");
+    let waiting = tokio::spawn(ask(ingress, call.clone(), false));
+    world.owner.wait_for_messages(1).await;
+    world.gateway.shutdown(Duration::from_millis(100)).await;
+    assert_eq!(waiting.await.unwrap().error(), (503, "shutting-down".into()));
+    assert!(TcpStream::connect(ingress).await.is_err());
+
+    let world = start().await;
+    let waiting = tokio::spawn(ask(world.addresses.ingress, call, false));
+    world.owner.wait_for_messages(1).await;
+    let ending = world.gateway.shutdown(DEADLINE);
+    let releasing = async { world.owner.release() };
+    tokio::join!(ending, releasing);
+    assert_eq!(waiting.await.unwrap().status, OK);
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named_with_the_flag_that_chooses_another() {
+    let world = start().await;
+    let (_metadata, receiver) = tokio::sync::watch::channel(std::sync::Arc::default());
+    let config = |ingress_address, admin_address| GatewayConfig {
+        log: world.log.clone(),
+        metadata: receiver.clone(),
+        owner: world.owner.clone(),
+        ingress_address,
+        admin_address,
+        limits: GatewayLimits::default(),
+        version: "test".into(),
+        health: std::sync::Arc::new(Vec::new),
+    };
+    let taken = world.addresses.ingress;
+    for (config, flag) in [
+        (config(taken, common::any_port()), "--ingress-address"),
+        (config(common::any_port(), taken), "--admin-address"),
+    ] {
+        let error = Gateway::start(config).await.err().unwrap();
+        assert!(matches!(error, StartError::Listen { .. }));
+        let sentence = error.to_string();
+        assert!(sentence.contains(&taken.to_string()) && sentence.contains(flag), "{sentence}");
+    }
+}
