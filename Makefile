@@ -13,10 +13,13 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 XDG_CACHE_HOME ?= $(HOME)/.cache
 export PATH := $(XDG_CACHE_HOME)/everlog/tools/bin:$(PATH)
 
+# What the demo runs. Every layer builds it too: cargo chooses the features of a dependency by what
+# is built together, and another choice would compile RocksDB again.
+PROGRAMS := -p everlog -p checkout -p counter -p demo
 # Crates whose tests are layers of their own.
-SEPARATE := everlog-simulation everlog-e2e everlog-test-kafka
+SEPARATE := everlog-simulation everlog-e2e everlog-log-client
 # The layers of `make test`, in order: what fails soonest comes first.
-LAYERS := lint unit simulation e2e kafka-conformance
+LAYERS := lint unit simulation e2e log-backends
 CRASHES ?= 1000000
 
 .PHONY: help
@@ -34,7 +37,7 @@ setup-build:
 .PHONY: demo
 demo: setup-build ## Kill Everlog in the middle of 200 orders and see every one finish
 	@echo "Building everlog, the checkout functions, the counter service and the demo ..."
-	cargo build -p everlog -p checkout -p counter -p demo
+	cargo build $(PROGRAMS)
 	@$(TARGET)/debug/demo $(DEMO_FLAGS)
 
 .PHONY: test
@@ -57,29 +60,31 @@ unit: ## Layer: unit scripts, laws, golden files, house rules
 
 .PHONY: simulation
 simulation: ## Layer: the simulator, CRASHES=1000000
-	cargo run -p everlog-simulation -- --crashes $(CRASHES)
-	cargo test -p everlog-simulation
+	cargo build $(PROGRAMS) -p everlog-simulation
+	$(TARGET)/debug/everlog-simulation --crashes $(CRASHES)
+	cargo test $(PROGRAMS) -p everlog-simulation
 
 .PHONY: e2e
 e2e: ## Layer: real processes, real functions, kill -9, on the embedded log
-	cargo build -p everlog -p checkout -p counter -p demo
-	cargo test -p everlog-e2e
+	cargo build $(PROGRAMS)
+	cargo test $(PROGRAMS) -p everlog-e2e
 
-.PHONY: kafka-conformance
-kafka-conformance: ## Layer: the log backends' suite on a real Apache Kafka
-	cargo test -p everlog-test-kafka
+.PHONY: log-backends
+log-backends: ## Layer: one suite on the embedded log and on a real Apache Kafka
+	cargo test $(PROGRAMS) -p everlog-log-client
 
 .PHONY: bench
 bench: setup-build ## Measure calls per second and latencies
-	cargo run -p everlog-benchmarks
+	@scripts/bench $(BENCH_FLAGS)
 
 .PHONY: audit
 audit: setup ## Check the dependencies against the advisory database
 	@scripts/audit
 
 .PHONY: kafka
-kafka: setup ## Start one Kafka broker for development and print its address
-	@tests/kafka/broker.sh run
+kafka: setup ## Start one Kafka broker, with its data in .everlog/kafka, and print its address
+	@echo "The broker runs until Ctrl-D."
+	@tests/kafka/broker.sh run .everlog/kafka
 
 .PHONY: fmt
 fmt: ## Format all code

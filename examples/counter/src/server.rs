@@ -134,3 +134,45 @@ fn unix_time_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_rule_that_makes_no_sense_is_refused() {
+        let good = Rule { step: "charge".into(), delay_ms: DELAY_MS_MAX, ..Rule::default() };
+        let counter = Counter::default();
+        for bad in [
+            Rule { delay_ms: DELAY_MS_MAX + 1, ..good.clone() },
+            Rule { status: Some(399), ..good.clone() },
+            Rule { status: Some(600), ..good.clone() },
+            Rule { times: Some(0), ..good.clone() },
+        ] {
+            let (status, _) = add_rule(State(counter.clone()), Json(bad)).await.unwrap_err();
+            assert_eq!(status, StatusCode::BAD_REQUEST);
+        }
+        for _ in 0..RULES_MAX {
+            add_rule(State(counter.clone()), Json(good.clone())).await.unwrap();
+        }
+        add_rule(State(counter.clone()), Json(good.clone())).await.unwrap_err();
+        remove_rules(State(counter.clone())).await;
+        add_rule(State(counter), Json(good)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_leaves_its_effect() {
+        let counter = Counter::default();
+        let rule =
+            Rule { step: "charge".into(), status: Some(503), record: true, ..Rule::default() };
+        add_rule(State(counter.clone()), Json(rule)).await.unwrap();
+        let request = EffectRequest {
+            invocation: "inv_1".to_owned(),
+            step: "charge".to_owned(),
+            subject: String::new(),
+        };
+        let (status, _) = record(State(counter.clone()), Json(request)).await.unwrap_err();
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(list(State(counter)).await.0.len(), 1);
+    }
+}
