@@ -73,6 +73,12 @@ impl FrameDecoder {
         Ok(Some(Frame { kind, flags, payload }))
     }
 
+    /// How many bytes are in memory.
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Whether the stream stopped in the middle of a message.
     pub(crate) fn is_cut(&self) -> bool {
         !self.buffer.is_empty()

@@ -385,3 +385,6 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
