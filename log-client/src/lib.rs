@@ -6,6 +6,8 @@
 mod api;
 pub mod embedded;
 pub mod kafka;
+mod metadata;
 mod metrics;
 
 pub use api::*;
+pub use metadata::{ChangeError, append_metadata_change, follow_metadata};
