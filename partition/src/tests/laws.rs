@@ -1,4 +1,4 @@
-//! Laws that hold for every log.
+//! Laws that hold for every log. `PROPTEST_CASES` sets how many logs each is tried on.
 
 use std::collections::BTreeMap;
 
@@ -42,8 +42,6 @@ fn foreign_to(record: &Record, repeated: &Record) -> Vec<Record> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
     /// A partition that crashes anywhere and restarts from any earlier flush, or from nothing,
     /// ends up as if it had never stopped, and asks for the same again.
     #[test]
