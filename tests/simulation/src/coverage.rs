@@ -1,0 +1,152 @@
+//! Counts of the interesting cases that a batch has met.
+//!
+//! A simulation that never meets a case proves nothing about it: a batch with a counter at zero
+//! fails.
+
+macro_rules! cases {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// A case that every batch must meet.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Case {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Case {
+            /// All cases with their names, in the order of the counters.
+            pub const ALL: &'static [(Case, &'static str)] = &[$((Case::$name, $text),)*];
+        }
+    };
+}
+
+cases! {
+    /// A process died.
+    Crash = "crash",
+    /// A process died behind an append.
+    CrashAfterAppend = "crash after append",
+    /// A process died between an acknowledgement and `apply`.
+    CrashBeforeApply = "crash before apply",
+    /// A process died between `apply` and its commit.
+    CrashBeforeCommit = "crash before commit",
+    /// A process died between commit and its actions.
+    CrashBeforeAct = "crash before act",
+    /// A process died with some of a record's actions done.
+    CrashWhileActing = "crash while acting",
+    /// A process died between a checkpoint's commit and `Checkpointed`.
+    CrashBehindCommit = "crash behind a checkpoint's commit",
+    /// The log lost unacknowledged records.
+    TornTail = "torn tail",
+    /// Two announcements of one epoch met in the log.
+    SameEpoch = "two announcements of one epoch",
+    /// A record of a deposed owner was ignored.
+    ZombieRecord = "record of a deposed owner ignored",
+    /// A record behind a gap was ignored.
+    ClosedTerm = "term closed by a gap",
+    /// An owner resigned.
+    Resigned = "resignation",
+    /// A paused owner woke up deposed.
+    WokenZombie = "woken zombie",
+    /// A record was refused while its successors were acknowledged.
+    RefusedInTheMiddle = "refused in the middle of a pipeline",
+    /// A record of unknown outcome stood in the log after all.
+    UnknownLanded = "unknown outcome that landed",
+    /// A record of unknown outcome never arrived.
+    UnknownLost = "unknown outcome that did not",
+    /// A record landed after its owner's successor had announced itself.
+    LandedLate = "record landed behind a successor",
+    /// An acknowledged offset left a gap that had to be read.
+    AckGap = "gap in acknowledged offsets",
+    /// A process restarted from tables older than the log.
+    StaleTables = "restart from stale tables",
+    /// A process restarted without tables.
+    LostTables = "restart without tables",
+    /// A process restored a checkpoint because the log was trimmed.
+    Restored = "restart from a checkpoint",
+    /// The log was trimmed.
+    Trimmed = "log trimmed",
+    /// A deposed owner's checkpoint was refused.
+    FencedCheckpoint = "checkpoint fenced",
+    /// A checkpoint's outcome was unknown.
+    UnknownCommit = "checkpoint of unknown outcome",
+    /// A message was delivered twice.
+    Duplicate = "duplicate message",
+    /// A message could not be decoded.
+    Rejected = "undecodable message",
+    /// A partition's message was ignored for its number.
+    SenderGap = "gap in a sender's numbers",
+    /// An invocation waited for its key.
+    Queued = "queued behind its key",
+    /// An attempt was retried.
+    Retry = "retry",
+    /// An invocation was killed by its retry policy.
+    Killed = "killed",
+    /// An invocation was paused by its retry policy.
+    Paused = "paused",
+    /// An attempt hung and was given up.
+    Hang = "hang",
+    /// An attempt suspended and was woken.
+    Suspended = "suspension",
+    /// A suspension met what was already stored.
+    SuspendRace = "suspension with its answer already stored",
+    /// A call waited for its start time.
+    Scheduled = "scheduled call",
+    /// An id lived again.
+    SecondLife = "second life of an id",
+    /// A request was resent and found its invocation.
+    Resent = "resend found its invocation",
+    /// A call was answered.
+    Answered = "answer",
+    /// An answer was lost and asked for again.
+    LostAnswer = "lost answer",
+    /// A caller came after the outcome was forgotten.
+    Forgotten = "outcome forgotten",
+    /// A side effect ran again before its result was stored.
+    RepeatedEffect = "effect repeated before its result was stored",
+    /// A deposed owner repeated an effect whose result was stored.
+    ZombieEffect = "effect repeated by a deposed owner",
+}
+
+/// How often each case was met.
+#[derive(Debug, Clone)]
+pub struct Coverage {
+    counts: Vec<u64>,
+}
+
+impl Default for Coverage {
+    fn default() -> Self {
+        Self { counts: vec![0; Case::ALL.len()] }
+    }
+}
+
+impl Coverage {
+    /// Counts a case.
+    pub fn hit(&mut self, case: Case) {
+        if let Some(count) = self.counts.get_mut(case as usize) {
+            *count += 1;
+        }
+    }
+
+    /// Tells how often a case was met.
+    pub fn count(&self, case: Case) -> u64 {
+        self.counts.get(case as usize).copied().unwrap_or_default()
+    }
+
+    /// Adds the counts of another run.
+    pub fn add(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+    }
+
+    /// Names the cases that were never met.
+    pub fn missed(&self) -> Vec<&'static str> {
+        Case::ALL.iter().filter(|(case, _)| self.count(*case) == 0).map(|(_, name)| *name).collect()
+    }
+
+    /// Lists all counts, one a line.
+    pub fn table(&self) -> String {
+        Case::ALL
+            .iter()
+            .map(|(case, name)| format!("{:>12}  {name}\n", self.count(*case)))
+            .collect()
+    }
+}

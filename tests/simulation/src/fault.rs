@@ -1,0 +1,84 @@
+//! Which faults a seed meets, and how often.
+//!
+//! Each seed draws a random subset: a bug that one fault shows is often hidden by another.
+
+use crate::rng::Rng;
+
+/// How often each fault strikes, in thousandths of the occasions it has; 0 where it is off.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Faults {
+    /// A process dies at one of the named points of its loop.
+    pub crash_point: u64,
+    /// A process dies between two steps (of all steps of the world).
+    pub crash: u64,
+    /// The log's leader dies and takes its unacknowledged tail along (of all steps).
+    pub log_crash: u64,
+    /// A process stops, and later goes on as if nothing had been (of all steps).
+    pub pause: u64,
+    /// A process believes to be assigned that is not (of all steps).
+    pub false_hint: u64,
+    /// An appender breaks: the outcome of all that it holds is unknown (of all steps).
+    pub delivery_error: u64,
+    /// A record is refused as too large, though what is queued behind it is not.
+    pub refused: u64,
+    /// An appender's queue is full.
+    pub queue_full: u64,
+    /// An offset of the log is spent on a marker.
+    pub marker: u64,
+    /// A restart finds no tables.
+    pub lost_tables: u64,
+    /// Tables are not flushed.
+    pub no_flush: u64,
+    /// A checkpoint's commit has an unknown outcome.
+    pub unknown_commit: u64,
+    /// A message is sent twice.
+    pub duplicate: u64,
+    /// A message, an acknowledgement or an answer is lost.
+    pub loss: u64,
+    /// A message cannot be decoded.
+    pub garbage: u64,
+    /// An attempt fails.
+    pub failure: u64,
+    /// An attempt hangs.
+    pub hang: u64,
+    /// A function is asked to suspend where it waits.
+    pub suspend: u64,
+    /// The clocks of processes differ by up to this many milliseconds.
+    pub clock_skew_ms: u64,
+}
+
+impl Faults {
+    /// Draws the faults of a seed.
+    pub fn draw(rng: &mut Rng) -> Self {
+        let mut some = |most: u64| {
+            let rate = (1 + rng.below(most)) >> rng.below(4);
+            if rng.chance(600) { rate } else { 0 }
+        };
+        Self {
+            crash_point: some(60),
+            crash: 5 + some(60),
+            log_crash: some(20),
+            pause: some(20),
+            false_hint: some(20),
+            delivery_error: some(15),
+            refused: some(60),
+            queue_full: some(100),
+            marker: some(200),
+            lost_tables: some(500),
+            no_flush: some(900),
+            unknown_commit: some(300),
+            duplicate: some(300),
+            loss: some(500),
+            garbage: some(100),
+            failure: some(400),
+            hang: some(60),
+            suspend: 50 + some(600),
+            clock_skew_ms: some(900),
+        }
+    }
+
+    /// The world after it has healed: nothing fails any more. Clocks stay as they are.
+    pub fn healed(self) -> Self {
+        Self { suspend: 50, clock_skew_ms: self.clock_skew_ms, ..Self::default() }
+    }
+}

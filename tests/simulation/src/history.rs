@@ -1,0 +1,157 @@
+//! What happened, in words that say nothing of who watched: the properties read this and no more.
+//!
+//! The simulator reports events as they happen. A run of real processes can report the same: the
+//! callers, the functions and the timers write theirs down, and folding the event log gives the
+//! rest (see [`Observer`](crate::observer::Observer)).
+
+use everlog_log_schema::{
+    AttemptId, CompletionId, Epoch, Incarnation, InboxOffset, InvocationId, LogOffset, Millis,
+    NotificationResult, Outcome, Record, RequestId, Row, RowKey, Term, Timer,
+};
+use everlog_partition::Action;
+
+use crate::rng::mix;
+
+/// One request of one caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CallId(pub u32);
+
+/// One life of an invocation id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Life {
+    /// The id.
+    pub id: InvocationId,
+    /// Which life of it.
+    pub incarnation: Incarnation,
+}
+
+/// How much of its journal's results a function has been shown: how many notifications, and a
+/// chained hash of them in journal order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// How many.
+    pub count: u32,
+    /// Their chained hash.
+    pub hash: u64,
+}
+
+impl Seen {
+    /// Chains one more result.
+    pub fn add(&mut self, completion: CompletionId, result: &NotificationResult) {
+        let value = match result {
+            NotificationResult::Void => 1,
+            NotificationResult::Value(bytes) => hash_of(bytes),
+            NotificationResult::Failure(failure) => hash_of(failure.message.as_bytes()),
+        };
+        self.count += 1;
+        self.hash = mix(self.hash ^ mix(u64::from(completion.0) ^ mix(value)));
+    }
+
+    /// The output of a function that has been shown this much.
+    pub fn to_bytes(self) -> Vec<u8> {
+        [&self.count.to_be_bytes()[..], &self.hash.to_be_bytes()[..]].concat()
+    }
+}
+
+/// A cheap hash of bytes, for comparing histories only.
+pub fn hash_of(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(bytes.len() as u64, |hash, &byte| mix(hash ^ u64::from(byte)))
+}
+
+/// A side effect that a function caused in the outside world.
+#[derive(Debug, Clone, Copy)]
+pub struct Effect {
+    /// Whose effect.
+    pub life: Life,
+    /// Which step of it.
+    pub step: CompletionId,
+    /// The attempt that caused it.
+    pub attempt: AttemptId,
+    /// The ownership under which the attempt ran.
+    pub term: (Epoch, Term),
+    /// What the world answered: a number that no two effects share.
+    pub value: u64,
+    /// What the function had been shown when it decided on the effect.
+    pub seen: Seen,
+}
+
+/// A row before and after a record.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Which row.
+    pub key: RowKey,
+    /// Before.
+    pub old: Option<Row>,
+    /// After.
+    pub new: Option<Row>,
+}
+
+/// A durable record of the event log, and what it changed.
+#[derive(Debug)]
+pub struct Recorded<'a> {
+    /// Where it stands.
+    pub offset: LogOffset,
+    /// What it says.
+    pub record: &'a Record,
+    /// Whether the partition took it.
+    pub accepted: bool,
+    /// The rows that differ, in the order in which they were first written.
+    pub changes: &'a [Change],
+    /// What the partition wants done.
+    pub actions: &'a [Action],
+    /// When it became durable, by the world's true clock.
+    pub at: Millis,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A caller sends a request for the first time.
+    Called {
+        /// The request.
+        call: CallId,
+        /// The invocation it asks for.
+        id: InvocationId,
+        /// Its number, the same in every copy.
+        request: RequestId,
+    },
+    /// The inbox has acknowledged a request, so it must not be lost.
+    Acknowledged {
+        /// The request.
+        call: CallId,
+        /// Where a copy stands, for a caller that will ask for its answer.
+        offset: Option<InboxOffset>,
+    },
+    /// A caller has its answer.
+    Answered {
+        /// The request.
+        call: CallId,
+        /// The answer.
+        outcome: &'a Outcome,
+    },
+    /// A caller was told that its invocation is not known.
+    NotFound {
+        /// The request.
+        call: CallId,
+    },
+    /// A function acted on the outside world.
+    Effect(Effect),
+    /// An owner found a timer due and proposes to fire it.
+    TimerProposed {
+        /// The timer.
+        timer: Timer,
+        /// The owner's clock.
+        clock: Millis,
+    },
+    /// A process has applied a record.
+    Applied {
+        /// Which process.
+        executor: usize,
+        /// Which record.
+        offset: LogOffset,
+        /// Whether it counted.
+        accepted: bool,
+    },
+    /// A record is durable.
+    Recorded(&'a Recorded<'a>),
+}

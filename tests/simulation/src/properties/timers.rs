@@ -1,0 +1,172 @@
+//! Timers: each fires once or is cancelled, and never early.
+//!
+//! "Early" is by the clock of the owner that fires, which may differ from the true one by a bounded
+//! skew. A record's time never goes back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use everlog_log_schema::{
+    Command, CompletionId, Effect as Asks, Entry, InvocationId, Millis, NotificationId, Row,
+    RowKey, Status, Timer, TimerKind, limits::REMEMBERED_MS_MIN,
+};
+
+use super::{CLOCK_SKEW_MS_MAX, Judged, demand};
+use crate::coverage::{Case, Coverage};
+use crate::history::{Change, Event, Recorded};
+
+const NAME: &str = "timers";
+
+/// The fold.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    now: Millis,
+    set: BTreeMap<InvocationId, BTreeSet<Timer>>,
+    sleeps: BTreeMap<(InvocationId, CompletionId), Millis>,
+    forget_at: BTreeMap<InvocationId, Millis>,
+}
+
+impl Timers {
+    pub(super) fn observe(&mut self, event: &Event<'_>, coverage: &mut Coverage) -> Judged {
+        match event {
+            Event::TimerProposed { timer, clock } => {
+                demand!(NAME, *clock >= timer.due, "{timer:?} is fired at {clock} of its owner");
+                Ok(())
+            }
+            Event::Recorded(recorded) => self.recorded(recorded, coverage),
+            Event::Called { .. }
+            | Event::Acknowledged { .. }
+            | Event::Answered { .. }
+            | Event::NotFound { .. }
+            | Event::Effect(_)
+            | Event::Applied { .. } => Ok(()),
+        }
+    }
+
+    fn recorded(&mut self, recorded: &Recorded<'_>, coverage: &mut Coverage) -> Judged {
+        if !recorded.accepted {
+            return Ok(());
+        }
+        let (now, at) = (recorded.record.now, recorded.at);
+        // A candidate cannot know what lands before its announcement: that alone may be behind.
+        let announces = matches!(recorded.record.commands[..], [Command::AnnounceOwner(_)]);
+        demand!(NAME, announces || now >= self.now, "time goes back from {} to {now}", self.now);
+        demand!(
+            NAME,
+            now.0 <= at.0 + CLOCK_SKEW_MS_MAX,
+            "a record says {now}, but it is {at}"
+        );
+        self.now = self.now.max(now);
+        let was_set = self.fired(recorded);
+        // A record's rows change together: what moved is judged by the timers before it, what is
+        // left behind by those after it.
+        for change in recorded.changes {
+            self.moved(change, coverage)?;
+        }
+        for change in recorded.changes {
+            if let RowKey::Timer(timer) = &change.key {
+                let set = self.set.entry(timer.invocation).or_default();
+                let _ = if change.new.is_some() { set.insert(*timer) } else { set.remove(timer) };
+            }
+        }
+        for change in recorded.changes {
+            self.left(change)?;
+        }
+        for timer in &was_set {
+            let still = self.set.get(&timer.invocation).is_some_and(|set| set.contains(timer));
+            demand!(NAME, !still, "{timer:?} is still set after it has fired");
+        }
+        let idle = recorded.record.commands.iter().all(|c| matches!(c, Command::TimerFired(_)));
+        if idle && was_set.is_empty() {
+            let effect = recorded.changes.iter().find(|change| change.key != RowKey::Partition);
+            let key = effect.map(|change| &change.key);
+            demand!(NAME, effect.is_none(), "a timer that is not set changes {key:?}");
+        }
+        Ok(())
+    }
+
+    /// The timers that the record fires and that were set before it.
+    fn fired(&self, recorded: &Recorded<'_>) -> Vec<Timer> {
+        let fired = recorded.record.commands.iter().filter_map(|command| match command {
+            Command::TimerFired(fired) => Some(fired.timer),
+            _ => None,
+        });
+        fired
+            .filter(|timer| self.set.get(&timer.invocation).is_some_and(|set| set.contains(timer)))
+            .collect()
+    }
+
+    fn moved(&mut self, change: &Change, coverage: &mut Coverage) -> Judged {
+        match (&change.key, &change.new) {
+            (RowKey::Journal(id, _), Some(Row::Journal(entry))) => self.entry(*id, entry),
+            (RowKey::Invocation(id), new) => {
+                let new = status_of(new.as_ref());
+                if new == Some(&Status::Scheduled) {
+                    coverage.hit(Case::Scheduled);
+                }
+                self.life_moved(*id, status_of(change.old.as_ref()), new)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn left(&mut self, change: &Change) -> Judged {
+        let (RowKey::Invocation(id), Some(Row::Invocation(row))) = (&change.key, &change.new) else {
+            return Ok(());
+        };
+        let Status::Completed { at } = row.status else { return Ok(()) };
+        let keep = row.retention.0.max(REMEMBERED_MS_MIN);
+        self.forget_at.insert(*id, Millis(at.0 + keep));
+        let set = self.set.get(id).into_iter().flatten();
+        let left: Vec<_> = set.filter(|timer| timer.kind != TimerKind::Purge).collect();
+        demand!(NAME, left.is_empty(), "ended {id:?} leaves {left:?}");
+        Ok(())
+    }
+
+    fn entry(&mut self, id: InvocationId, entry: &Entry) -> Judged {
+        match entry {
+            Entry::Command { effect: Asks::Sleep { completion, wake_at }, .. } => {
+                self.sleeps.insert((id, *completion), *wake_at);
+            }
+            Entry::Command { effect: Asks::Run { completion }, .. } => {
+                self.sleeps.remove(&(id, *completion));
+            }
+            Entry::Notification { id: NotificationId::Completion { id: completion, .. }, .. } => {
+                let due = self.sleeps.get(&(id, *completion)).copied().unwrap_or_default();
+                demand!(NAME, self.now >= due, "sleep {completion} of {id:?} ends before {due}");
+            }
+            Entry::Command { .. } | Entry::Input { .. } | Entry::Output { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn life_moved(
+        &mut self,
+        id: InvocationId,
+        old: Option<&Status>,
+        new: Option<&Status>,
+    ) -> Judged {
+        let now = self.now;
+        if let Some(Status::BackingOff { until }) = old {
+            let early = new == Some(&Status::Running) && now < *until;
+            demand!(NAME, !early, "retry of {id:?} comes before {until}");
+        }
+        if matches!(old, Some(Status::Completed { .. })) && old != new {
+            let due = self.forget_at.remove(&id).unwrap_or_default();
+            demand!(NAME, now >= due, "{id:?} is forgotten before {due}");
+        }
+        if old == Some(&Status::Scheduled) && old != new {
+            let set = self.set.get(&id).into_iter().flatten();
+            let start = set.filter(|timer| timer.kind == TimerKind::Start).map(|timer| timer.due);
+            let due = start.max().unwrap_or_default();
+            demand!(NAME, now >= due, "{id:?} starts before {due}");
+        }
+        Ok(())
+    }
+}
+
+fn status_of(row: Option<&Row>) -> Option<&Status> {
+    match row {
+        Some(Row::Invocation(row)) => Some(&row.status),
+        _ => None,
+    }
+}
