@@ -1,7 +1,5 @@
 //! An HTTP/2 server that answers as a test wants, and says how many connections it has seen.
 
-#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test may fail by a panic")]
-
 use std::convert::Infallible;
 use std::future::Future as _;
 use std::net::SocketAddr;
@@ -22,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 /// How to answer a request.
-pub enum Answer {
+pub(crate) enum Answer {
     /// With these chunks, and the end of the stream.
     Stream(Vec<Bytes>),
     /// With these chunks and, when told to, a reset.
@@ -41,21 +39,21 @@ pub enum Answer {
     Never,
 }
 
-pub struct Server {
-    pub uri: String,
-    pub address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) uri: String,
+    pub(crate) address: SocketAddr,
     connections: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Server {
-    pub async fn start(
+    pub(crate) async fn start(
         answer: impl Fn(Request<Incoming>) -> Answer + Send + Sync + 'static,
     ) -> Self {
         Self::start_at("127.0.0.1:0".parse().unwrap(), answer).await
     }
 
-    pub async fn start_at(
+    pub(crate) async fn start_at(
         address: SocketAddr,
         answer: impl Fn(Request<Incoming>) -> Answer + Send + Sync + 'static,
     ) -> Self {
@@ -67,12 +65,12 @@ impl Server {
     }
 
     /// How many connections it has seen.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
     /// Closes its port and all connections.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.task.abort();
         let _ = self.task.await;
     }
@@ -178,7 +176,7 @@ fn message(kind: u16, payload: &[u8]) -> Bytes {
 }
 
 /// A `Run` command with this completion id.
-pub fn run(mut id: u32) -> Bytes {
+pub(crate) fn run(mut id: u32) -> Bytes {
     // Field 11, a varint.
     let mut payload = vec![11 << 3];
     while id >= 0x80 {
@@ -190,7 +188,7 @@ pub fn run(mut id: u32) -> Bytes {
 }
 
 /// An `Output` command with this value.
-pub fn output(value: &str) -> Bytes {
+pub(crate) fn output(value: &str) -> Bytes {
     // Field 14 holds a message whose field 1 holds the value.
     let length = u8::try_from(value.len()).unwrap();
     let mut payload = vec![(14 << 3) | 2, length + 2, (1 << 3) | 2, length];
@@ -199,6 +197,6 @@ pub fn output(value: &str) -> Bytes {
 }
 
 /// The end of an invocation.
-pub fn end() -> Bytes {
+pub(crate) fn end() -> Bytes {
     message(0x0003, &[])
 }

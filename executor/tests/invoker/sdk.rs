@@ -1,16 +1,14 @@
 //! The HTTP invoker against real functions, written with the official SDK.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by a panic")]
 #![allow(clippy::unused_async, missing_docs, reason = "the SDK wants and makes functions so")]
-
-mod invoker_shell;
 
 use std::time::Duration;
 
 use everlog_log_schema::{CompletionId, Effect, Entry, Outcome};
-use invoker_shell::{Shell, deployment, input, start};
 use restate_sdk::prelude::*;
 use tokio::net::TcpListener;
+
+use crate::shell::{Shell, deployment, input, invoker, start};
 
 struct Functions;
 
@@ -213,7 +211,7 @@ async fn version_5_is_spoken_too() {
 #[tokio::test]
 async fn many_attempts_share_few_connections() {
     let deployment = deployment(&serve().await);
-    let invoker = invoker_shell::invoker();
+    let invoker = invoker();
     let attempts = (0..300).map(|_| {
         let attempt = start(&deployment, "Functions", "steps", vec![input("\"order\"")]);
         let mut shell = Shell::with(invoker.clone());

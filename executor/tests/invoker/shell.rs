@@ -1,13 +1,6 @@
 //! A small shell: it makes an attempt's entries durable by keeping them in memory, and tells the
 //! function of them as the protocol demands.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "shared by several test programs, each of which uses a part"
-)]
-
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -25,16 +18,16 @@ use tokio::sync::mpsc;
 /// No test waits longer for an event.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-pub fn invoker() -> Arc<HttpInvoker> {
-    Arc::new(HttpInvoker::new(HttpInvokerOptions {
-        connect_timeout: Duration::from_secs(2),
-        keep_alive_interval: Duration::from_millis(200),
-        keep_alive_timeout: Duration::from_millis(300),
-        ..HttpInvokerOptions::default()
-    }))
+pub(crate) fn invoker() -> Arc<HttpInvoker> {
+    Arc::new(HttpInvoker::new(HttpInvokerOptions::default()))
 }
 
-pub fn deployment(uri: &str) -> Arc<Deployment> {
+/// Waits for something, but not for ever.
+pub(crate) async fn in_time<T>(something: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, something).await.expect("nothing came in time")
+}
+
+pub(crate) fn deployment(uri: &str) -> Arc<Deployment> {
     Arc::new(Deployment {
         id: DeploymentId("dp_1".to_owned()),
         uri: uri.to_owned(),
@@ -49,11 +42,11 @@ pub fn deployment(uri: &str) -> Arc<Deployment> {
     })
 }
 
-pub fn input(body: &'static str) -> Entry {
+pub(crate) fn input(body: &'static str) -> Entry {
     Entry::Input { headers: Vec::new(), body: body.into() }
 }
 
-pub fn start(
+pub(crate) fn start(
     deployment: &Arc<Deployment>,
     service: &str,
     handler: &str,
@@ -74,23 +67,23 @@ pub fn start(
     }
 }
 
-pub struct Shell {
+pub(crate) struct Shell {
     invoker: Arc<HttpInvoker>,
-    pub journal: Vec<Entry>,
+    pub(crate) journal: Vec<Entry>,
     last: Option<AttemptEventKind>,
 }
 
 impl Shell {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(invoker())
     }
 
-    pub fn with(invoker: Arc<HttpInvoker>) -> Self {
+    pub(crate) fn with(invoker: Arc<HttpInvoker>) -> Self {
         Self { invoker, journal: Vec::new(), last: None }
     }
 
     /// Runs one attempt to its last event.
-    pub async fn run(&mut self, start: AttemptStart) {
+    pub(crate) async fn run(&mut self, start: AttemptStart) {
         self.journal.clone_from(&start.journal);
         let (sender, mut events) = mpsc::channel(16);
         let (due, mut slept) = mpsc::unbounded_channel();
@@ -100,8 +93,8 @@ impl Shell {
         }
         loop {
             tokio::select! {
-                event = tokio::time::timeout(DEADLINE, events.recv()) => {
-                    let event = event.expect("no event in time").expect("a last event");
+                event = in_time(events.recv()) => {
+                    let event = event.expect("an attempt has a last event");
                     if self.take(event, &handle, &due) {
                         return;
                     }
@@ -144,7 +137,7 @@ impl Shell {
     }
 
     /// Tells how the attempt ended.
-    pub fn last(&self) -> String {
+    pub(crate) fn last(&self) -> String {
         match self.last.as_ref().expect("the attempt has ended") {
             AttemptEventKind::Suspended(set) => {
                 let completions: Vec<u32> = set.completions.iter().map(|id| id.0).collect();
