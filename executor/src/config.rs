@@ -1,0 +1,64 @@
+//! What an executor needs to start, and its limits.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use everlog_log_client::EventLog;
+use everlog_log_schema::metadata::Metadata;
+use tokio::sync::watch;
+
+use crate::invoker::Invoker;
+
+/// What an executor needs to start.
+pub struct ExecutorConfig {
+    /// The event log.
+    pub log: Arc<dyn EventLog>,
+    /// What is registered, kept up to date by a follower of the metadata topic.
+    pub metadata: watch::Receiver<Arc<Metadata>>,
+    /// Where the tables are kept. One process at a time.
+    pub tables_dir: PathBuf,
+    /// Runs attempts.
+    pub invoker: Arc<dyn Invoker>,
+    /// The address at which gateways reach this executor, as its announcements say.
+    pub address: String,
+    /// Limits and intervals.
+    pub limits: ExecutorLimits,
+}
+
+/// Limits and intervals of an executor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecutorLimits {
+    /// How many attempts are open at once, over all partitions. The rest of the running
+    /// invocations wait on disk.
+    pub open_attempts_max: usize,
+    /// How many callers wait for answers at once, per partition.
+    pub waiting_callers_max: usize,
+    /// How often the tables are flushed, so that a restart reads little of the log.
+    pub flush_interval: Duration,
+    /// How long records stay in the log after the tables hold them.
+    pub history_age_max: Duration,
+    /// How many bytes of records, over all partitions, stay in the log after the tables hold them.
+    pub history_bytes_max: u64,
+    /// How long an idle stream to a function is kept open, where its author does not say.
+    pub inactivity_timeout: Duration,
+    /// How long after that the function has to end its attempt, where its author does not say.
+    pub abort_timeout: Duration,
+    /// Whether the rows changed since the last checkpoint are marked, for a journal topic.
+    pub dirty_marks: bool,
+}
+
+impl Default for ExecutorLimits {
+    fn default() -> Self {
+        Self {
+            open_attempts_max: 1_000,
+            waiting_callers_max: 100_000,
+            flush_interval: Duration::from_secs(5),
+            history_age_max: Duration::from_secs(60 * 60),
+            history_bytes_max: 256 << 20,
+            inactivity_timeout: Duration::from_secs(60),
+            abort_timeout: Duration::from_secs(600),
+            dirty_marks: false,
+        }
+    }
+}

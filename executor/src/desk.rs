@@ -1,0 +1,219 @@
+//! Where callers wait for the answers of one partition.
+//!
+//! **Invariant:** whoever waits is woken: by the answer, or by the end of the ownership. A caller
+//! subscribes before it looks at the tables, so that no answer falls between.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use everlog_log_schema::owner_api::{Answer, OwnerError};
+use everlog_log_schema::{InboxOffset, InvocationId, LogOffset};
+use tokio::sync::watch;
+
+use crate::metrics;
+use crate::store::Position;
+
+/// Whether, and how far, this executor speaks for a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It owns the partition.
+    Owner {
+        /// All log records below are applied.
+        next_log: LogOffset,
+        /// All inbox messages below are taken in.
+        next_inbox: InboxOffset,
+    },
+    /// It does not, for now.
+    Standby(String),
+    /// It has given the partition up until it is started anew.
+    Stopped(String),
+}
+
+type Waiting = HashMap<InvocationId, watch::Sender<Option<Arc<Answer>>>>;
+
+/// The waiting callers of one partition.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    standing: watch::Sender<Standing>,
+    waiting: Mutex<Waiting>,
+    waiting_max: usize,
+}
+
+impl Desk {
+    pub(crate) fn new(waiting_max: usize) -> Self {
+        let standing = watch::Sender::new(Standing::Standby("the partition is starting".into()));
+        Self { standing, waiting: Mutex::default(), waiting_max }
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    /// Opens the desk, or tells how far the owner has come since.
+    pub(crate) fn advance(&self, position: Position) {
+        let Position { log, inbox } = position;
+        let before =
+            self.standing.send_replace(Standing::Owner { next_log: log, next_inbox: inbox });
+        if !matches!(before, Standing::Owner { .. }) {
+            metrics::PARTITIONS_OWNED.inc();
+        }
+    }
+
+    /// Closes the desk. Whoever waits is told.
+    pub(crate) fn close(&self, standing: Standing) {
+        assert!(!matches!(standing, Standing::Owner { .. }), "a closed desk has no owner");
+        if matches!(self.standing.send_replace(standing), Standing::Owner { .. }) {
+            metrics::PARTITIONS_OWNED.dec();
+        }
+        self.waiting().clear();
+    }
+
+    /// Answers all who wait for an invocation.
+    pub(crate) fn answer(&self, id: InvocationId, answer: impl FnOnce() -> Option<Answer>) {
+        let mut waiting = self.waiting();
+        if waiting.contains_key(&id)
+            && let Some(answer) = answer()
+            && let Some(callers) = waiting.remove(&id)
+        {
+            callers.send_replace(Some(Arc::new(answer)));
+        }
+    }
+
+    /// Waits until the owner has come as far as `far_enough` wants.
+    pub(crate) async fn reach(
+        &self,
+        far_enough: impl Fn(LogOffset, InboxOffset) -> bool,
+    ) -> Result<(), OwnerError> {
+        let mut standing = self.standing.subscribe();
+        let reached = standing
+            .wait_for(|standing| match standing {
+                Standing::Owner { next_log, next_inbox } => far_enough(*next_log, *next_inbox),
+                Standing::Standby(_) | Standing::Stopped(_) => true,
+            })
+            .await
+            .map_err(|_| OwnerError::Unavailable("the executor has stopped".into()))?;
+        match &*reached {
+            Standing::Owner { .. } => Ok(()),
+            Standing::Standby(why) | Standing::Stopped(why) => {
+                Err(OwnerError::Unavailable(why.clone()))
+            }
+        }
+    }
+
+    /// Begins to wait for an invocation. Look at the tables only then.
+    pub(crate) fn subscribe(
+        self: &Arc<Self>,
+        id: InvocationId,
+    ) -> Result<Subscription, OwnerError> {
+        let mut waiting = self.waiting();
+        // Looked at under the lock: a desk that closes from now on finds the subscription.
+        if let Standing::Standby(why) | Standing::Stopped(why) = self.standing() {
+            return Err(OwnerError::Unavailable(why));
+        }
+        if !waiting.contains_key(&id) && waiting.len() >= self.waiting_max {
+            let max = self.waiting_max;
+            return Err(OwnerError::Unavailable(format!("{max} callers wait already")));
+        }
+        let answer = waiting.entry(id).or_insert_with(|| watch::Sender::new(None)).subscribe();
+        metrics::CALLERS_WAITING.inc();
+        Ok(Subscription { desk: Arc::clone(self), id, answer: Some(answer) })
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One caller that waits for an invocation. May be dropped at any time.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    desk: Arc<Desk>,
+    id: InvocationId,
+    /// Present until the subscription is dropped.
+    answer: Option<watch::Receiver<Option<Arc<Answer>>>>,
+}
+
+impl Subscription {
+    /// Waits for the answer.
+    pub(crate) async fn answered(mut self) -> Result<Answer, OwnerError> {
+        let receiver = self.answer.as_mut().expect("present until drop");
+        match receiver.wait_for(Option::is_some).await {
+            Ok(answer) => {
+                let answer = answer.as_ref().expect("waited for");
+                Ok(Answer::clone(answer))
+            }
+            Err(_) => Err(OwnerError::Unavailable("the partition changes its owner".into())),
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        metrics::CALLERS_WAITING.dec();
+        let mut waiting = self.desk.waiting();
+        self.answer = None;
+        if waiting.get(&self.id).is_some_and(watch::Sender::is_closed) {
+            waiting.remove(&self.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use everlog_log_schema::{Outcome, PartitionKey, Target};
+
+    use super::*;
+
+    const ID: InvocationId = InvocationId { partition_key: PartitionKey(1), uuid: 1 };
+    const OTHER: InvocationId = InvocationId { partition_key: PartitionKey(1), uuid: 2 };
+
+    fn open(waiting_max: usize) -> Arc<Desk> {
+        let desk = Desk::new(waiting_max);
+        desk.advance(Position::default());
+        Arc::new(desk)
+    }
+
+    fn answer() -> Option<Answer> {
+        let target = Target { service: "S".into(), key: None, handler: "h".into() };
+        Some(Answer { target, outcome: Outcome::Success("x".into()) })
+    }
+
+    #[tokio::test]
+    async fn all_who_wait_get_the_answer() {
+        let desk = open(10);
+        let (first, second) = (desk.subscribe(ID).unwrap(), desk.subscribe(ID).unwrap());
+        desk.answer(ID, answer);
+        assert_eq!(first.answered().await.ok(), answer());
+        assert_eq!(second.answered().await.ok(), answer());
+        assert!(desk.waiting().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_closing_desk_wakes_all() {
+        let desk = open(10);
+        let waiting = desk.subscribe(ID).unwrap();
+        desk.close(Standing::Standby("gone".into()));
+        assert!(matches!(waiting.answered().await, Err(OwnerError::Unavailable(_))));
+        let reached = desk.reach(|_, _| false).await;
+        assert_eq!(reached, Err(OwnerError::Unavailable("gone".into())));
+        assert!(matches!(desk.subscribe(ID), Err(OwnerError::Unavailable(_))));
+    }
+
+    #[test]
+    fn a_caller_that_leaves_leaves_nothing_behind() {
+        let desk = open(10);
+        let (first, second) = (desk.subscribe(ID).unwrap(), desk.subscribe(ID).unwrap());
+        drop(first);
+        assert_eq!(desk.waiting().len(), 1);
+        drop(second);
+        assert!(desk.waiting().is_empty());
+    }
+
+    #[test]
+    fn the_invocations_waited_for_are_limited() {
+        let desk = open(1);
+        let _first = desk.subscribe(ID).unwrap();
+        let _same = desk.subscribe(ID).unwrap();
+        assert!(matches!(desk.subscribe(OTHER), Err(OwnerError::Unavailable(_))));
+    }
+}

@@ -1,0 +1,50 @@
+//! What an executor counts, in the process's default registry.
+
+use std::sync::LazyLock;
+
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Opts, default_registry};
+
+pub(crate) static RECORDS_APPENDED: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("everlog_executor_records_appended_total", "Records acknowledged by the event log.")
+});
+pub(crate) static COMMANDS_APPENDED: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("everlog_executor_commands_appended_total", "Commands in acknowledged records.")
+});
+pub(crate) static RECORDS_APPLIED: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("everlog_executor_records_applied_total", "Records applied to the tables.")
+});
+pub(crate) static MESSAGES_REJECTED: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("everlog_executor_messages_rejected_total", "Inbox messages that could not be read.")
+});
+pub(crate) static ATTEMPTS_STARTED: LazyLock<IntCounter> =
+    LazyLock::new(|| counter("everlog_executor_attempts_started_total", "Attempts started."));
+pub(crate) static ATTEMPTS_FAILED: LazyLock<IntCounter> =
+    LazyLock::new(|| counter("everlog_executor_attempts_failed_total", "Attempts that failed."));
+pub(crate) static ATTEMPTS_OPEN: LazyLock<IntGauge> =
+    LazyLock::new(|| gauge("everlog_executor_attempts_open", "Attempts that are open now."));
+pub(crate) static TIMERS_FIRED: LazyLock<IntCounter> =
+    LazyLock::new(|| counter("everlog_executor_timers_fired_total", "Timers found due."));
+pub(crate) static PARTITIONS_OWNED: LazyLock<IntGauge> =
+    LazyLock::new(|| gauge("everlog_executor_partitions_owned", "Partitions owned now."));
+pub(crate) static TAKEOVERS: LazyLock<IntCounter> =
+    LazyLock::new(|| counter("everlog_executor_takeovers_total", "Terms begun."));
+pub(crate) static CALLERS_WAITING: LazyLock<IntGauge> =
+    LazyLock::new(|| gauge("everlog_executor_callers_waiting", "Callers waiting for an answer."));
+pub(crate) static FLUSH_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
+    let options =
+        HistogramOpts::new("everlog_executor_flush_seconds", "Time taken to flush the tables.");
+    registered(Histogram::with_opts(options).expect("the options are constant"))
+});
+
+fn counter(name: &str, help: &str) -> IntCounter {
+    registered(IntCounter::with_opts(Opts::new(name, help)).expect("the options are constant"))
+}
+
+fn gauge(name: &str, help: &str) -> IntGauge {
+    registered(IntGauge::with_opts(Opts::new(name, help)).expect("the options are constant"))
+}
+
+fn registered<C: prometheus::core::Collector + Clone + 'static>(collector: C) -> C {
+    default_registry().register(Box::new(collector.clone())).expect("each name is registered once");
+    collector
+}

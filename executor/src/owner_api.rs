@@ -1,0 +1,124 @@
+//! The owner API, answered from memory and tables.
+//!
+//! **Invariant:** "not found" is said only where it is certain: after the caller's own message was
+//! taken in, or, where it names none, after all that was in the log when it asked.
+
+use std::sync::Arc;
+
+use everlog_log_client::{EventLog, Stream, Topic};
+use everlog_log_schema::owner_api::{Answer, BoxFuture, OwnerApi, OwnerError, Verdict};
+use everlog_log_schema::{
+    InboxOffset, InvocationId, InvocationRow, LogOffset, PartitionId, RequestId, partition_of,
+};
+use everlog_partition::{TablesError, reads};
+
+use crate::desk::Desk;
+use crate::store::Store;
+
+/// Answers for all partitions of an executor.
+pub(crate) struct Owners {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) store: Arc<Store>,
+    /// By partition.
+    pub(crate) desks: Vec<Arc<Desk>>,
+}
+
+impl OwnerApi for Owners {
+    fn attach(
+        &self,
+        id: InvocationId,
+        after: Option<InboxOffset>,
+    ) -> BoxFuture<'_, Result<Answer, OwnerError>> {
+        Box::pin(async move {
+            let (partition, desk) = self.desk_of(id)?;
+            self.settled(partition, desk, after).await?;
+            let subscription = desk.subscribe(id)?;
+            match self.look(partition, id)? {
+                Found::Completed(answer) => Ok(answer),
+                Found::Live => subscription.answered().await,
+                Found::Nothing => Err(OwnerError::NotFound),
+            }
+        })
+    }
+
+    fn output(&self, id: InvocationId) -> BoxFuture<'_, Result<Option<Answer>, OwnerError>> {
+        Box::pin(async move {
+            let (partition, desk) = self.desk_of(id)?;
+            self.settled(partition, desk, None).await?;
+            match self.look(partition, id)? {
+                Found::Completed(answer) => Ok(Some(answer)),
+                Found::Live => Ok(None),
+                Found::Nothing => Err(OwnerError::NotFound),
+            }
+        })
+    }
+
+    fn verdict(
+        &self,
+        id: InvocationId,
+        request: RequestId,
+        after: InboxOffset,
+    ) -> BoxFuture<'_, Result<Verdict, OwnerError>> {
+        Box::pin(async move {
+            let (partition, desk) = self.desk_of(id)?;
+            self.settled(partition, desk, Some(after)).await?;
+            match self.row(partition, id)? {
+                Some(row) if row.request_id == request => Ok(Verdict::Accepted),
+                Some(_) => Ok(Verdict::PreviouslyAccepted),
+                None => Err(OwnerError::NotFound),
+            }
+        })
+    }
+}
+
+enum Found {
+    Completed(Answer),
+    Live,
+    Nothing,
+}
+
+impl Owners {
+    fn desk_of(&self, id: InvocationId) -> Result<(PartitionId, &Arc<Desk>), OwnerError> {
+        let partition = partition_of(id.partition_key, self.log.partitions());
+        let desk = usize::try_from(partition.0).ok().and_then(|index| self.desks.get(index));
+        let desk = desk.ok_or_else(|| OwnerError::Unavailable("no such partition".into()))?;
+        Ok((partition, desk))
+    }
+
+    /// Waits until the tables answer for all that the caller may know of.
+    async fn settled(
+        &self,
+        partition: PartitionId,
+        desk: &Desk,
+        after: Option<InboxOffset>,
+    ) -> Result<(), OwnerError> {
+        if let Some(after) = after {
+            return desk.reach(|_, next_inbox| next_inbox > after).await;
+        }
+        let stream = Stream { topic: Topic::Log, partition };
+        let bounds = self.log.bounds(stream).await;
+        let end = bounds.map_err(|error| OwnerError::Unavailable(error.to_string()))?.end;
+        desk.reach(|next_log, _| next_log >= LogOffset(end)).await
+    }
+
+    fn look(&self, partition: PartitionId, id: InvocationId) -> Result<Found, OwnerError> {
+        let tables = self.store.tables(partition);
+        if let Some((row, outcome)) = reads::outcome_of(&tables, id).map_err(unavailable)? {
+            return Ok(Found::Completed(Answer { target: row.target, outcome }));
+        }
+        let row = self.row(partition, id)?;
+        Ok(if row.is_some() { Found::Live } else { Found::Nothing })
+    }
+
+    fn row(
+        &self,
+        partition: PartitionId,
+        id: InvocationId,
+    ) -> Result<Option<InvocationRow>, OwnerError> {
+        reads::invocation(&self.store.tables(partition), id).map_err(unavailable)
+    }
+}
+
+fn unavailable(error: TablesError) -> OwnerError {
+    OwnerError::Unavailable(error.to_string())
+}

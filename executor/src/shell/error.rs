@@ -1,0 +1,86 @@
+//! Why a partition stops, or gives its term up.
+
+use everlog_log_client::LogError;
+use everlog_log_schema::LogOffset;
+use everlog_partition::{ApplyError, TablesError};
+
+use crate::store::StoreError;
+
+/// Why the partition stays down until somebody does something. The others live on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum StopReason {
+    #[error(
+        "the log starts at offset {start}, but the tables end at {next}: what lies between is \
+         lost; restore the tables from a backup"
+    )]
+    LogTrimmed { start: LogOffset, next: LogOffset },
+    #[error(
+        "the log ends at offset {end}, but the tables have applied all below {next}: the log has \
+         lost records; restore it from a backup"
+    )]
+    LogLost { end: LogOffset, next: LogOffset },
+    #[error(
+        "the log holds another record at offset {offset} than the tables have applied: it is not \
+         the log that they were made from"
+    )]
+    LogReplaced { offset: LogOffset },
+    #[error("failed to decode the record at offset {offset}: {reason}")]
+    Undecodable { offset: LogOffset, reason: String },
+    #[error("failed to decode the inbox message at offset {offset}: {reason}")]
+    UndecodableMessage { offset: u64, reason: String },
+    #[error("an invariant broke at the record at offset {offset}: {message}")]
+    InvariantBroken { offset: LogOffset, message: String },
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    #[error(transparent)]
+    Tables(#[from] TablesError),
+    #[error(transparent)]
+    Store(StoreError),
+    #[error("failed to use the log: {0}")]
+    Log(LogError),
+    #[error("failed to follow the metadata: its follower has stopped")]
+    MetadataLost,
+}
+
+/// Why a partition does not go on as it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Interruption {
+    /// For good.
+    #[error(transparent)]
+    Stop(StopReason),
+    /// This executor may take the partition over again at once.
+    #[error("{0}")]
+    Retry(String),
+    /// Another owner reigns: this executor must not depose it unasked.
+    #[error("another executor has taken the partition over")]
+    Superseded,
+}
+
+impl<E: Into<StopReason>> From<E> for Interruption {
+    fn from(error: E) -> Self {
+        Self::Stop(error.into())
+    }
+}
+
+impl From<LogError> for Interruption {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Unavailable(reason) => Self::Retry(reason),
+            LogError::OutOfRange { .. } | LogError::Corrupt(_) | LogError::Setup(_) => {
+                Self::Stop(StopReason::Log(error))
+            }
+        }
+    }
+}
+
+impl From<StoreError> for Interruption {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Write { .. } => Self::Retry(error.to_string()),
+            StoreError::Corrupt { .. }
+            | StoreError::Locked { .. }
+            | StoreError::Format { .. }
+            | StoreError::Directory { .. } => Self::Stop(StopReason::Store(error)),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The shell of one partition: read → apply → commit → act.
+//!
+//! A partition is one task. It is a standby ([`standby`]) until its announcement comes back from
+//! the log as the reigning one, then an owner ([`owner`]) until the log, or an order, says
+//! otherwise.
+//!
+//! **Invariant:** what is done in the world follows from records that are acknowledged, accepted,
+//! applied and committed, in this order.
+
+mod attempts;
+mod error;
+mod fold;
+mod history;
+mod intake;
+mod owner;
+mod proposals;
+mod sizes;
+mod standby;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use everlog_log_client::{EventLog, Stream, Topic};
+use everlog_log_schema::PartitionId;
+use everlog_log_schema::metadata::Metadata;
+use futures_util::FutureExt;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+
+use self::error::Interruption;
+use self::fold::Fold;
+use self::owner::Owner;
+pub(crate) use self::standby::Instance;
+use crate::config::ExecutorLimits;
+use crate::desk::{Desk, Standing};
+use crate::invoker::Invoker;
+use crate::store::{Positions, Store};
+
+/// The first pause before a partition is taken over again, which doubles each time.
+const BACK_OFF_MIN: Duration = Duration::from_millis(50);
+/// The longest such pause.
+const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+/// A term that lasted this long was a good one: the next pause is short again.
+const GOOD_TERM: Duration = Duration::from_secs(30);
+
+/// What an executor wants of its partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Own the partition and serve.
+    Serve,
+    /// Let go: open attempts may end until then.
+    Drain(Instant),
+}
+
+/// All that the shell of one partition works with.
+pub(crate) struct Shell {
+    pub(crate) partition: PartitionId,
+    pub(crate) partitions: u32,
+    pub(crate) instance: Instance,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) metadata: watch::Receiver<Arc<Metadata>>,
+    pub(crate) invoker: Arc<dyn Invoker>,
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) flushed: watch::Receiver<Arc<Positions>>,
+    pub(crate) orders: watch::Receiver<Order>,
+    pub(crate) address: String,
+    pub(crate) limits: ExecutorLimits,
+}
+
+impl Shell {
+    /// Runs the partition until it is told to drain, or has to stop.
+    pub(crate) async fn run(mut self) {
+        let desk = Arc::clone(&self.desk);
+        let partition = self.partition;
+        let ended = AssertUnwindSafe(self.hold()).catch_unwind().await;
+        let reason = match ended {
+            Ok(Ok(())) => {
+                desk.close(Standing::Stopped("the executor is shutting down".into()));
+                return;
+            }
+            Ok(Err(reason)) => reason.to_string(),
+            Err(_) => "an invariant of the shell broke: see the log of the process".to_owned(),
+        };
+        tracing::error!(%partition, reason, "a partition has stopped");
+        desk.close(Standing::Stopped(reason));
+    }
+
+    /// Takes the partition over, again and again, until it is drained or must stop.
+    async fn hold(&mut self) -> Result<(), error::StopReason> {
+        let mut back_off = BACK_OFF_MIN;
+        let mut must_ask = false;
+        while *self.orders.borrow() == Order::Serve {
+            let begun = Instant::now();
+            let interruption = match Box::pin(self.hold_once(must_ask)).await {
+                Ok(()) => return Ok(()),
+                Err(Interruption::Stop(reason)) => return Err(reason),
+                Err(interruption) => interruption,
+            };
+            must_ask = interruption == Interruption::Superseded;
+            tracing::warn!(partition = %self.partition, reason = %interruption, "a term has ended");
+            self.desk.close(Standing::Standby(interruption.to_string()));
+            if begun.elapsed() > GOOD_TERM {
+                back_off = BACK_OFF_MIN;
+            }
+            let pause = back_off.mul_f64(1.0 + rand::random::<f64>());
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = self.orders.changed() => {}
+            }
+            back_off = (back_off * 2).min(BACK_OFF_MAX);
+        }
+        Ok(())
+    }
+
+    /// One term: from standby to owner, to its end. With `must_ask` the term begins only once the
+    /// reigning one has ended by itself.
+    async fn hold_once(&mut self, must_ask: bool) -> Result<(), Interruption> {
+        let mut fold = Fold::open(Arc::clone(&self.store), self.partition)?;
+        let reign = tokio::select! {
+            reign = standby::take_over(self, &mut fold, must_ask) => reign?,
+            () = drained(self.orders.clone()) => return Ok(()),
+        };
+        let mut owner = Owner::begin(self, fold, reign)?;
+        let ended = owner.serve().await;
+        owner.end();
+        ended
+    }
+
+    fn stream(&self, topic: Topic) -> Stream {
+        Stream { topic, partition: self.partition }
+    }
+}
+
+/// Waits for the order to let go.
+async fn drained(mut orders: watch::Receiver<Order>) {
+    let drained = orders.wait_for(|order| matches!(order, Order::Drain(_))).await;
+    // The executor is gone, and its tasks with it.
+    drop(drained);
+}

@@ -1,0 +1,354 @@
+//! A partition that this executor owns.
+//!
+//! One loop takes what is ready — messages, steps of attempts, due timers — and puts it before the
+//! log; what the log acknowledges is applied and committed, and what follows from it is done.
+//!
+//! **Invariant:** a record counts once every offset from the announcement to it is applied. Where
+//! offsets leave a gap, somebody else may have written: the gap is read first.
+
+use std::time::Duration;
+
+use everlog_log_client::Topic;
+use everlog_log_schema::owner_api::Answer;
+use everlog_log_schema::{
+    Checkpointed, Command, InvocationId, LogOffset, Millis, Timer, TimerFired,
+};
+use everlog_partition::{Action, Ignored, reads};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::attempts::{Attempts, Sized};
+use super::error::Interruption;
+use super::fold::{Fold, Step};
+use super::history::History;
+use super::intake::Intake;
+use super::proposals::Proposals;
+use super::standby::Reign;
+use super::{Order, Shell};
+use crate::clock::{Clock, system_now};
+use crate::invoker::AttemptEvent;
+use crate::metrics;
+use crate::store::Position;
+use crate::timers::Timers;
+
+/// How many events of attempts are taken in one go.
+const EVENTS_MAX: usize = 256;
+/// How often the owner looks whether somebody else has written to its log.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest time that a sleep for a timer takes: the system's clock may be set meanwhile.
+const TIMER_SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// The owner of a partition, for one term.
+pub(super) struct Owner<'s> {
+    shell: &'s mut Shell,
+    fold: Fold,
+    proposals: Proposals,
+    intake: Intake,
+    attempts: Attempts,
+    events: mpsc::Receiver<AttemptEvent>,
+    heard: Vec<AttemptEvent>,
+    timers: Timers,
+    clock: Clock,
+    history: History,
+    /// The last checkpoint put before the log.
+    checkpoint: LogOffset,
+    /// Below it lies all that a checkpoint would be worth.
+    worth_checkpoint: LogOffset,
+    draining_until: Option<Instant>,
+    look_at: Instant,
+}
+
+impl<'s> Owner<'s> {
+    /// Begins a term: with the inbox where the tables end, no attempts, and no timers in memory.
+    pub(super) fn begin(
+        shell: &'s mut Shell,
+        fold: Fold,
+        reign: Reign,
+    ) -> Result<Self, Interruption> {
+        let row = fold.row();
+        let intake = Intake::open(
+            shell.log.clone(),
+            shell.partition,
+            row.next_inbox,
+            shell.metadata.clone(),
+        )?;
+        let (attempts, events) = Attempts::new(
+            shell.invoker.clone(),
+            shell.metadata.clone(),
+            shell.limits.clone(),
+            shell.places.clone(),
+        );
+        let limits = &shell.limits;
+        let history_bytes = limits.history_bytes_max / u64::from(shell.partitions);
+        let history = History::new(limits.history_age_max, history_bytes);
+        let proposals = Proposals::behind_announcement(reign.appender, reign.epoch, reign.term);
+        let clock = Clock::not_before(row.now);
+        let worth_checkpoint = row.next_log;
+        shell.flushed.mark_unchanged();
+        let owner = Self {
+            shell,
+            fold,
+            proposals,
+            intake,
+            attempts,
+            events,
+            heard: Vec::new(),
+            timers: Timers::default(),
+            clock,
+            history,
+            checkpoint: LogOffset(0),
+            worth_checkpoint,
+            draining_until: None,
+            look_at: Instant::now() + LOOK_INTERVAL,
+        };
+        owner.report();
+        Ok(owner)
+    }
+
+    /// Serves until the term ends; well only where the partition was drained.
+    pub(super) async fn serve(&mut self) -> Result<(), Interruption> {
+        loop {
+            let now = self.clock.now();
+            self.proposals.propose(now)?;
+            if self.may_resign() {
+                return self.resign().await;
+            }
+            let room = self.proposals.has_room();
+            let serving = self.draining_until.is_none();
+            let queue_may_have_room = self.proposals.queue_may_have_room();
+            tokio::select! {
+                steps = self.proposals.acknowledged() => self.settle(&steps?).await?,
+                _ = self.events.recv_many(&mut self.heard, EVENTS_MAX), if room => self.on_events()?,
+                taken = self.intake.next(), if room && serving => {
+                    taken?.into_iter().for_each(|(command, bytes)| self.proposals.push(command, bytes));
+                }
+                () = sleep_until(self.timers.wake_at()), if room => self.on_timers()?,
+                permit = self.attempts.place(), if room => {
+                    let now = self.clock.now();
+                    let failed =
+                        self.attempts.start_next_waiting(&self.fold.tables(), permit, now)?;
+                    self.push(failed);
+                }
+                flushed = self.shell.flushed.changed() => {
+                    flushed.map_err(|_| Interruption::Retry("the executor has stopped".into()))?;
+                    self.on_flushed();
+                }
+                ordered = self.shell.orders.changed() => {
+                    ordered.map_err(|_| Interruption::Retry("the executor has stopped".into()))?;
+                    self.on_order();
+                }
+                () = tokio::time::sleep_until(self.look_at) => self.look().await?,
+                () = queue_may_have_room => {}
+            }
+        }
+    }
+
+    /// Ends all that the term had going.
+    pub(super) fn end(&mut self) {
+        self.attempts.abort();
+    }
+
+    /// Applies acknowledged records, in order, and does what follows from them.
+    async fn settle(&mut self, steps: &[Step]) -> Result<(), Interruption> {
+        let mut rest = steps;
+        while let Some(first) = rest.first() {
+            if first.offset > self.fold.row().next_log {
+                self.read_gap(first.offset).await?;
+            }
+            let contiguous = rest
+                .iter()
+                .zip(first.offset.0..)
+                .take_while(|(step, expected)| step.offset.0 == *expected)
+                .count();
+            let (run, behind) = rest.split_at(contiguous);
+            self.settle_run(run)?;
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    fn settle_run(&mut self, steps: &[Step]) -> Result<(), Interruption> {
+        let folded = self.fold.apply(steps)?;
+        match folded.ignored {
+            Some((_, Ignored::NotReigning)) => return Err(Interruption::Superseded),
+            Some((offset, why)) => {
+                return Err(Interruption::Retry(format!("record {offset} did not count: {why:?}")));
+            }
+            None => {}
+        }
+        for step in steps {
+            self.history.count(step.bytes);
+            step.record.commands.iter().for_each(|command| self.attempts.settle(command));
+            if step.is_substantial() {
+                self.worth_checkpoint = LogOffset(step.offset.0 + 1);
+            }
+        }
+        for action in folded.actions {
+            self.act(action)?;
+        }
+        self.report();
+        Ok(())
+    }
+
+    /// Reads what lies between the last record applied and `end`. It is not ours.
+    async fn read_gap(&mut self, end: LogOffset) -> Result<(), Interruption> {
+        let from = self.fold.row().next_log;
+        let mut reader = self.shell.log.reader(self.shell.stream(Topic::Log), from.0)?;
+        let mut reached = from;
+        while reached < end {
+            let batch = reader.next().await?;
+            let foreign = batch.iter().filter(|logged| LogOffset(logged.offset) < end);
+            let steps = foreign.map(Step::decode).collect::<Result<Vec<_>, _>>()?;
+            self.fold.apply(&steps)?;
+            // Offsets may leave gaps: the first record at `end` or above ends the search too.
+            reached = batch.last().map_or(reached, |last| LogOffset(last.offset + 1));
+        }
+        self.check_reign()
+    }
+
+    fn check_reign(&self) -> Result<(), Interruption> {
+        let row = self.fold.row();
+        if !self.proposals.is_of(row.epoch, row.term) {
+            return Err(Interruption::Superseded);
+        }
+        if row.closed {
+            return Err(Interruption::Retry("the term was closed by a gap".into()));
+        }
+        Ok(())
+    }
+
+    /// Looks whether somebody else has written to the log, which an owner that has nothing to
+    /// append would not learn otherwise.
+    async fn look(&mut self) -> Result<(), Interruption> {
+        self.look_at = Instant::now() + LOOK_INTERVAL;
+        if self.proposals.is_empty() {
+            let end = LogOffset(self.shell.log.bounds(self.shell.stream(Topic::Log)).await?.end);
+            if end > self.fold.row().next_log {
+                self.read_gap(end).await?;
+                self.report();
+            }
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, action: Action) -> Result<(), Interruption> {
+        match action {
+            Action::Start(id, attempt) => {
+                let now = self.clock.now();
+                let failed = self.attempts.start(&self.fold.tables(), id, attempt, now)?;
+                self.push(failed);
+            }
+            Action::Notify { invocation, attempt, entry, .. } => {
+                self.attempts.notify(invocation, attempt, entry);
+            }
+            Action::Stop(id) => self.attempts.stop(id),
+            Action::ArmTimer(timer) => self.timers.arm(timer),
+            Action::Answer(id) => self.answer(id),
+            Action::Trim { log, inbox } => {
+                let below = self.history.checkpoint(log, self.clock.now());
+                self.trim(Topic::Invocations, inbox.0);
+                if let Some(below) = below {
+                    self.trim(Topic::Log, below.0);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&self, id: InvocationId) {
+        self.shell.desk.answer(id, || match reads::outcome_of(&self.fold.tables(), id) {
+            Ok(found) => found.map(|(row, outcome)| Answer { target: row.target, outcome }),
+            Err(error) => {
+                tracing::error!(invocation = ?id, %error, "failed to read an answer");
+                None
+            }
+        });
+    }
+
+    /// Trims in the background: nothing waits for it, and the next one makes up for a failed one.
+    fn trim(&self, topic: Topic, below: u64) {
+        let (log, stream) = (self.shell.log.clone(), self.shell.stream(topic));
+        tokio::spawn(async move {
+            if let Err(error) = log.trim(stream, below).await {
+                tracing::warn!(?stream, below, %error, "failed to trim");
+            }
+        });
+    }
+
+    fn on_events(&mut self) -> Result<(), Interruption> {
+        let now = self.clock.now();
+        for event in std::mem::take(&mut self.heard) {
+            let commands = self.attempts.on_event(&self.fold.tables(), event, now)?;
+            commands.into_iter().for_each(|(command, bytes)| self.proposals.push(command, bytes));
+        }
+        Ok(())
+    }
+
+    fn on_timers(&mut self) -> Result<(), Interruption> {
+        // The system's clock, not the record's: a timer must not fire before it is due.
+        let due: Vec<Timer> = self.timers.take_due(&self.fold.tables(), system_now())?;
+        metrics::TIMERS_FIRED.inc_by(due.len() as u64);
+        for timer in due {
+            self.proposals.push(Command::TimerFired(TimerFired { timer }), 0);
+        }
+        Ok(())
+    }
+
+    fn on_flushed(&mut self) {
+        let flushed = self.shell.flushed.borrow_and_update().get(&self.shell.partition).copied();
+        let Some(Position { log, inbox }) = flushed else { return };
+        if log > self.checkpoint && self.checkpoint < self.worth_checkpoint {
+            self.checkpoint = log;
+            self.proposals.push(Command::Checkpointed(Checkpointed { log, inbox }), 0);
+        }
+    }
+
+    fn on_order(&mut self) {
+        if let Order::Drain(until) = *self.shell.orders.borrow_and_update() {
+            self.draining_until = Some(until);
+            self.attempts.close();
+            // The loop comes by here at the latest when the time is up.
+            self.look_at = self.look_at.min(until);
+        }
+    }
+
+    fn may_resign(&self) -> bool {
+        self.draining_until.is_some_and(|until| {
+            Instant::now() >= until || (!self.attempts.any_open() && self.proposals.is_empty())
+        })
+    }
+
+    /// Ends the attempts that are still open, tells the log, and waits until it knows.
+    async fn resign(&mut self) -> Result<(), Interruption> {
+        self.attempts.abort();
+        self.proposals.push(Command::Resign, 0);
+        while !self.proposals.is_empty() {
+            let now = self.clock.now();
+            self.proposals.propose(now)?;
+            let queue_may_have_room = self.proposals.queue_may_have_room();
+            tokio::select! {
+                steps = self.proposals.acknowledged() => self.settle(&steps?).await?,
+                () = queue_may_have_room => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, command: Option<Sized>) {
+        if let Some((command, bytes)) = command {
+            self.proposals.push(command, bytes);
+        }
+    }
+
+    /// Tells those who wait how far the tables have come.
+    fn report(&self) {
+        let row = self.fold.row();
+        self.shell.desk.advance(Position { log: row.next_log, inbox: row.next_inbox });
+    }
+}
+
+/// Waits until the system's clock shows `at`, or for a while: the clock may be set meanwhile.
+async fn sleep_until(at: Millis) {
+    let wait = Duration::from_millis(at.0.saturating_sub(system_now().0));
+    tokio::time::sleep(wait.min(TIMER_SLEEP_MAX)).await;
+}

@@ -1,0 +1,135 @@
+//! A partition that this executor does not own: it follows the log, and takes over.
+//!
+//! **Invariant:** nothing is appended behind an announcement before it has come back from the log
+//! as the reigning one.
+
+use everlog_log_client::{Appender, Reader, Topic};
+use everlog_log_schema::codec::{encode_record, hash_of};
+use everlog_log_schema::{AnnounceOwner, Command, Epoch, LogOffset, Record, Seq, Term};
+use everlog_partition::SUPPORTED_LEVEL;
+
+use super::Shell;
+use super::error::{Interruption, StopReason};
+use super::fold::{Fold, Step};
+use crate::clock::Clock;
+use crate::metrics;
+
+/// An announcement that reigns, and the appender that it came by.
+pub(super) struct Reign {
+    pub(super) appender: Box<dyn Appender>,
+    pub(super) epoch: Epoch,
+    pub(super) term: Term,
+}
+
+/// One running executor. Its terms are known by their upper half, so that a late announcement of
+/// its own is not taken for another's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Instance(u32);
+
+impl Instance {
+    pub(crate) fn new() -> Self {
+        Self(rand::random::<u32>() >> 1)
+    }
+
+    fn new_term(self) -> Term {
+        Term(u64::from(self.0) << 32 | u64::from(rand::random::<u32>()))
+    }
+
+    fn announced(self, term: Term) -> bool {
+        term.0 >> 32 == u64::from(self.0)
+    }
+}
+
+/// Catches up with the log, announces this executor, and waits until that reigns.
+///
+/// With `must_ask`, another owner reigns who must not be deposed: it waits until that one lets go.
+pub(super) async fn take_over(
+    shell: &Shell,
+    fold: &mut Fold,
+    must_ask: bool,
+) -> Result<Reign, Interruption> {
+    check_log(shell, fold).await?;
+    let mut reader = shell.log.reader(shell.stream(Topic::Log), fold.row().next_log.0)?;
+    let end = shell.log.bounds(shell.stream(Topic::Log)).await?.end;
+    read_until(fold, &mut *reader, LogOffset(end)).await?;
+    while must_ask && !fold.row().closed {
+        read_batch(fold, &mut *reader).await?;
+    }
+
+    let epoch = Epoch(fold.row().epoch.0 + 1);
+    let term = shell.instance.new_term();
+    let mut appender = shell.log.appender(shell.stream(Topic::Log))?;
+    let announcement = Record {
+        epoch,
+        term,
+        seq: Seq(0),
+        now: Clock::not_before(fold.row().now).now(),
+        commands: vec![Command::AnnounceOwner(AnnounceOwner {
+            address: shell.address.clone(),
+            level: SUPPORTED_LEVEL,
+        })],
+    };
+    let payload = encode_record(&announcement).expect("an announcement is small");
+    let appended = match appender.append(payload) {
+        Ok(appending) => appending.await,
+        Err(error) => Err(error),
+    };
+    let offset = appended.map_err(|error| Interruption::Retry(error.to_string()))?;
+    read_until(fold, &mut *reader, LogOffset(offset + 1)).await?;
+
+    let row = fold.row();
+    if (row.epoch, row.term) != (epoch, term) {
+        if shell.instance.announced(row.term) {
+            let why = "an earlier announcement of this executor came late, and reigns";
+            return Err(Interruption::Retry(why.into()));
+        }
+        return Err(Interruption::Superseded);
+    }
+    metrics::TAKEOVERS.inc();
+    tracing::info!(partition = %shell.partition, %epoch, "partition taken over");
+    Ok(Reign { appender, epoch, term })
+}
+
+/// Applies the log up to `end`.
+async fn read_until(
+    fold: &mut Fold,
+    reader: &mut dyn Reader,
+    end: LogOffset,
+) -> Result<(), Interruption> {
+    while fold.row().next_log < end {
+        read_batch(fold, reader).await?;
+    }
+    Ok(())
+}
+
+/// Waits for records and applies them. What they want done is the owner's to do.
+async fn read_batch(fold: &mut Fold, reader: &mut dyn Reader) -> Result<(), Interruption> {
+    let batch = reader.next().await?;
+    let steps = batch.iter().map(Step::decode).collect::<Result<Vec<_>, _>>()?;
+    fold.apply(&steps)?;
+    Ok(())
+}
+
+/// Checks that the log goes on where the tables end, and is the log that they were made from.
+async fn check_log(shell: &Shell, fold: &Fold) -> Result<(), Interruption> {
+    let bounds = shell.log.bounds(shell.stream(Topic::Log)).await?;
+    let (start, end) = (LogOffset(bounds.start), LogOffset(bounds.end));
+    let next = fold.row().next_log;
+    if start > next {
+        return Err(StopReason::LogTrimmed { start, next }.into());
+    }
+    if end < next {
+        return Err(StopReason::LogLost { end, next }.into());
+    }
+    // The last record applied may have been trimmed: then there is nothing to compare.
+    if start == next || next == LogOffset(0) {
+        return Ok(());
+    }
+    let offset = LogOffset(next.0 - 1);
+    let mut reader = shell.log.reader(shell.stream(Topic::Log), offset.0)?;
+    let batch = reader.next().await?;
+    let same = batch.first().is_some_and(|last| {
+        last.offset == offset.0 && hash_of(&last.payload) == fold.row().last_hash
+    });
+    if same { Ok(()) } else { Err(StopReason::LogReplaced { offset }.into()) }
+}

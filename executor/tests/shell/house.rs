@@ -1,0 +1,271 @@
+//! A directory with a log, tables beside it, and functions: what a test lives in.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use everlog_executor::invoker::Invoker;
+use everlog_executor::store::{Store, StoreOptions};
+use everlog_executor::{Executor, ExecutorConfig, ExecutorLimits, Standing};
+use everlog_log_client::embedded::{EmbeddedLog, EmbeddedOptions};
+use everlog_log_client::{EventLog, Stream, Topic};
+use everlog_log_schema::codec::encode_message;
+use everlog_log_schema::metadata::{
+    Deployment, Metadata, ProtocolMode, Revision, Service, ServiceKind,
+};
+use everlog_log_schema::owner_api::{Answer, OwnerError};
+use everlog_log_schema::{
+    DeploymentId, Envelope, HandlerKind, InboxOffset, InvocationId, Invoke, Level, Message,
+    MetadataOffset, Millis, OnMaxAttempts, Outcome, PartitionId, PartitionKey, RequestId,
+    RetryPolicy, Row, RowKey, Source, Target, partition_of,
+};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use crate::functions::{Functions, TestInvoker};
+
+pub(crate) const PARTITIONS: u32 = 2;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct House {
+    pub(crate) directory: TempDir,
+    pub(crate) log: Arc<EmbeddedLog>,
+    pub(crate) functions: Arc<Functions>,
+    pub(crate) metadata: watch::Sender<Arc<Metadata>>,
+}
+
+/// Fails the test if `future` takes too long.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited for {what}"))
+}
+
+impl House {
+    pub(crate) fn build() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        // What is tested here survives the process, not the machine.
+        let options = EmbeddedOptions { partitions: PARTITIONS, fsync: false };
+        let log = EmbeddedLog::open(directory.path().join("log"), options).unwrap();
+        let metadata = watch::Sender::new(Arc::new(registered()));
+        Self { directory, log, functions: Functions::new(), metadata }
+    }
+
+    pub(crate) fn tables(&self) -> PathBuf {
+        self.directory.path().join("tables")
+    }
+
+    pub(crate) fn start(&self) -> Executor {
+        self.start_in(&self.tables(), ExecutorLimits::default())
+    }
+
+    pub(crate) fn start_in(&self, tables: &Path, limits: ExecutorLimits) -> Executor {
+        let invoker = Arc::new(TestInvoker(Arc::clone(&self.functions)));
+        self.start_with(tables, limits, invoker)
+    }
+
+    pub(crate) fn start_with(
+        &self,
+        tables: &Path,
+        limits: ExecutorLimits,
+        invoker: Arc<dyn Invoker>,
+    ) -> Executor {
+        Executor::start(ExecutorConfig {
+            log: Arc::clone(&self.log) as Arc<dyn EventLog>,
+            metadata: self.metadata.subscribe(),
+            tables_dir: tables.to_owned(),
+            invoker,
+            address: "in-process".into(),
+            limits,
+        })
+        .unwrap()
+    }
+
+    /// Sends a message to an inbox and waits until it is durable.
+    pub(crate) async fn send(&self, envelope: &Envelope) -> InboxOffset {
+        let Message::Invoke(invoke) = &envelope.message;
+        let partition = partition_of(invoke.id.partition_key, PARTITIONS);
+        self.append(Topic::Invocations, partition, encode_message(envelope).unwrap()).await
+    }
+
+    pub(crate) async fn append(
+        &self,
+        topic: Topic,
+        partition: PartitionId,
+        payload: Bytes,
+    ) -> InboxOffset {
+        let mut appender = self.log.appender(Stream { topic, partition }).unwrap();
+        InboxOffset(appender.append(payload).unwrap().await.unwrap())
+    }
+
+    /// Sends a call, and waits for its answer as a gateway does.
+    pub(crate) async fn call(&self, executor: &Executor, call: &Call) -> Answer {
+        let offset = self.send(&call.envelope()).await;
+        answer(executor, call.id, Some(offset)).await
+    }
+
+    pub(crate) async fn log_end(&self, partition: PartitionId) -> u64 {
+        self.log.bounds(Stream { topic: Topic::Log, partition }).await.unwrap().end
+    }
+}
+
+/// Waits for an answer; asks again while the partition changes its owner.
+pub(crate) async fn answer(
+    executor: &Executor,
+    id: InvocationId,
+    after: Option<InboxOffset>,
+) -> Answer {
+    let owner = executor.owner_api();
+    within("an answer", async {
+        loop {
+            match owner.attach(id, after).await {
+                Ok(answer) => return answer,
+                Err(OwnerError::Unavailable(_)) => {
+                    tokio::time::sleep(Duration::from_millis(5)).await
+                }
+                Err(OwnerError::NotFound) => panic!("{id} is not found"),
+            }
+        }
+    })
+    .await
+}
+
+pub(crate) fn text(answer: &Answer) -> String {
+    match &answer.outcome {
+        Outcome::Success(value) => String::from_utf8(value.to_vec()).unwrap(),
+        Outcome::Failure(failure) => format!("{}: {}", failure.code, failure.message),
+    }
+}
+
+/// Waits until `condition` holds of how the partitions stand.
+pub(crate) async fn standing(
+    executor: &Executor,
+    partition: u32,
+    condition: impl Fn(&Standing) -> bool,
+) -> Standing {
+    within("a standing", async {
+        loop {
+            let standing = executor.health().remove(&PartitionId(partition)).unwrap();
+            if condition(&standing) {
+                return standing;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+}
+
+/// All rows of a partition in tables that no executor has open.
+pub(crate) fn rows(tables: &Path, partition: u32) -> BTreeMap<RowKey, Row> {
+    let store = Store::open(tables, StoreOptions::default()).unwrap();
+    store.rows(PartitionId(partition), None, usize::MAX).unwrap().into_iter().collect()
+}
+
+/// A call of a test.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) id: InvocationId,
+    pub(crate) request: RequestId,
+    pub(crate) handler: &'static str,
+    pub(crate) key: Option<String>,
+    pub(crate) body: Bytes,
+    pub(crate) start_at: Option<Millis>,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) metadata: MetadataOffset,
+}
+
+impl Call {
+    /// On partition 0.
+    pub(crate) fn new(uuid: u128, handler: &'static str) -> Self {
+        Self {
+            id: InvocationId { partition_key: PartitionKey(0), uuid },
+            request: RequestId(uuid),
+            handler,
+            key: None,
+            body: Bytes::from_static(b"hello"),
+            start_at: None,
+            retry: RetryPolicy {
+                initial_interval: Millis(20),
+                factor_permille: 2_000,
+                max_interval: Millis(1_000),
+                max_attempts: Some(5),
+                on_max_attempts: OnMaxAttempts::Kill,
+            },
+            metadata: MetadataOffset(0),
+        }
+    }
+
+    pub(crate) fn on_partition_1(mut self) -> Self {
+        self.id.partition_key = PartitionKey(u64::MAX);
+        self
+    }
+
+    pub(crate) fn key(mut self, key: &str) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub(crate) fn envelope(&self) -> Envelope {
+        let service = if self.key.is_some() { "Object" } else { "Plain" };
+        let target =
+            Target { service: service.into(), key: self.key.clone(), handler: self.handler.into() };
+        let invoke = Invoke {
+            id: self.id,
+            request_id: self.request,
+            target,
+            kind: if self.key.is_some() { HandlerKind::Exclusive } else { HandlerKind::Plain },
+            headers: Vec::new(),
+            body: self.body.clone(),
+            idempotency_key: None,
+            reply_to: Some("test".into()),
+            start_at: self.start_at,
+            retention: Millis(86_400_000),
+            retry: self.retry.clone(),
+            traceparent: None,
+        };
+        Envelope {
+            level: Level(1),
+            metadata: self.metadata,
+            source: Source::Gateway,
+            message: Message::Invoke(Box::new(invoke)),
+        }
+    }
+}
+
+fn registered() -> Metadata {
+    let service = |name: &str, kind| Service {
+        name: name.into(),
+        kind,
+        ingress_private: false,
+        documentation: None,
+        metadata: Vec::new(),
+        handlers: Vec::new(),
+    };
+    let id = DeploymentId("dp_test".into());
+    let deployment = Deployment {
+        id: id.clone(),
+        uri: "http://127.0.0.1:9".into(),
+        headers: Vec::new(),
+        mode: ProtocolMode::BidiStream,
+        use_http_11: false,
+        min_protocol_version: 5,
+        max_protocol_version: 7,
+        sdk: None,
+        created_at: Millis(0),
+        services: vec![
+            service("Plain", ServiceKind::Service),
+            service("Object", ServiceKind::VirtualObject),
+        ],
+    };
+    let revision = Revision { number: 1, deployment: id.clone() };
+    let mut metadata = Metadata::default();
+    metadata.services.insert("Plain".into(), revision.clone());
+    metadata.services.insert("Object".into(), revision);
+    metadata.deployments.insert(id, deployment);
+    metadata
+}
