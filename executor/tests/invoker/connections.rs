@@ -104,13 +104,23 @@ fn watch_input(request: Request<Incoming>, sender: mpsc::UnboundedSender<&'stati
         let mut body = request.into_body();
         let end = loop {
             match body.frame().await {
-                Some(Ok(_)) => {}
+                Some(Ok(_)) => sender.send("more").unwrap(),
                 Some(Err(_)) => break "reset",
                 None => break "end",
             }
         };
         sender.send(end).unwrap();
     });
+}
+
+/// Waits for how the function's input ends.
+async fn last_seen(seen: &mut mpsc::UnboundedReceiver<&'static str>) -> &'static str {
+    loop {
+        match in_time(seen.recv()).await.unwrap() {
+            "more" => {}
+            end => return end,
+        }
+    }
 }
 
 #[tokio::test]
@@ -128,7 +138,23 @@ async fn a_dropped_attempt_resets_its_stream() {
     assert!(matches!(event.kind, AttemptEventKind::Entries { .. }), "{event:?}");
     drop(handle);
     assert_eq!(in_time(events.recv()).await, None, "a dropped attempt has no last event");
-    assert_eq!(in_time(seen.recv()).await, Some("reset"));
+    assert_eq!(last_seen(&mut seen).await, "reset");
+}
+
+#[tokio::test]
+async fn an_attempt_dropped_before_the_answer_resets_its_stream() {
+    let (sender, mut seen) = mpsc::unbounded_channel();
+    let server = Server::start(move |request| {
+        watch_input(request, sender.clone());
+        Answer::Never
+    })
+    .await;
+    let (events_sender, _events) = mpsc::channel(1);
+    let attempt = start(&deployment(&server.uri), "Orders", "place", vec![input("in")]);
+    let handle = invoker().start(attempt, events_sender);
+    assert_eq!(in_time(seen.recv()).await, Some("more"));
+    drop(handle);
+    assert_eq!(last_seen(&mut seen).await, "reset");
 }
 
 #[tokio::test]
@@ -142,7 +168,7 @@ async fn a_function_that_has_ended_may_close_its_stream_in_peace() {
     let mut shell = Shell::new();
     shell.run(start(&deployment(&server.uri), "Orders", "place", vec![input("in")])).await;
     assert_eq!(shell.last(), "Ended");
-    assert_eq!(in_time(seen.recv()).await, Some("end"));
+    assert_eq!(last_seen(&mut seen).await, "end");
 }
 
 #[tokio::test]
