@@ -136,3 +136,30 @@ impl Body for RequestBody {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
+
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_ends_when_it_is_told_to() {
+        let (sender, mut body) = RequestBody::new();
+        sender.send(Chunk::Data("more".into())).await.unwrap();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "more");
+        sender.send(Chunk::End).await.unwrap();
+        assert!(body.frame().await.is_none());
+        drop(sender);
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_body_whose_attempt_is_given_up_does_not_end() {
+        let (sender, mut body) = RequestBody::new();
+        drop(sender);
+        assert!(body.frame().await.unwrap().is_err());
+    }
+}
