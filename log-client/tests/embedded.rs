@@ -65,7 +65,7 @@ fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
 /// The file that the newest records are in, though it may not be the newest file.
 fn newest_log_file(directory: &Path) -> PathBuf {
     let written = |path: &PathBuf| fs::metadata(path).unwrap().len() > 0;
-    files(directory, "log").into_iter().filter(written).next_back().unwrap()
+    files(directory, "log").into_iter().rfind(written).unwrap()
 }
 
 #[tokio::test]
@@ -298,13 +298,16 @@ fn assert_damaged(directory: &Path) {
     assert!(text.contains("put back a copy of the whole data directory"), "{text}");
 }
 
+/// Breaks something in a directory.
+type Damage = fn(&Path);
+
 #[tokio::test]
 async fn a_directory_with_parts_missing_or_overwritten_is_refused() {
     let pristine = tempfile::tempdir().unwrap();
     write_and_close(pristine.path(), 0..20).await;
     drop(open(pristine.path()).unwrap());
     assert!(!files(pristine.path(), "sst").is_empty(), "reopening moves records to tables");
-    let damages: [(&str, fn(&Path)); 4] = [
+    let damages: [(&str, Damage); 4] = [
         ("CURRENT is gone", |path| fs::remove_file(path.join("CURRENT")).unwrap()),
         ("CURRENT is empty", |path| fs::write(path.join("CURRENT"), "").unwrap()),
         ("a table is gone", |path| fs::remove_file(&files(path, "sst")[0]).unwrap()),
@@ -368,13 +371,13 @@ fn a_full_disk_loses_nothing_acknowledged_and_uses_no_offset_twice() {
 async fn fill_the_disk_again_and_again() {
     let directory = tempfile::tempdir().unwrap();
     let log = open(directory.path()).unwrap();
-    let mut follower = log.reader(log_of(0), 0).unwrap();
+    let mut reader = log.reader(log_of(0), 0).unwrap();
     let followed = tokio::spawn(async move {
         let mut seen = Vec::new();
         while !seen.last().is_some_and(|record: &everlog_log_client::Logged| {
             record.payload == Bytes::from_static(b"the end")
         }) {
-            match follower.next().await {
+            match reader.next().await {
                 Ok(records) => seen.extend(records),
                 Err(LogError::Unavailable(_)) => tokio::task::yield_now().await,
                 Err(error) => panic!("{error}"),

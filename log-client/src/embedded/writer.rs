@@ -171,6 +171,7 @@ impl Writer {
     }
 
     fn publish(&self, staged: Staged) {
+        let mut trimmed = Vec::new();
         for (name, stream) in staged.streams {
             let state = self.shared.stream_of_writer(name);
             for record in &stream.records {
@@ -182,10 +183,7 @@ impl Writer {
             }
             if stream.trimmed {
                 state.publish_start(stream.bounds.start);
-                let store = self.shared.store.read().unwrap_or_else(PoisonError::into_inner);
-                if let Some(store) = store.as_ref() {
-                    store.reclaim(name, stream.bounds.start);
-                }
+                trimmed.push((name, stream.bounds.start));
             }
         }
         for (append, offset) in staged.appends {
@@ -197,6 +195,12 @@ impl Writer {
         }
         for resolve in staged.commits {
             let _ = resolve.send(Ok(()));
+        }
+        let store = self.shared.store.read().unwrap_or_else(PoisonError::into_inner);
+        for (name, below) in trimmed {
+            if let Some(store) = store.as_ref() {
+                store.reclaim(name, below);
+            }
         }
     }
 

@@ -57,7 +57,10 @@ impl ProducerContext for Deliveries {
 
 fn failed(error: &KafkaError, bytes: usize) -> AppendError {
     if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
-        return AppendError::Refused(format!("Kafka takes no record of {bytes} bytes: {error}"));
+        // It says so of a whole batch: small records refused with a large one are not in the log
+        // either.
+        let batch = format!("Kafka refused the batch with this record of {bytes} bytes: {error}");
+        return AppendError::Refused(batch);
     }
     AppendError::Unknown(error.to_string())
 }
