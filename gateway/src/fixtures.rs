@@ -1,4 +1,6 @@
-//! What the unit tests of this crate take to be registered.
+//! What the unit tests of this crate take to be registered, and how they read the manual.
+
+use std::collections::BTreeSet;
 
 use everlog_log_schema::metadata::{
     Change, Deployment, Handler, InputRule, Metadata, MetadataChange, OutputRule, ProtocolMode,
@@ -80,4 +82,17 @@ fn handler(name: &str, kind: HandlerKind) -> Handler {
         },
         documentation: None,
     }
+}
+
+/// The error codes of a source file: each stands in front of its status.
+pub(crate) fn codes_in(source: &str) -> BTreeSet<&str> {
+    let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let before_status = source.split(", StatusCode::").filter_map(|text| text.rsplit_once("(\""));
+    before_status.filter_map(|(_, code)| code.strip_suffix('"')).collect()
+}
+
+/// The error codes of a manual's table: each begins its line.
+pub(crate) fn codes_in_table(manual: &str) -> BTreeSet<&str> {
+    let lines = manual.lines().filter_map(|line| line.strip_prefix("| `"));
+    lines.filter_map(|line| line.split('`').next()).collect()
 }

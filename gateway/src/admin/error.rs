@@ -170,3 +170,14 @@ impl AdminError {
         reply
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_code_has_its_line_in_the_manual() {
+        let manual = include_str!("../../../docs/errors/admin.md");
+        let codes = crate::fixtures::codes_in(include_str!("error.rs"));
+        assert_eq!(crate::fixtures::codes_in_table(manual), codes);
+        assert_eq!(codes.len(), 14);
+    }
+}

@@ -195,3 +195,15 @@ pub(crate) fn json_reply(status: StatusCode, body: &impl Serialize) -> Reply {
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     reply
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_code_has_its_line_in_the_manual() {
+        let manual = include_str!("../../../docs/errors/ingress.md");
+        let mut codes = crate::fixtures::codes_in(include_str!("error.rs"));
+        codes.insert("invocation-failed");
+        assert_eq!(crate::fixtures::codes_in_table(manual), codes);
+        assert_eq!(codes.len(), 31);
+    }
+}

@@ -1,8 +1,9 @@
 //! A gateway on a real embedded log, with an owner of all partitions that is nothing but a fold in
 //! memory: it takes messages in and answers by the name of their handler.
 
-#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, clippy::unused_async)]
 
+pub mod endpoint;
 pub mod faulty;
 pub mod owner;
 
@@ -12,8 +13,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everlog_gateway::{Addresses, Gateway, GatewayConfig, GatewayLimits};
-use everlog_log_client::EventLog;
 use everlog_log_client::embedded::{EmbeddedLog, EmbeddedOptions};
+use everlog_log_client::{EventLog, follow_metadata};
 use everlog_log_schema::metadata::{
     Change, Deployment, Handler, InputRule, Metadata, MetadataChange, OutputRule, ProtocolMode,
     Service, ServiceKind,
@@ -82,16 +83,26 @@ pub async fn start() -> World {
 }
 
 pub async fn start_with(limits: GatewayLimits) -> World {
+    build(limits, true).await
+}
+
+/// Starts a gateway that knows nothing, and follows what is registered.
+pub async fn start_empty(limits: GatewayLimits) -> World {
+    build(limits, false).await
+}
+
+async fn build(limits: GatewayLimits, with_services: bool) -> World {
     let directory = TempDir::new().unwrap();
     let options = EmbeddedOptions { partitions: PARTITIONS, fsync: false };
     let embedded = EmbeddedLog::open(directory.path().join("log"), options).unwrap();
     let log = Arc::new(FaultyLog::over(embedded));
     let readable: Arc<dyn EventLog> = Arc::clone(&log) as _;
     let owner = TestOwner::start(&readable);
-    let (sender, receiver) = watch::channel(Arc::new(metadata()));
+    let fixed = watch::Sender::new(Arc::new(metadata()));
+    let followed = follow_metadata(Arc::clone(&readable)).await.unwrap();
     let config = GatewayConfig {
         log: readable,
-        metadata: receiver,
+        metadata: if with_services { fixed.subscribe() } else { followed },
         owner: Arc::clone(&owner) as _,
         ingress_address: any_port(),
         admin_address: any_port(),
@@ -101,7 +112,7 @@ pub async fn start_with(limits: GatewayLimits) -> World {
     };
     let gateway = Gateway::start(config).await.unwrap();
     let addresses = gateway.addresses();
-    World { gateway, owner, log, addresses, _metadata: sender, _directory: directory }
+    World { gateway, owner, log, addresses, _metadata: fixed, _directory: directory }
 }
 
 impl World {

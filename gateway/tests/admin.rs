@@ -1,0 +1,377 @@
+//! Registering deployments: those of the real SDK, and those that are broken or hostile.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::unused_async)]
+
+mod common;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use common::endpoint::{Cart, Greeter, Script, serve_bytes, serve_script, serve_sdk};
+use common::{Answer, Ask, World, any_port, ask, start_empty};
+use everlog_gateway::GatewayLimits;
+use restate_sdk::prelude::Endpoint;
+use serde_json::{Value, json};
+
+async fn world() -> World {
+    start_empty(GatewayLimits::default()).await
+}
+
+async fn admin(world: &World, path: &str) -> Answer {
+    ask(world.addresses.admin, Ask::get(path), false).await
+}
+
+async fn post(world: &World, body: &Value) -> Answer {
+    ask(world.addresses.admin, Ask::post("/deployments", body.to_string()), false).await
+}
+
+async fn register(world: &World, address: SocketAddr) -> Answer {
+    post(world, &json!({ "uri": format!("http://{address}") })).await
+}
+
+async fn register_by_force(world: &World, address: SocketAddr) -> Answer {
+    post(world, &json!({ "uri": format!("http://{address}"), "force": true })).await
+}
+
+/// A manifest with these services.
+fn manifest(services: &Value) -> Value {
+    json!({
+        "protocolMode": "BIDI_STREAM",
+        "minProtocolVersion": 5,
+        "maxProtocolVersion": 7,
+        "services": services,
+    })
+}
+
+fn greeter(handlers: &[&str]) -> Value {
+    let handlers: Vec<Value> = handlers.iter().map(|name| json!({ "name": name })).collect();
+    json!([{ "name": "Greeter", "ty": "SERVICE", "handlers": handlers }])
+}
+
+async fn scripted(manifest: &Value) -> SocketAddr {
+    serve_script(Script::manifest(manifest.to_string())).await
+}
+
+#[tokio::test]
+async fn functions_of_the_sdk_are_registered_and_shown() {
+    let world = world().await;
+    let functions = serve_sdk(Endpoint::builder().bind(Greeter).bind(Cart).build()).await;
+    let registered = register(&world, functions).await;
+    assert_eq!(registered.status, 201, "{:?}", registered.body);
+    let deployment = registered.json();
+    let id = deployment["id"].as_str().unwrap().to_owned();
+    assert!(id.starts_with("dp_"));
+    assert_eq!(deployment["protocol_type"], "BidiStream");
+    assert!(deployment["sdk_version"].as_str().unwrap().starts_with("restate-sdk-rust/"));
+
+    let again = register(&world, functions).await;
+    assert_eq!((again.status, again.json()["id"].as_str()), (200, Some(id.as_str())));
+    let trailing = post(&world, &json!({ "uri": format!("http://{functions}/") })).await;
+    assert_eq!((trailing.status, trailing.json()["id"].as_str()), (200, Some(id.as_str())));
+
+    let list = admin(&world, "/deployments").await.json();
+    assert_eq!(list["deployments"].as_array().unwrap().len(), 1);
+    let shown = admin(&world, &format!("/deployments/{id}")).await.json();
+    assert_eq!(shown["uri"], format!("http://{functions}"));
+    let services = admin(&world, "/services").await.json();
+    let named = |index: usize| services["services"][index]["name"].clone();
+    assert_eq!((named(0), named(1)), (json!("Cart"), json!("Greeter")));
+    let cart = admin(&world, "/services/Cart").await.json();
+    assert_eq!((&cart["ty"], &cart["revision"]), (&json!("VirtualObject"), &json!(1)));
+    let handlers = admin(&world, "/services/Cart/handlers").await.json();
+    assert_eq!(handlers["handlers"].as_array().unwrap().len(), 2);
+    let view = admin(&world, "/services/Cart/handlers/view").await.json();
+    assert_eq!(view["ty"], "Shared");
+    assert_eq!(view["retry_policy"]["max_attempts"], 70);
+    assert_eq!(view["idempotency_retention"], "24h");
+
+    let call = world.post("/Greeter/greet", "\"Ann\"").await;
+    assert_eq!(call.status, common::OK);
+    let wrong = Ask { headers: vec![], ..Ask::post("/Greeter/greet", "\"Ann\"") };
+    assert_eq!(world.ask(wrong).await.error(), (400, "content-type-mismatch".into()));
+    assert_eq!(world.post("/Greeter/part", "1").await.error(), (400, "body-unexpected".into()));
+}
+
+#[tokio::test]
+async fn changed_code_at_the_same_address_needs_force() {
+    let world = world().await;
+    let script = |handlers: &[&str]| manifest(&greeter(handlers)).to_string();
+    // One address, whose code changes: a server that is replaced on the same port.
+    let first = serve_script(Script::manifest(script(&["greet"]))).await;
+    assert_eq!(register(&world, first).await.status, 201);
+    let other = serve_script(Script::manifest(script(&["greet", "wave"]))).await;
+    assert_eq!(register(&world, other).await.status, 201);
+    let revision = admin(&world, "/services/Greeter").await.json()["revision"].clone();
+    assert_eq!(revision, 2);
+
+    let headers = json!({ "uri": format!("http://{other}"), "additional_headers": { "a": "b" } });
+    let conflict = post(&world, &headers).await;
+    assert_eq!(conflict.error(), (409, "deployment-conflict".into()));
+    assert_eq!(conflict.json()["restate_code"], "META0004");
+    let before = register(&world, other).await.json()["id"].clone();
+    let mut forced = headers.clone();
+    forced["force"] = json!(true);
+    let replaced = post(&world, &forced).await;
+    assert_eq!((replaced.status, &replaced.json()["id"]), (200, &before));
+    assert_eq!(replaced.json()["additional_headers"], json!({ "a": "***" }));
+    assert_eq!(
+        admin(&world, "/deployments").await.json()["deployments"].as_array().unwrap().len(),
+        2
+    );
+}
+
+#[tokio::test]
+async fn a_service_that_would_break_its_callers_needs_to_say_so() {
+    let world = world().await;
+    let first = scripted(&manifest(&greeter(&["greet", "wave"]))).await;
+    assert_eq!(register(&world, first).await.status, 201);
+    let fewer = scripted(&manifest(&greeter(&["greet"]))).await;
+    let other_kind = json!([{ "name": "Greeter", "ty": "VIRTUAL_OBJECT",
+        "handlers": [{ "name": "greet" }, { "name": "wave" }] }]);
+    let object = scripted(&manifest(&other_kind)).await;
+    for address in [fewer, object] {
+        let refused = register(&world, address).await;
+        assert_eq!(refused.error(), (409, "breaking-change".into()));
+        assert_eq!(refused.json()["restate_code"], "META0006");
+    }
+    let breaking = json!({ "uri": format!("http://{fewer}"), "breaking": true });
+    assert_eq!(post(&world, &breaking).await.status, 201);
+    assert_eq!(register_by_force(&world, object).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_dry_run_records_nothing() {
+    let world = world().await;
+    let address = scripted(&manifest(&greeter(&["greet"]))).await;
+    let answer =
+        post(&world, &json!({ "uri": format!("http://{address}"), "dry_run": true })).await;
+    assert_eq!(answer.status, 201);
+    assert!(answer.json()["info"][0].as_str().unwrap().contains("dry_run"));
+    assert_eq!(admin(&world, "/services").await.json()["services"], json!([]));
+}
+
+#[tokio::test]
+async fn many_may_register_at_once() {
+    let world = std::sync::Arc::new(world().await);
+    let mut registering = tokio::task::JoinSet::new();
+    for number in 0..8 {
+        let services = json!([{ "name": format!("S{number}"), "ty": "SERVICE",
+            "handlers": [{ "name": "run" }] }]);
+        let world = std::sync::Arc::clone(&world);
+        registering.spawn(async move {
+            let address = scripted(&manifest(&services)).await;
+            register(&world, address).await.status
+        });
+    }
+    while let Some(status) = registering.join_next().await {
+        assert_eq!(status.unwrap(), 201);
+    }
+    assert_eq!(admin(&world, "/services").await.json()["services"].as_array().unwrap().len(), 8);
+}
+
+#[tokio::test]
+async fn a_deployment_that_is_down_or_no_deployment_is_explained() {
+    let limits = GatewayLimits {
+        discovery_max: Duration::from_millis(300),
+        manifest_bytes_max: 10_000,
+        ..GatewayLimits::default()
+    };
+    let world = start_empty(limits).await;
+    let good = manifest(&greeter(&["greet"])).to_string();
+    let closed = tokio::net::TcpListener::bind(any_port()).await.unwrap().local_addr().unwrap();
+    let script = Script::manifest(good.clone());
+    let large =
+        manifest(&json!([{ "name": "G", "ty": "SERVICE", "documentation": "x".repeat(10_000),
+        "handlers": [{ "name": "h" }] }]));
+    let http1 = Script { http2: false, ..script.clone() };
+    let request_response = good.replace("BIDI_STREAM", "REQUEST_RESPONSE");
+    let cases = [
+        (closed, "deployment-unreachable", "META0003"),
+        (serve_bytes(b"", false).await, "deployment-unreachable", "META0003"),
+        (serve_bytes(b"", true).await, "bad-discovery", "META0013"),
+        (serve_bytes(b"SSH-2.0-OpenSSH_9.2\r\n", true).await, "bad-discovery", "META0013"),
+        (serve_script(Script { status: 500, ..script.clone() }).await, "bad-discovery", "META0013"),
+        (serve_script(Script { status: 404, ..script.clone() }).await, "bad-discovery", "META0013"),
+        (
+            serve_script(Script { content_type: "text/html", ..script.clone() }).await,
+            "bad-discovery",
+            "META0013",
+        ),
+        (serve_script(Script::manifest("{")).await, "bad-discovery", "META0013"),
+        (serve_script(Script::manifest("[]")).await, "bad-discovery", "META0013"),
+        (serve_script(Script::manifest("\u{0}\u{1}")).await, "bad-discovery", "META0013"),
+        (serve_script(Script::manifest(large.to_string())).await, "bad-discovery", "META0013"),
+        (serve_script(http1.clone()).await, "http-1-only", "META0014"),
+    ];
+    for (address, code, restate_code) in cases {
+        let answer = register(&world, address).await;
+        assert_eq!(answer.error(), (400, code.into()), "{:?}", answer.body);
+        assert_eq!(answer.json()["restate_code"], restate_code);
+        assert!(answer.json()["message"].as_str().unwrap().contains(&address.to_string()));
+    }
+    let lambda_like = serve_script(Script { body: request_response.into(), ..http1 }).await;
+    assert_eq!(register(&world, lambda_like).await.error(), (501, "not-supported-yet".into()));
+    assert_eq!(admin(&world, "/deployments").await.json()["deployments"], json!([]));
+    assert_eq!(register(&world, serve_script(script).await).await.status, 201);
+}
+
+#[tokio::test]
+async fn what_a_manifest_must_not_say_is_refused_with_the_reason() {
+    let world = world().await;
+    let service = |change: Value| {
+        let mut service =
+            json!({ "name": "Greeter", "ty": "SERVICE", "handlers": [{ "name": "greet" }] });
+        service.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        manifest(&json!([service]))
+    };
+    let handler = |change: Value| {
+        let mut handler = json!({ "name": "greet" });
+        handler.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        service(json!({ "handlers": [handler] }))
+    };
+    let endpoint = |change: Value| {
+        let mut manifest = manifest(&greeter(&["greet"]));
+        manifest.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        manifest
+    };
+    let bad = [
+        (endpoint(json!({ "services": [] })), "no services"),
+        (endpoint(json!({ "protocolMode": null })), "protocolMode"),
+        (endpoint(json!({ "protocolMode": "CARRIER_PIGEON" })), "CARRIER_PIGEON"),
+        (endpoint(json!({ "minProtocolVersion": 7, "maxProtocolVersion": 5 })), "versions 7 to 5"),
+        (endpoint(json!({ "minProtocolVersion": 0 })), "versions 0 to 7"),
+        (endpoint(json!({ "minProtocolVersion": "5" })), "invalid type"),
+        (endpoint(json!({ "surprise": 1 })), "surprise"),
+        (service(json!({ "name": "restateGreeter" })), "reserved"),
+        (service(json!({ "name": "OpenApi" })), "reserved"),
+        (service(json!({ "name": "1st" })), "letter"),
+        (service(json!({ "name": "a/b" })), "letters"),
+        (service(json!({ "name": "a".repeat(257) })), "256"),
+        (service(json!({ "handlers": [] })), "no handlers"),
+        (service(json!({ "handlers": [{ "name": "a" }, { "name": "a" }] })), "twice"),
+        (service(json!({ "handlers": [{}] })), "name"),
+        (handler(json!({ "name": "a-b" })), "letters"),
+        (handler(json!({ "ty": "EXCLUSIVE" })), "type"),
+        (handler(json!({ "workflowCompletionRetention": 1 })), "workflow"),
+        (handler(json!({ "retryPolicyExponentiationFactor": 0.5 })), "between 1 and"),
+        (handler(json!({ "retryPolicyMaxAttempts": 0 })), "first attempt"),
+        (handler(json!({ "idempotencyRetention": u64::MAX })), "hundred years"),
+        (handler(json!({ "idempotencyRetention": -1 })), "invalid value"),
+        (handler(json!({ "input": { "contentType": "no type" } })), "content type"),
+        (handler(json!({ "output": { "contentType": "a/b\n" } })), "content type"),
+        (handler(json!({ "input": { "surprise": 1 } })), "surprise"),
+        (manifest(&json!([greeter(&["a"])[0], greeter(&["a"])[0]])), "twice"),
+    ];
+    for (manifest, reason) in bad {
+        let answer = register(&world, scripted(&manifest).await).await;
+        assert_eq!(answer.error(), (400, "bad-discovery".into()), "{manifest}: {:?}", answer.body);
+        let message = answer.json()["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(reason), "{message} does not name {reason}");
+    }
+    let old = register(
+        &world,
+        scripted(&endpoint(json!({ "minProtocolVersion": 1, "maxProtocolVersion": 4 }))).await,
+    )
+    .await;
+    assert_eq!(old.error(), (400, "no-common-version".into()));
+    let new = register(
+        &world,
+        scripted(&endpoint(json!({ "minProtocolVersion": 7, "maxProtocolVersion": 9 }))).await,
+    )
+    .await;
+    assert_eq!(new.json()["restate_code"], "META0012");
+    let workflow = json!([{ "name": "W", "ty": "WORKFLOW", "handlers": [{ "name": "run" }] }]);
+    for manifest in [manifest(&workflow), endpoint(json!({ "protocolMode": "REQUEST_RESPONSE" }))] {
+        let answer = register(&world, scripted(&manifest).await).await;
+        assert_eq!(answer.error(), (501, "not-supported-yet".into()));
+    }
+    assert_eq!(admin(&world, "/services").await.json()["services"], json!([]));
+}
+
+#[tokio::test]
+async fn what_a_manifest_may_say_is_kept() {
+    let world = world().await;
+    let services = json!([{
+        "name": "_1.Greeter-x", "ty": "VIRTUAL_OBJECT", "documentation": "Greets.",
+        "metadata": { "team": "blue" }, "ingressPrivate": true,
+        "idempotencyRetention": 60_000, "retryPolicyMaxAttempts": 3, "enableLazyState": true,
+        "inactivityTimeout": 1_000, "eagerStateKeysWhitelist": ["a"],
+        "handlers": [
+            { "name": "_1", "ty": "SHARED", "idempotencyRetention": 1_000,
+              "retryPolicyOnMaxAttempts": "KILL", "retryPolicyExponentiationFactor": 1.5,
+              "input": { "required": true, "contentType": "application/json", "jsonSchema": { "type": "string" } },
+              "output": { "contentType": "text/plain" }, "metadata": { "a": "b" } },
+            { "name": "greet", "retryPolicyInitialInterval": 0, "journalRetention": 0 }
+        ],
+    }]);
+    assert_eq!(register(&world, scripted(&manifest(&services)).await).await.status, 201);
+    let service = admin(&world, "/services/_1.Greeter-x").await.json();
+    assert_eq!(service["metadata"], json!({ "team": "blue" }));
+    assert_eq!((&service["public"], &service["documentation"]), (&json!(false), &json!("Greets.")));
+    let shared = &service["handlers"][0];
+    assert_eq!(shared["idempotency_retention"], "1s");
+    assert_eq!(shared["input_json_schema"], json!({ "type": "string" }));
+    let retry = json!({ "initial_interval": "500ms", "exponentiation_factor": 1.5,
+        "max_interval": "1m", "max_attempts": 3, "on_max_attempts": "Kill" });
+    assert_eq!(shared["retry_policy"], retry);
+    let greet = &service["handlers"][1];
+    assert_eq!(
+        (&greet["ty"], &greet["idempotency_retention"]),
+        (&json!("Exclusive"), &json!("1m"))
+    );
+    assert_eq!(
+        (&greet["journal_retention"], &greet["inactivity_timeout"]),
+        (&json!("0s"), &json!("1s"))
+    );
+    let call = world.post("/_1.Greeter-x/k/greet", "1").await;
+    assert_eq!(call.error(), (400, "handler-private".into()));
+}
+
+#[tokio::test]
+async fn every_refusal_of_a_request_has_a_status_and_a_code() {
+    let world = world().await;
+    let large = json!({ "uri": "x".repeat(2 << 20) });
+    for (body, status, code) in [
+        (json!({}), 400, "malformed-request"),
+        (json!([]), 400, "malformed-request"),
+        (json!({ "uri": 1 }), 400, "malformed-request"),
+        (json!({ "uri": "127.0.0.1:9080" }), 400, "malformed-request"),
+        (json!({ "uri": "http://x", "froce": true }), 400, "malformed-request"),
+        (json!({ "uri": "https://x" }), 501, "not-supported-yet"),
+        (json!({ "uri": "http://x", "use_http_11": true }), 501, "not-supported-yet"),
+        (json!({ "arn": "arn:aws:lambda:eu:1:function:f:1" }), 501, "not-supported-yet"),
+        (large, 413, "body-too-large"),
+    ] {
+        assert_eq!(post(&world, &body).await.error(), (status, code.into()));
+    }
+    for (path, status, code) in [
+        ("/", 404, "unknown-path"),
+        ("/nothing", 404, "unknown-path"),
+        ("/deployments/dp_1", 404, "not-found"),
+        ("/services/Greeter", 404, "not-found"),
+        ("/services/Greeter/handlers/greet", 404, "not-found"),
+    ] {
+        assert_eq!(admin(&world, path).await.error(), (status, code.into()), "{path}");
+    }
+    let patch = Ask::get("/deployments").method(http::Method::PATCH);
+    let answer = ask(world.addresses.admin, patch, false).await;
+    assert_eq!(answer.error(), (405, "method-not-allowed".into()));
+    assert_eq!(answer.header("allow"), Some("GET, POST"));
+}
+
+#[tokio::test]
+async fn health_version_and_metrics_are_served() {
+    let world = world().await;
+    let health = admin(&world, "/health").await;
+    assert_eq!((health.status, health.json()["status"].as_str()), (200, Some("ok")));
+    let version = admin(&world, "/version").await.json();
+    assert_eq!(version["version"], "test");
+    assert_eq!(version["ingress_endpoint"], format!("http://{}", world.addresses.ingress));
+    world.get("/restate/health").await;
+    let metrics = admin(&world, "/metrics").await;
+    let text = String::from_utf8(metrics.body.to_vec()).unwrap();
+    assert!(
+        text.contains("everlog_gateway_requests_total{port=\"ingress\",status=\"200\"}"),
+        "{text}"
+    );
+}
