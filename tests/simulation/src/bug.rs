@@ -45,7 +45,7 @@ shell_bugs! {
     CommitAssumed = "commit-assumed",
     /// A reader that finds its offset trimmed goes on where the log begins.
     ReaderJumps = "reader-jumps",
-    /// A flush keeps the old applied offset beside new rows.
+    /// A flush writes the new applied offset beside old rows.
     TornFlush = "torn-flush",
     /// Timers fire a second before they are due.
     FireEarly = "fire-early",

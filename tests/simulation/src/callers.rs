@@ -8,8 +8,10 @@ use std::rc::Rc;
 use bytes::Bytes;
 use everlog_log_schema::{
     Envelope, HandlerKind, InboxOffset, InvocationId, Invoke, Level, Message, MetadataOffset,
-    Millis, OnMaxAttempts, PartitionId, PartitionKey, RequestId, RetryPolicy, Seq, Source, Target,
+    Millis, OnMaxAttempts, PartitionId, PartitionKey, RequestId, RetryPolicy, Seq, Source, Status,
+    Target,
 };
+use everlog_partition::{MemoryTables, reads};
 
 use crate::coverage::Case;
 use crate::env::{Env, Reply};
@@ -65,7 +67,7 @@ impl Callers {
     pub fn draw(rng: &mut Rng, step_ms: u64) -> Self {
         let gateway_calls = 4 + rng.below(10);
         let sender_calls = rng.below(5);
-        let ids = 2 + rng.below(gateway_calls);
+        let ids = 1 + rng.below(gateway_calls);
         let calls: Vec<Call> = (0..gateway_calls + sender_calls)
             .map(|number| {
                 let numbered = number >= gateway_calls;
@@ -79,9 +81,11 @@ impl Callers {
         Self { numbered: numbered.collect(), calls, flights: Vec::new(), sender_acknowledged: 0 }
     }
 
-    /// Whether every request is over: answered, or acknowledged and nobody waits, or given up.
-    pub fn are_settled(&self) -> bool {
-        self.flights.is_empty() && self.calls.iter().all(|call| call.settled)
+    /// Whether every request is over: answered, or acknowledged and nobody waits, or given up, or
+    /// its invocation is paused.
+    pub fn are_settled(&self, tables: &MemoryTables) -> bool {
+        self.flights.is_empty()
+            && self.calls.iter().all(|call| call.settled || call.waits_for_paused(tables))
     }
 
     /// Lets one caller do something.
@@ -201,6 +205,12 @@ impl Call {
             settled: false,
             asked: 0,
         }
+    }
+
+    fn waits_for_paused(&self, tables: &MemoryTables) -> bool {
+        let row = reads::invocation(tables, self.invoke.id);
+        let paused = matches!(row, Ok(Some(row)) if row.status == Status::Paused);
+        self.acknowledged.is_some() && paused
     }
 
     fn is_numbered(&self) -> bool {

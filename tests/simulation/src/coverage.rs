@@ -73,6 +73,12 @@ cases! {
     Rejected = "undecodable message",
     /// A partition's message was ignored for its number.
     SenderGap = "gap in a sender's numbers",
+    /// A record stood twice in the log, and counted once.
+    Echo = "record duplicated in the log",
+    /// A run had a second result.
+    SecondResult = "second result of a run",
+    /// An attempt that was given up spoke.
+    StaleAttempt = "stale attempt spoke",
     /// An invocation waited for its key.
     Queued = "queued behind its key",
     /// An attempt was retried.

@@ -39,6 +39,14 @@ pub struct Faults {
     pub garbage: u64,
     /// An attempt fails.
     pub failure: u64,
+    /// A function proposes two results for one run.
+    pub twice: u64,
+    /// What an attempt said before it was given up arrives all the same.
+    pub ghost: u64,
+    /// A record that landed lands once more, later.
+    pub echo: u64,
+    /// Messages are not taken in, though the owner does all else.
+    pub slow_intake: u64,
     /// An attempt hangs.
     pub hang: u64,
     /// A function is asked to suspend where it waits.
@@ -54,26 +62,35 @@ impl Faults {
             let rate = (1 + rng.below(most)) >> rng.below(4);
             if rng.chance(600) { rate } else { 0 }
         };
+        // Where ownership changes all the time, nothing else has the time to go wrong.
+        let crash = 5 + some(60);
+        let [crash_point, log_crash, pause] = [some(60), some(20), some(20)];
+        let [false_hint, delivery_error] = [some(20), some(15)];
+        let calm = if some(1_000) > 250 { 3 } else { 0 };
         Self {
-            crash_point: some(60),
-            crash: 5 + some(60),
-            log_crash: some(20),
-            pause: some(20),
-            false_hint: some(20),
-            delivery_error: some(15),
+            crash_point: crash_point >> calm,
+            crash: 1 + (crash >> calm),
+            log_crash: log_crash >> calm,
+            pause: pause >> calm,
+            false_hint: false_hint >> calm,
+            delivery_error: delivery_error >> calm,
             refused: some(60),
             queue_full: some(100),
             marker: some(200),
             lost_tables: some(500),
             no_flush: some(900),
-            unknown_commit: some(300),
-            duplicate: some(300),
+            unknown_commit: some(1_000),
+            duplicate: some(600),
             loss: some(500),
             garbage: some(100),
             failure: some(400),
-            hang: some(60),
+            twice: some(200),
+            ghost: 2 * some(1_000),
+            echo: some(100),
+            slow_intake: if some(1_000) > 300 { 985 } else { 0 },
+            hang: some(250),
             suspend: 50 + some(600),
-            clock_skew_ms: some(900),
+            clock_skew_ms: 8 * some(120),
         }
     }
 

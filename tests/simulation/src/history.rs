@@ -5,7 +5,7 @@
 //! rest (see [`Observer`](crate::observer::Observer)).
 
 use everlog_log_schema::{
-    AttemptId, CompletionId, Epoch, Incarnation, InboxOffset, InvocationId, LogOffset, Millis,
+    AttemptId, CompletionId, Epoch, InboxOffset, Incarnation, InvocationId, LogOffset, Millis,
     NotificationResult, Outcome, Record, RequestId, Row, RowKey, Term, Timer,
 };
 use everlog_partition::Action;

@@ -2,7 +2,8 @@
 //!
 //! Appenders are pipelined; each keeps its own order, and they interleave at will. A landed record
 //! becomes durable later, and only then can it be read or is it acknowledged; until then the log's
-//! crash may take it. What a dead or broken appender still held may land at any time, or never.
+//! crash may take it. What a dead or broken appender still held may land at any time, or never. A
+//! record may even stand there twice, as if the broker did not know repeats.
 //!
 //! **Invariant:** what is durable never changes.
 
@@ -70,6 +71,7 @@ pub struct Log {
     next_offset: u64,
     appenders: BTreeMap<AppenderId, Appender>,
     next_name: u64,
+    echoes: Vec<Rc<Record>>,
 }
 
 impl Log {
@@ -123,6 +125,11 @@ impl Log {
 
     /// Lets the oldest record of a random appender arrive, or be refused, or get lost.
     pub fn land(&mut self, rng: &mut Rng, faults: &Faults, coverage: &mut Coverage) {
+        if !self.echoes.is_empty() && rng.chance(200) {
+            let record = self.echoes.swap_remove(rng.index(self.echoes.len()));
+            self.store(AppenderId(0), Ticket(0), record, rng.draw());
+            return;
+        }
         let count = self.appenders.values().filter(|open| !open.queue.is_empty()).count();
         if count == 0 {
             return;
@@ -151,6 +158,10 @@ impl Log {
         if rng.chance(faults.marker) {
             self.next_offset += 1;
         }
+        if rng.chance(faults.echo) {
+            let last = self.stored.last().map(|stored| Rc::clone(&stored.record));
+            self.echoes.extend(last);
+        }
     }
 
     /// Lets the oldest record of an appender arrive. Says whether one before it was refused.
@@ -158,10 +169,14 @@ impl Log {
         let Some(open) = self.appenders.get_mut(&id) else { return false };
         let Some((ticket, record)) = open.queue.pop_front() else { return false };
         let refused_one = open.refused_one;
-        let offset = LogOffset(self.next_offset);
-        self.stored.push(Stored { offset, hash, record, appender: id, ticket });
-        self.next_offset += 1;
+        self.store(id, ticket, record, hash);
         refused_one
+    }
+
+    fn store(&mut self, appender: AppenderId, ticket: Ticket, record: Rc<Record>, hash: u64) {
+        let offset = LogOffset(self.next_offset);
+        self.stored.push(Stored { offset, hash, record, appender, ticket });
+        self.next_offset += 1;
     }
 
     /// Refuses the oldest record of an appender.
@@ -251,6 +266,7 @@ impl Log {
     /// Whether nothing is on its way.
     pub fn is_still(&self) -> bool {
         self.durable == self.stored.len()
+            && self.echoes.is_empty()
             && self.appenders.values().all(|open| open.queue.is_empty())
     }
 

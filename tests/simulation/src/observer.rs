@@ -25,7 +25,8 @@ impl Observer {
     /// Applies the next record of the log.
     pub fn fold(&mut self, logged: Logged<'_>) -> Result<Acceptance, ApplyError> {
         self.actions.clear();
-        let mut recorder = Recorder { tables: &mut self.tables, touched: BTreeMap::new() };
+        let mut recorder =
+            Recorder { tables: &mut self.tables, touched: BTreeMap::new(), written: 0 };
         let acceptance = apply(&mut recorder, logged, &mut self.actions)?;
         let mut touched: Vec<_> = recorder.touched.into_iter().collect();
         touched.sort_unstable_by_key(|(_, (order, _))| *order);
@@ -65,12 +66,23 @@ impl Observer {
 struct Recorder<'a> {
     tables: &'a mut MemoryTables,
     touched: BTreeMap<RowKey, (usize, Option<Row>)>,
+    written: usize,
 }
 
 impl Recorder<'_> {
+    /// A row that is deleted and written anew counts as written where it was written anew.
+    fn reborn(&mut self, key: &RowKey) {
+        let gone = matches!(self.tables.get(key), Ok(None));
+        if let Some((order, Some(_))) = self.touched.get_mut(key).filter(|_| gone) {
+            *order = self.written;
+            self.written += 1;
+        }
+    }
+
     fn touch(&mut self, key: &RowKey) {
         if !self.touched.contains_key(key) {
-            let order = self.touched.len();
+            let order = self.written;
+            self.written += 1;
             let old = self.tables.get(key).unwrap_or_default();
             self.touched.insert(key.clone(), (order, old));
         }
@@ -88,6 +100,7 @@ impl Tables for Recorder<'_> {
 
     fn put(&mut self, key: RowKey, row: Row) {
         self.touch(&key);
+        self.reborn(&key);
         self.tables.put(key, row);
     }
 

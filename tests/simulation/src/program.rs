@@ -13,6 +13,7 @@ use everlog_log_schema::{
     NotificationId, NotificationResult, Outcome, Term, WaitSet,
 };
 
+use crate::coverage::Case;
 use crate::env::Env;
 use crate::history::{Effect, Event, Life, Seen};
 use crate::rng::Rng;
@@ -237,6 +238,14 @@ impl Attempt {
         }
     }
 
+    /// Lets a function that hung go on at the moment when its owner gives it up.
+    pub fn go_on_unheard(&mut self, env: &mut Env) {
+        for _ in 0..env.rng.below(6) {
+            self.hung_at = None;
+            self.poll(env);
+        }
+    }
+
     fn say_last(&mut self, frame: Frame) {
         self.frames.push_back(frame);
         self.over = true;
@@ -248,6 +257,14 @@ impl Attempt {
             return;
         }
         let step = self.closures.swap_remove(env.rng.index(self.closures.len()));
+        self.cause(env, step);
+        if env.rng.chance(env.faults.twice) {
+            env.coverage.hit(Case::SecondResult);
+            self.cause(env, step);
+        }
+    }
+
+    fn cause(&mut self, env: &mut Env, step: CompletionId) {
         let value = env.rng.draw();
         let life = Life { id: self.invocation, incarnation: self.id.incarnation };
         let (attempt, term, seen) = (self.id, self.term, self.seen);
@@ -267,7 +284,9 @@ impl Attempt {
             let completion = CompletionId(number);
             let (kind, effect) = match part {
                 Part::Run => (0x0411, Asks::Run { completion }),
-                Part::Sleep(ms) => (0x040c, Asks::Sleep { completion, wake_at: Millis(now.0 + ms) }),
+                Part::Sleep(ms) => {
+                    (0x040c, Asks::Sleep { completion, wake_at: Millis(now.0 + ms) })
+                }
             };
             let bytes = Bytes::copy_from_slice(&number.to_be_bytes());
             self.frames.push_back(Frame::Entry(Entry::Command { kind, bytes, effect }));

@@ -68,7 +68,7 @@ impl World {
                 Executor::new(id, ahead - i64::try_from(skew).unwrap_or_default())
             })
             .collect();
-        let step_ms = [3, 30, 300, 5_000].get(env.rng.index(4)).copied().unwrap_or(30);
+        let step_ms = [5, 50, 1_000, 15_000, 15_000].get(env.rng.index(5)).copied().unwrap_or(30);
         let callers = Callers::draw(&mut env.rng, step_ms);
         let weights = Weights {
             executors: 25 + env.rng.below(15),
@@ -240,7 +240,7 @@ impl World {
             }
         }
         self.wait_until("everything acknowledged comes to its end", |world| {
-            world.callers.are_settled() && world.env.under_way().0 == 0
+            world.are_callers_settled() && world.env.under_way().0 == 0
         });
     }
 
@@ -250,9 +250,12 @@ impl World {
         self.env.now.0 += FORGOTTEN_AFTER_MS;
         self.wait_until("nothing is left of what is forgotten", |world| {
             world.env.under_way().1 > 0
-                || world.env.observer.tables().rows().all(|(key, _)| {
-                    matches!(key, RowKey::Partition | RowKey::Sender(_))
-                })
+                || world
+                    .env
+                    .observer
+                    .tables()
+                    .rows()
+                    .all(|(key, _)| matches!(key, RowKey::Partition | RowKey::Sender(_)))
         });
     }
 
@@ -271,11 +274,15 @@ impl World {
         let what_is = format!(
             "after {HEALING_STEPS_MAX} steps: callers settled: {}, still: {}, owners: {owners:?}, \
              rows: {}",
-            self.callers.are_settled(),
+            self.are_callers_settled(),
             self.is_still(),
             left.join(", ")
         );
         self.env.violate(Violation::new(what, what_is));
+    }
+
+    fn are_callers_settled(&self) -> bool {
+        self.callers.are_settled(self.env.observer.tables())
     }
 
     fn is_still(&self) -> bool {

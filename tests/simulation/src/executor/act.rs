@@ -1,6 +1,8 @@
 //! What an owner does about an applied record: start and stop attempts, arm timers, answer.
 
-use everlog_log_schema::{AttemptId, Command, InboxOffset, InvocationId, Millis, Record, Seq};
+use everlog_log_schema::{
+    AttemptId, Command, InboxOffset, InvocationId, LogOffset, Millis, Record, Seq,
+};
 use everlog_partition::{Action, reads};
 
 use super::{Executor, Role};
@@ -97,6 +99,7 @@ impl Executor {
                 }
                 Action::Answer(id) => self.answer(env, id),
                 Action::Trim { log, inbox } => {
+                    check_trim(env, log, inbox);
                     if env.log.trim(log) {
                         env.coverage.hit(Case::Trimmed);
                     }
@@ -120,8 +123,7 @@ impl Executor {
             Ok(journal) => {
                 env.note(|| format!("start {:x} as {attempt:?}", id.uuid));
                 let unpinned = row.pin.is_none();
-                self.attempts
-                    .insert(id, Attempt::start(id, attempt, term, &journal, unpinned));
+                self.attempts.insert(id, Attempt::start(id, attempt, term, &journal, unpinned));
             }
             Err(error) => env.violate(Violation::new("tables can be read", error.to_string())),
         }
@@ -197,5 +199,16 @@ impl Executor {
             }
             !(passed && unknown)
         });
+    }
+}
+
+/// What is trimmed must stand in a committed checkpoint.
+fn check_trim(env: &mut Env, log: LogOffset, inbox: InboxOffset) {
+    let held = env.checkpoints.last().map(|(offset, tables)| {
+        (*offset, reads::partition(tables.as_ref()).unwrap_or_default().next_inbox)
+    });
+    if !held.is_some_and(|(held_log, held_inbox)| log <= held_log && inbox <= held_inbox) {
+        let what = format!("trim to {log} and {inbox}, but the checkpoint is at {held:?}");
+        env.violate(Violation::new("only what is checkpointed is trimmed", what));
     }
 }

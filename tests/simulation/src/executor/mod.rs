@@ -18,7 +18,7 @@ use everlog_log_schema::{
     RowKey, Seq, Term, Timer,
 };
 use everlog_partition::{
-    Acceptance, Action, Logged, MemoryTables, SUPPORTED_LEVEL, Tables, apply, reads,
+    Acceptance, Action, Ignored, Logged, MemoryTables, SUPPORTED_LEVEL, Tables, apply, reads,
 };
 
 use crate::bug::ShellBug;
@@ -92,6 +92,8 @@ pub struct Executor {
     role: Role,
     inbox_next: InboxOffset,
     attempts: BTreeMap<InvocationId, Attempt>,
+    /// Attempts that were given up, with what they said before and nobody has heard yet.
+    ghosts: Vec<Attempt>,
     armed: BTreeSet<Timer>,
     outgoing: Vec<Command>,
     waiters: Vec<Waiter>,
@@ -112,6 +114,7 @@ impl Executor {
             role: Role::Standby,
             inbox_next: InboxOffset(0),
             attempts: BTreeMap::new(),
+            ghosts: Vec::new(),
             armed: BTreeSet::new(),
             outgoing: Vec::new(),
             waiters: Vec::new(),
@@ -243,8 +246,8 @@ impl Executor {
         env.crash_point(Case::CrashBeforeApply)?;
         let mut actions = Vec::new();
         let applied = apply(&mut self.tables, Logged { offset, hash, record }, &mut actions);
-        let accepted = match applied {
-            Ok(acceptance) => acceptance == Acceptance::Accepted,
+        let acceptance = match applied {
+            Ok(acceptance) => acceptance,
             Err(error) => {
                 env.violate(Violation::new("the partition goes on", error.to_string()));
                 return Err(Crashed);
@@ -253,31 +256,35 @@ impl Executor {
         // With its write-ahead log off, a store that dies here is back at its last flush.
         env.crash_point(Case::CrashBeforeCommit)?;
         self.position = LogOffset(offset.0 + 1);
+        let accepted = acceptance == Acceptance::Accepted;
         env.observe(&Event::Applied { executor: self.id, offset, accepted });
         env.crash_point(Case::CrashBeforeAct)?;
-        self.after_commit(env, record, accepted, actions)
+        self.after_commit(env, record, acceptance, actions)
     }
 
     fn after_commit(
         &mut self,
         env: &mut Env,
         record: &Record,
-        accepted: bool,
+        acceptance: Acceptance,
         actions: Vec<Action>,
     ) -> Result<(), Crashed> {
         let (Role::Candidate(tenure) | Role::Owner(tenure)) = &self.role else { return Ok(()) };
         let mine = (record.epoch, record.term) == (tenure.epoch, tenure.term);
         let announces = matches!(record.commands.first(), Some(Command::AnnounceOwner(_)));
         let owner = self.is_owner();
+        let accepted = acceptance == Acceptance::Accepted;
+        let duplicate = acceptance == Acceptance::Ignored(Ignored::Duplicate);
         match (accepted, announces) {
             (true, true) if mine && !owner => self.take_office(env),
-            (true, true) if !mine => {
+            (true, true) if !mine && !env.is(ShellBug::DepositionIgnored) => {
                 self.depose(env, "another reigns");
                 self.assigned = false;
                 Ok(())
             }
             (true, _) if owner => self.act_on(env, record, actions),
-            (false, _) if mine && !env.is(ShellBug::DepositionIgnored) => {
+            // A record that stands in the log twice counted the first time.
+            (false, _) if mine && !duplicate && !env.is(ShellBug::DepositionIgnored) => {
                 self.depose(env, "its record is ignored");
                 Ok(())
             }
@@ -319,7 +326,9 @@ impl Executor {
         }
         self.role = Role::Standby;
         if !env.is(ShellBug::OldStreamKept) {
-            self.attempts.clear();
+            for attempt in std::mem::take(&mut self.attempts).into_values() {
+                self.give_up(env, attempt);
+            }
         }
         self.armed.clear();
         self.outgoing.clear();
@@ -327,16 +336,23 @@ impl Executor {
         self.checkpoint = Checkpoint::Idle;
     }
 
+    /// Ends an attempt. What it has said already may still be in the channel to the shell.
+    pub(crate) fn give_up(&mut self, env: &mut Env, attempt: Attempt) {
+        if !attempt.frames.is_empty() && env.rng.chance(env.faults.ghost) {
+            self.ghosts.push(attempt);
+        }
+    }
+
     /// Writes the tables to the disk, whole.
     pub(crate) fn flush(&mut self, env: &mut Env) {
         if env.rng.chance(env.faults.no_flush) {
             return;
         }
-        let before = self.disk.get(&RowKey::Partition).unwrap_or_default();
-        self.disk = self.tables.clone();
         if env.is(ShellBug::TornFlush) {
-            let row = before.unwrap_or_else(|| Row::Partition(Default::default()));
-            self.disk.put(RowKey::Partition, row);
+            let row = reads::partition(&self.tables).unwrap_or_default();
+            self.disk.put(RowKey::Partition, Row::Partition(row));
+        } else {
+            self.disk = self.tables.clone();
         }
     }
 
@@ -351,6 +367,7 @@ impl Executor {
             }
         }
         self.attempts.clear();
+        self.ghosts.clear();
         self.become_standby(env);
         self.process = Process::Down;
         self.assigned = false;

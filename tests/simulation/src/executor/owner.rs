@@ -48,7 +48,8 @@ impl Executor {
                 self.read_some(env)?;
             }
             30..40 => self.take_in_messages(env)?,
-            40..60 => self.take_frames(env),
+            40..57 => self.take_frames(env),
+            57..60 => self.take_late_frames(env),
             60..68 => self.fire_timers(env),
             68..92 => self.append(env)?,
             92..96 => self.checkpoint(env)?,
@@ -109,6 +110,9 @@ impl Executor {
 
     /// Fetches a few messages.
     fn take_in_messages(&mut self, env: &mut Env) -> Result<(), Crashed> {
+        if env.rng.chance(env.faults.slow_intake) {
+            return Ok(());
+        }
         for _ in 0..=env.rng.below(4) {
             let (offset, intake) = match env.inbox.read(self.inbox_next) {
                 Ok(None) => return Ok(()),
@@ -184,6 +188,34 @@ impl Executor {
         self.send_entries(env, id, entries);
     }
 
+    /// Passes on what an attempt said before it was given up, in its own name: the partition knows
+    /// that it has no say any more.
+    fn take_late_frames(&mut self, env: &mut Env) {
+        let at = env.rng.index(self.ghosts.len());
+        let Some(ghost) = self.ghosts.get_mut(at) else { return };
+        env.coverage.hit(Case::StaleAttempt);
+        let (invocation, attempt) = (ghost.invocation, ghost.id);
+        let command = match ghost.frames.pop_front() {
+            Some(Frame::Entry(entry)) => {
+                let first_command = ghost.commands_taken;
+                let counts = !matches!(entry, Entry::Notification { .. });
+                ghost.commands_taken += u32::from(counts);
+                let entries = vec![entry];
+                let append = Append { invocation, attempt, first_command, entries, pin: None };
+                Command::Append(append)
+            }
+            Some(Frame::Suspended(waiting)) => {
+                Command::Suspend(Suspend { invocation, attempt, waiting })
+            }
+            Some(Frame::Ended) => Command::End(End { invocation, attempt }),
+            Some(Frame::Failed) | None => {
+                self.ghosts.swap_remove(at);
+                return;
+            }
+        };
+        self.outgoing.push(command);
+    }
+
     fn send_entries(&mut self, env: &mut Env, id: InvocationId, entries: Vec<Entry>) {
         let Some(attempt) = self.attempts.get_mut(&id).filter(|_| !entries.is_empty()) else {
             return;
@@ -213,9 +245,13 @@ impl Executor {
         _clock: Millis,
         command: impl FnOnce(InvocationId, everlog_log_schema::AttemptId) -> Command,
     ) {
-        if let Some(attempt) = self.attempts.remove(&id) {
+        if let Some(mut attempt) = self.attempts.remove(&id) {
             env.note(|| format!("stream of {:x} ends", id.uuid));
             self.outgoing.push(command(id, attempt.id));
+            if attempt.hung_at.is_some() {
+                attempt.go_on_unheard(env);
+                self.give_up(env, attempt);
+            }
         }
     }
 
@@ -245,8 +281,7 @@ impl Executor {
     fn fire_timers(&mut self, env: &mut Env) {
         let clock = self.clock(env);
         let early = if env.is(ShellBug::FireEarly) { 1_000 } else { 0 };
-        let may_forget =
-            self.inbox_next >= env.inbox.end() || env.is(ShellBug::ForgetBeforeIntake);
+        let may_forget = self.inbox_next >= env.inbox.end() || env.is(ShellBug::ForgetBeforeIntake);
         let due = self.armed.iter().take_while(|timer| timer.due.0 <= clock.0 + early);
         let due = due.filter(|timer| may_forget || timer.kind != TimerKind::Purge);
         let due: Vec<Timer> = due.take(TIMERS_AT_ONCE).copied().collect();

@@ -119,9 +119,16 @@ impl ExactlyOnceJournal {
                     journal.declared.insert(*completion);
                 }
             }
-            Entry::Notification { id: NotificationId::Completion { id: completion, .. }, result } => {
+            Entry::Notification {
+                id: NotificationId::Completion { id: completion, .. },
+                result,
+            } => {
                 let declared = journal.declared.contains(completion);
-                demand!(NAME, declared, "{life:?} has a result {completion} that it never asked for");
+                demand!(
+                    NAME,
+                    declared,
+                    "{life:?} has a result {completion} that it never asked for"
+                );
                 let first = journal.completed.insert(*completion);
                 demand!(NAME, first, "{life:?} has a second result {completion}");
                 if let NotificationResult::Value(value) = result {

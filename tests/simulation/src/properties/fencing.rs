@@ -98,6 +98,9 @@ impl Fencing {
             }
             return false;
         }
+        if !self.closed && record.seq < self.next_seq {
+            coverage.hit(Case::Echo);
+        }
         if self.closed || record.seq < self.next_seq {
             return false;
         }

@@ -2,6 +2,7 @@
 //!
 //! They know nothing of the simulator: a history of real processes is judged by the same code.
 
+mod current_attempt;
 mod exactly_once_journal;
 mod fencing;
 mod no_lost_invocation;
@@ -57,6 +58,7 @@ pub(crate) use demand;
 #[derive(Debug, Default)]
 pub struct Properties {
     fencing: fencing::Fencing,
+    attempts: current_attempt::CurrentAttempt,
     journal: exactly_once_journal::ExactlyOnceJournal,
     keys: per_key_order::PerKeyOrder,
     timers: timers::Timers,
@@ -68,6 +70,7 @@ impl Properties {
     /// Takes the next event in.
     pub fn observe(&mut self, event: &Event<'_>, coverage: &mut Coverage) -> Judged {
         self.fencing.observe(event, coverage)?;
+        self.attempts.observe(event)?;
         self.effects.observe(event, coverage)?;
         self.journal.observe(event)?;
         self.keys.observe(event, coverage)?;

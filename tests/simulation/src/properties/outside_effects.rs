@@ -66,8 +66,10 @@ impl OutsideEffects {
             else {
                 continue;
             };
-            let Entry::Notification { id: NotificationId::Completion { id: completion, .. }, result } =
-                entry
+            let Entry::Notification {
+                id: NotificationId::Completion { id: completion, .. },
+                result,
+            } = entry
             else {
                 continue;
             };

@@ -50,11 +50,7 @@ impl Timers {
         // A candidate cannot know what lands before its announcement: that alone may be behind.
         let announces = matches!(recorded.record.commands[..], [Command::AnnounceOwner(_)]);
         demand!(NAME, announces || now >= self.now, "time goes back from {} to {now}", self.now);
-        demand!(
-            NAME,
-            now.0 <= at.0 + CLOCK_SKEW_MS_MAX,
-            "a record says {now}, but it is {at}"
-        );
+        demand!(NAME, now.0 <= at.0 + CLOCK_SKEW_MS_MAX, "a record says {now}, but it is {at}");
         self.now = self.now.max(now);
         let was_set = self.fired(recorded);
         // A record's rows change together: what moved is judged by the timers before it, what is
@@ -110,7 +106,8 @@ impl Timers {
     }
 
     fn left(&mut self, change: &Change) -> Judged {
-        let (RowKey::Invocation(id), Some(Row::Invocation(row))) = (&change.key, &change.new) else {
+        let (RowKey::Invocation(id), Some(Row::Invocation(row))) = (&change.key, &change.new)
+        else {
             return Ok(());
         };
         let Status::Completed { at } = row.status else { return Ok(()) };
@@ -130,7 +127,9 @@ impl Timers {
             Entry::Command { effect: Asks::Run { completion }, .. } => {
                 self.sleeps.remove(&(id, *completion));
             }
-            Entry::Notification { id: NotificationId::Completion { id: completion, .. }, .. } => {
+            Entry::Notification {
+                id: NotificationId::Completion { id: completion, .. }, ..
+            } => {
                 let due = self.sleeps.get(&(id, *completion)).copied().unwrap_or_default();
                 demand!(NAME, self.now >= due, "sleep {completion} of {id:?} ends before {due}");
             }
