@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
-use counter::Effect;
+use counter::{Effect, Summary};
 use http::{Method, StatusCode};
 use serde_json::json;
 use tempfile::TempDir;
@@ -20,6 +20,8 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 const ORDERS_LIMIT: Duration = Duration::from_secs(45);
 /// How long each step takes outside, so that a kill meets some in flight.
 const STEP_DELAY_MS: u64 = 25;
+/// The steps of an order that goes well.
+const STEPS_MAX: u32 = 4;
 /// Every order whose number is a multiple of this has a bad card.
 const BAD_CARD_EVERY: u32 = 50;
 
@@ -76,7 +78,7 @@ impl Stage {
         let receipts = place_all(&self.caller, &url, plan.orders, plan.concurrency, &answered);
         let mut receipts = Box::pin(tokio::time::timeout(ORDERS_LIMIT, receipts));
         tokio::select! {
-            () = answered.wait_for(plan.orders * 2 / 5) => {}
+            busy = self.wait_for_busy_moment(&answered) => busy?,
             early = &mut receipts => {
                 early.context("too few orders were answered in time")??;
                 bail!("all orders were answered before everlog could be killed");
@@ -104,6 +106,24 @@ impl Stage {
         })??;
         println!("  every order is answered after {:.1} s\n", restarted.elapsed().as_secs_f64());
         self.judge(&facts, &receipts).await
+    }
+
+    /// Waits until two fifths of the orders are answered and the others are in the middle of it.
+    ///
+    /// Callers that start together stay together, so the count of answers alone would meet them
+    /// all between two orders.
+    async fn wait_for_busy_moment(&self, answered: &Answered) -> anyhow::Result<()> {
+        answered.wait_for(self.plan.orders * 2 / 5).await;
+        let mut tick = tokio::time::interval(Duration::from_millis(5));
+        loop {
+            let summary = self.counter(Method::GET, "effects/summary", String::new()).await?;
+            let effects = serde_json::from_slice::<Summary>(&summary)?.effects;
+            let of_answered = u64::from(answered.count() * STEPS_MAX);
+            if effects >= of_answered + u64::from(self.plan.concurrency) {
+                return Ok(());
+            }
+            tick.tick().await;
+        }
     }
 
     /// Ends everlog with SIGKILL. Gives how many orders may have been in flight.
