@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use everlog_log_schema::limits;
+use everlog_log_schema::{PartitionId, limits};
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::MetadataTopic;
@@ -61,6 +61,23 @@ pub(super) async fn check(cluster: &Cluster) -> Result<(), LogError> {
     .await
 }
 
+/// Checks that every partition answers: a leader is named before it takes up its work.
+async fn answer(cluster: &Cluster) -> Result<(), LogError> {
+    let cluster = cluster.clone();
+    client::blocking(move || {
+        for (name, partitions, _) in wanted(&cluster) {
+            for partition in (0..partitions).map(PartitionId) {
+                let partition = client::partition_number(partition);
+                let watermarks =
+                    cluster.admin().inner().fetch_watermarks(&name, partition, ANSWER_WAIT);
+                watermarks.map_err(|error| client::unavailable(&error))?;
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
 /// Makes the topics that are missing and waits until all can be used.
 pub(super) async fn ensure(cluster: &Cluster, replication: u16) -> Result<(), LogError> {
     let bytes_max = (limits::RECORD_BYTES_MAX + RECORD_OVERHEAD_BYTES).to_string();
@@ -90,7 +107,11 @@ pub(super) async fn ensure(cluster: &Cluster, replication: u16) -> Result<(), Lo
     }
     let deadline = Instant::now() + READY_WAIT;
     loop {
-        match check(cluster).await {
+        let ready = match check(cluster).await {
+            Ok(()) => answer(cluster).await,
+            not_there => not_there,
+        };
+        match ready {
             Ok(()) => return Ok(()),
             Err(error) if Instant::now() >= deadline => return Err(error),
             Err(_) => tokio::time::sleep(RETRY_WAIT).await,
