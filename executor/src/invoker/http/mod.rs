@@ -8,6 +8,7 @@
 mod attempt;
 mod pool;
 mod request;
+mod socket;
 
 use std::sync::Arc;
 use std::time::Duration;

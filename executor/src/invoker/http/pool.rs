@@ -15,10 +15,10 @@ use http::Uri;
 use http::uri::Authority;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 
 use super::HttpInvokerOptions;
 use super::request::RequestBody;
+use super::socket::PromptSocket;
 
 /// How many bytes of a response may be under way to one attempt.
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
@@ -38,7 +38,7 @@ type Endpoint = tokio::sync::Mutex<Vec<Connection>>;
 
 /// The side of a connection that moves its bytes.
 type Driver =
-    hyper::client::conn::http2::Connection<TokioIo<TcpStream>, RequestBody, TokioExecutor>;
+    hyper::client::conn::http2::Connection<TokioIo<PromptSocket>, RequestBody, TokioExecutor>;
 
 #[derive(Debug)]
 struct Connection {
@@ -103,8 +103,8 @@ impl Pool {
     async fn connect(&self, authority: &Authority) -> Result<Connection, String> {
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         let port = authority.port_u16().unwrap_or(80);
-        let stream = TcpStream::connect((host, port)).await.map_err(|cause| cause.to_string())?;
-        stream.set_nodelay(true).map_err(|cause| cause.to_string())?;
+        let socket =
+            PromptSocket::connect((host, port)).await.map_err(|cause| cause.to_string())?;
         let streams = u32::try_from(self.options.streams_per_connection).unwrap_or(u32::MAX);
         let (sender, connection) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -116,7 +116,7 @@ impl Pool {
             .max_header_list_size(RESPONSE_HEAD_BYTES_MAX)
             .keep_alive_interval(self.options.keep_alive_interval)
             .keep_alive_timeout(self.options.keep_alive_timeout)
-            .handshake::<_, RequestBody>(TokioIo::new(stream))
+            .handshake::<_, RequestBody>(TokioIo::new(socket))
             .await
             .map_err(|cause| sentence_of(&cause))?;
         let allowed = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
