@@ -1,0 +1,170 @@
+//! Functions for the tests, written with the official SDK and served in this process, so that
+//! they outlive the server they talk to.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Result;
+use restate_sdk::prelude::*;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::Effects;
+
+/// How long the effect of a step takes.
+const EFFECT_TAKES: Duration = Duration::from_millis(2);
+
+/// A served endpoint.
+pub struct Functions {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What its functions did.
+    pub effects: Arc<Effects>,
+    task: JoinHandle<()>,
+}
+
+/// When a sleeper went to sleep and woke up, by the function's clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Woken {
+    /// Milliseconds since the Unix epoch.
+    pub asleep: u64,
+    /// Milliseconds since the Unix epoch.
+    pub awake: u64,
+}
+
+impl Functions {
+    /// Serves the functions on a free port.
+    pub async fn serve() -> Result<Self> {
+        Self::serve_on("127.0.0.1:0".parse()?).await
+    }
+
+    /// Serves the functions at an address.
+    pub async fn serve_on(address: SocketAddr) -> Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let effects = Arc::new(Effects::default());
+        let endpoint = Endpoint::builder()
+            .bind(Steps(Arc::clone(&effects)))
+            .bind(Sleeper)
+            .bind(Failing(Arc::clone(&effects)))
+            .bind(Account(Arc::clone(&effects)))
+            .build();
+        let task = tokio::spawn(async move {
+            HttpServer::new(endpoint)
+                .serve_with_cancel(listener, std::future::pending::<()>())
+                .await;
+        });
+        Ok(Self { address, effects, task })
+    }
+
+    /// What to register.
+    #[must_use]
+    pub fn uri(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Functions {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Woken {
+    /// Reads a sleeper's answer.
+    pub fn parse(answer: &str) -> Result<Self> {
+        let (asleep, awake) = serde_json::from_str(answer)?;
+        Ok(Self { asleep, awake })
+    }
+}
+
+struct Steps(Arc<Effects>);
+
+#[service]
+impl Steps {
+    /// Takes five steps and returns the token of each.
+    #[handler]
+    async fn five(&self, ctx: Context<'_>) -> Result<Json<Vec<u64>>, TerminalError> {
+        let mut tokens = Vec::new();
+        for step in 0..5 {
+            let (effects, invocation) = (Arc::clone(&self.0), ctx.invocation_id().to_owned());
+            let run = ctx.run(move || effect(effects, invocation, step)).name("effect");
+            let token = run.await?;
+            self.0.is_recorded(ctx.invocation_id(), step, token);
+            tokens.push(token);
+        }
+        Ok(Json(tokens))
+    }
+
+    /// Returns what it is given.
+    #[handler]
+    async fn echo(&self, _ctx: Context<'_>, text: String) -> Result<String, TerminalError> {
+        Ok(text)
+    }
+}
+
+struct Account(Arc<Effects>);
+
+#[object]
+impl Account {
+    /// Takes two steps while no other call of the key does.
+    #[handler]
+    async fn post(&self, ctx: ObjectContext<'_>) -> Result<Json<Vec<u64>>, TerminalError> {
+        let invocation = ctx.invocation_id().to_owned();
+        let (effects, name) = (Arc::clone(&self.0), invocation.clone());
+        let first = ctx.run(move || effect(effects, name, 0)).name("debit").await?;
+        let effects = Arc::clone(&self.0);
+        let second = ctx.run(move || effect(effects, invocation, 1)).name("credit").await?;
+        Ok(Json(vec![first, second]))
+    }
+}
+
+/// Has one effect; the name and number of the step tell it from others.
+async fn effect(effects: Arc<Effects>, invocation: String, step: u32) -> Result<u64, HandlerError> {
+    let token = effects.take_place(&invocation, step);
+    tokio::time::sleep(EFFECT_TAKES).await;
+    Ok(token)
+}
+
+struct Sleeper;
+
+#[service]
+impl Sleeper {
+    /// Sleeps for a number of milliseconds.
+    #[handler]
+    async fn nap(&self, ctx: Context<'_>, millis: u64) -> Result<Json<(u64, u64)>, TerminalError> {
+        let asleep = ctx.run(async || Ok(now())).name("asleep").await?;
+        ctx.sleep(Duration::from_millis(millis)).await?;
+        let awake = ctx.run(async || Ok(now())).name("awake").await?;
+        Ok(Json((asleep, awake)))
+    }
+}
+
+struct Failing(Arc<Effects>);
+
+#[service]
+impl Failing {
+    /// Fails for good.
+    #[handler]
+    async fn terminally(&self, _ctx: Context<'_>) -> Result<(), TerminalError> {
+        Err(TerminalError::new_with_code(422, "the card was declined"))
+    }
+
+    /// Fails twice, then succeeds and says how often it was tried.
+    #[handler]
+    async fn twice(&self, ctx: Context<'_>) -> Result<Json<u64>, HandlerError> {
+        let invocation = ctx.invocation_id().to_owned();
+        self.0.take_place(&invocation, 0);
+        let tries = self.0.runs_of(&invocation, 0);
+        if tries < 3 {
+            return Err(std::io::Error::other("not yet").into());
+        }
+        Ok(Json(tries))
+    }
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
