@@ -1,0 +1,100 @@
+//! Measures Everlog beside another engine in one run: the same functions, the same callers, the
+//! same machine, one engine after the other.
+//!
+//! Absolute figures say more about the machine than about the engine; compare the rows of one run.
+
+mod case;
+mod engine;
+mod functions;
+mod load;
+mod report;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+
+use crate::case::CASES;
+use crate::engine::Engine;
+
+/// Measures Everlog beside another engine in one run.
+#[derive(Debug, Parser)]
+#[command(name = "everlog-bench")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Serves the functions that are measured, until it is ended.
+    Functions {
+        /// Where to listen.
+        #[arg(long)]
+        listen: SocketAddr,
+    },
+    /// Runs every case on every engine and prints the table.
+    Run(Run),
+}
+
+#[derive(Debug, clap::Args)]
+struct Run {
+    /// The `everlog` program.
+    #[arg(long)]
+    everlog: PathBuf,
+    /// The `restate-server` program; left out, only Everlog is measured.
+    #[arg(long)]
+    restate: Option<PathBuf>,
+    /// Seconds each case is measured, after a fifth of that to warm up.
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    /// How many callers call at the same time.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64])]
+    callers: Vec<usize>,
+    /// Measure only the cases whose name contains this.
+    #[arg(long)]
+    only: Option<String>,
+    /// Write the table here too.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Task::Functions { listen } => functions::serve(listen).await,
+        Task::Run(run) => measure(&run).await,
+    }
+}
+
+async fn measure(run: &Run) -> Result<()> {
+    let functions = functions::Child::start().await?;
+    let mut engines = vec![Engine::everlog(&run.everlog)];
+    engines.extend(run.restate.as_deref().map(Engine::restate));
+    let length = Duration::from_secs_f64(run.seconds);
+    let mut rows = Vec::new();
+    for engine in engines {
+        eprintln!("{}: starting", engine.name());
+        let running = engine.start(&functions.uri()).await?;
+        for case in CASES {
+            if run.only.as_ref().is_some_and(|only| !case.name.contains(only.as_str())) {
+                continue;
+            }
+            for &callers in &run.callers {
+                let row = running.measure(case, callers, length).await?;
+                eprintln!("{row}");
+                rows.push(row);
+            }
+        }
+        running.stop().await?;
+    }
+    let table = report::table(&rows, run.seconds);
+    println!("{table}");
+    if let Some(out) = &run.out {
+        std::fs::write(out, &table)
+            .with_context(|| format!("failed to write {}", out.display()))?;
+    }
+    Ok(())
+}
