@@ -139,6 +139,33 @@ async fn an_old_reader_gets_what_memory_no_longer_holds() {
 }
 
 #[tokio::test]
+async fn trimmed_space_comes_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = EmbeddedOptions { partitions: PARTITIONS, fsync: false };
+    let log = EmbeddedLog::open(directory.path(), options).unwrap();
+    let payload = Bytes::from(vec![1; 1 << 20]);
+    append(&log, log_of(1), payload.clone()).await;
+    for number in 0..1_024 {
+        append(&log, log_of(0), payload.clone()).await;
+        if number % 64 == 63 {
+            log.trim(log_of(0), number).await.unwrap();
+        }
+    }
+    let used = || -> u64 {
+        let files = fs::read_dir(directory.path()).unwrap();
+        files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len())).sum::<u64>() >> 20
+    };
+    let small_again = async {
+        while used() > 512 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_mins(1), small_again).await;
+    assert!(waited.is_ok(), "{} MiB are used for two records", used());
+    assert!(read(&log, log_of(1), 0, 1).await == [payload]);
+}
+
+#[tokio::test]
 async fn a_queue_that_is_full_says_so_and_queues_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let log = open(directory.path()).unwrap();
