@@ -67,7 +67,8 @@ impl Callers {
     pub fn draw(rng: &mut Rng, step_ms: u64) -> Self {
         let gateway_calls = 4 + rng.below(10);
         let sender_calls = rng.below(5);
-        let ids = 1 + rng.below(gateway_calls);
+        let few = rng.chance(400);
+        let ids = 1 + rng.below(if few { 2 } else { gateway_calls });
         let calls: Vec<Call> = (0..gateway_calls + sender_calls)
             .map(|number| {
                 let numbered = number >= gateway_calls;

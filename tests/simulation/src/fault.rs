@@ -45,6 +45,8 @@ pub struct Faults {
     pub ghost: u64,
     /// A record that landed lands once more, later.
     pub echo: u64,
+    /// An owner takes its checkpoint further. No fault, but a world comes to rest without.
+    pub checkpoint: u64,
     /// Messages are not taken in, though the owner does all else.
     pub slow_intake: u64,
     /// An attempt hangs.
@@ -66,7 +68,7 @@ impl Faults {
         let crash = 5 + some(60);
         let [crash_point, log_crash, pause] = [some(60), some(20), some(20)];
         let [false_hint, delivery_error] = [some(20), some(15)];
-        let calm = if some(1_000) > 250 { 3 } else { 0 };
+        let calm = if some(1_000) > 200 { 3 } else { 0 };
         Self {
             crash_point: crash_point >> calm,
             crash: 1 + (crash >> calm),
@@ -87,7 +89,8 @@ impl Faults {
             twice: some(200),
             ghost: 2 * some(1_000),
             echo: some(100),
-            slow_intake: if some(1_000) > 300 { 985 } else { 0 },
+            checkpoint: 20 + some(900),
+            slow_intake: if some(1_000) > 300 { 900 } else { 0 },
             hang: some(250),
             suspend: 50 + some(600),
             clock_skew_ms: 8 * some(120),
@@ -96,6 +99,6 @@ impl Faults {
 
     /// The world after it has healed: nothing fails any more. Clocks stay as they are.
     pub fn healed(self) -> Self {
-        Self { suspend: 50, clock_skew_ms: self.clock_skew_ms, ..Self::default() }
+        Self { suspend: 50, checkpoint: 20, clock_skew_ms: self.clock_skew_ms, ..Self::default() }
     }
 }

@@ -270,6 +270,16 @@ impl Log {
             && self.appenders.values().all(|open| open.queue.is_empty())
     }
 
+    /// Breaks one appender: the outcome of all that it holds is unknown.
+    #[cfg(test)]
+    pub(crate) fn break_down(&mut self, id: AppenderId) {
+        if let Some(open) = self.appenders.get_mut(&id) {
+            open.adrift = true;
+            let unknown = open.unresolved.drain(..).map(|ticket| (ticket, Outcome::Unknown));
+            open.outcomes.extend(unknown);
+        }
+    }
+
     /// Forgets appenders that nobody listens to and that hold nothing.
     pub fn sweep(&mut self) {
         let tail = self.stored.get(self.durable..).unwrap_or_default();

@@ -128,7 +128,7 @@ impl World {
             self.step_log();
         } else if is(10) {
             self.callers.step(env, &mut self.executors);
-        } else if is(6) {
+        } else if is(8) {
             self.callers.deliver(env);
         } else if is(3) {
             self.callers.receive(env);
@@ -270,12 +270,12 @@ impl World {
         }
         let rows = self.env.observer.tables().rows().map(|(key, _)| key);
         let left: Vec<String> = rows.take(12).map(|key| format!("{key:?}")).collect();
-        let owners: Vec<_> = self.executors.iter().filter(|x| x.is_owner()).map(|x| x.id).collect();
+        let processes: Vec<String> = self.executors.iter().map(Executor::describe).collect();
         let what_is = format!(
-            "after {HEALING_STEPS_MAX} steps: callers settled: {}, still: {}, owners: {owners:?}, \
-             rows: {}",
+            "after {HEALING_STEPS_MAX} steps: callers settled: {}, log still: {}, {}, rows: {}",
             self.are_callers_settled(),
-            self.is_still(),
+            self.env.log.is_still(),
+            processes.join("; "),
             left.join(", ")
         );
         self.env.violate(Violation::new(what, what_is));

@@ -1,9 +1,9 @@
 //! What an owner does about an applied record: start and stop attempts, arm timers, answer.
 
 use everlog_log_schema::{
-    AttemptId, Command, InboxOffset, InvocationId, LogOffset, Millis, Record, Seq,
+    AttemptId, Command, InboxOffset, Incarnation, InvocationId, LogOffset, Millis, Record, Seq,
 };
-use everlog_partition::{Action, reads};
+use everlog_partition::{Action, MemoryTables, reads};
 
 use super::{Executor, Role};
 use crate::bug::ShellBug;
@@ -30,6 +30,17 @@ impl Waiter {
     /// Makes a waiter for a call whose message stands at `after`.
     pub fn new(call: CallId, id: InvocationId, after: InboxOffset) -> Self {
         Self { call, id, after, barrier: None }
+    }
+
+    /// Whether the caller's message can have found this life. One that began behind it is another:
+    /// the life that the caller means is forgotten.
+    fn may_mean(&self, incarnation: Incarnation) -> bool {
+        incarnation.0 <= self.after.0
+    }
+
+    fn is_known(&self, tables: &MemoryTables) -> bool {
+        let row = reads::invocation(tables, self.id);
+        matches!(row, Ok(Some(row)) if self.may_mean(row.incarnation))
     }
 }
 
@@ -140,11 +151,13 @@ impl Executor {
     }
 
     fn answer(&mut self, env: &mut Env, id: InvocationId) {
-        let Ok(Some((_, outcome))) = reads::outcome_of(&self.tables, id) else { return };
+        let Ok(Some((row, outcome))) = reads::outcome_of(&self.tables, id) else { return };
         let inbox = self.applied_inbox(env);
-        let (answered, rest) = std::mem::take(&mut self.waiters)
-            .into_iter()
-            .partition(|waiter| waiter.id == id && waiter.after < inbox);
+        let former_life = env.is(ShellBug::FormerLife);
+        let (answered, rest) = std::mem::take(&mut self.waiters).into_iter().partition(|waiter| {
+            let meant = former_life || waiter.may_mean(row.incarnation);
+            waiter.id == id && waiter.after < inbox && meant
+        });
         self.waiters = rest;
         for waiter in answered {
             env.replies.push((waiter.call, Reply::Answer(outcome.clone())));
@@ -170,7 +183,7 @@ impl Executor {
             if waiter.after >= inbox && !env.is(ShellBug::NoBarrier) {
                 continue;
             }
-            if let Ok(Some(_)) = reads::invocation(&self.tables, waiter.id) {
+            if waiter.is_known(&self.tables) {
                 ids.push(waiter.id);
             } else {
                 waiter.barrier.get_or_insert(next_seq);
@@ -193,7 +206,7 @@ impl Executor {
         let tables = &self.tables;
         self.waiters.retain(|waiter| {
             let passed = waiter.barrier.is_some_and(|barrier| barrier <= applied);
-            let unknown = matches!(reads::invocation(tables, waiter.id), Ok(None));
+            let unknown = !waiter.is_known(tables);
             if passed && unknown {
                 env.replies.push((waiter.call, Reply::NotFound));
             }

@@ -132,6 +132,15 @@ impl Executor {
         matches!(self.role, Role::Standby)
     }
 
+    /// What it appends through, as owner or candidate.
+    #[cfg(test)]
+    pub(crate) fn appender(&self) -> Option<AppenderId> {
+        match &self.role {
+            Role::Standby => None,
+            Role::Candidate(tenure) | Role::Owner(tenure) => Some(tenure.appender),
+        }
+    }
+
     /// Its rows.
     pub fn tables(&self) -> &MemoryTables {
         &self.tables
@@ -149,6 +158,18 @@ impl Executor {
             Role::Candidate(tenure) | Role::Owner(tenure) => tenure.pending.len(),
         };
         pending == 0 && self.outgoing.is_empty()
+    }
+
+    /// What it is and how far it has come, in a few words.
+    pub fn describe(&self) -> String {
+        let (role, pending) = match &self.role {
+            Role::Standby => ("standby", 0),
+            Role::Candidate(tenure) => ("candidate", tenure.pending.len()),
+            Role::Owner(tenure) => ("owner", tenure.pending.len()),
+        };
+        let (id, process, outgoing) = (self.id, self.process, self.outgoing.len());
+        let position = self.position;
+        format!("x{id} {process:?} {role} at {position}, {pending} pending, {outgoing} outgoing")
     }
 
     /// Its clock.
@@ -169,7 +190,13 @@ impl Executor {
                 self.read_some(env)?;
                 self.hear_outcomes(env)?;
             }
-            Role::Owner(_) => self.own(env)?,
+            Role::Owner(_) => {
+                for _ in 0..=env.rng.below(4) {
+                    if self.is_owner() {
+                        self.own(env)?;
+                    }
+                }
+            }
         }
         if env.rng.chance(40) {
             self.flush(env);
