@@ -54,10 +54,10 @@ impl Default for ExecutorLimits {
             open_attempts_max: 1_000,
             waiting_callers_max: 100_000,
             flush_interval: Duration::from_secs(5),
-            history_age_max: Duration::from_secs(60 * 60),
+            history_age_max: Duration::from_hours(1),
             history_bytes_max: 256 << 20,
-            inactivity_timeout: Duration::from_secs(60),
-            abort_timeout: Duration::from_secs(600),
+            inactivity_timeout: Duration::from_mins(1),
+            abort_timeout: Duration::from_mins(10),
             dirty_marks: false,
         }
     }

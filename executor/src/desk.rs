@@ -173,18 +173,18 @@ mod tests {
         Arc::new(desk)
     }
 
-    fn answer() -> Option<Answer> {
+    fn answer() -> Answer {
         let target = Target { service: "S".into(), key: None, handler: "h".into() };
-        Some(Answer { target, outcome: Outcome::Success("x".into()) })
+        Answer { target, outcome: Outcome::Success("x".into()) }
     }
 
     #[tokio::test]
     async fn all_who_wait_get_the_answer() {
         let desk = open(10);
         let (first, second) = (desk.subscribe(ID).unwrap(), desk.subscribe(ID).unwrap());
-        desk.answer(ID, answer);
-        assert_eq!(first.answered().await.ok(), answer());
-        assert_eq!(second.answered().await.ok(), answer());
+        desk.answer(ID, || Some(answer()));
+        assert_eq!(first.answered().await, Ok(answer()));
+        assert_eq!(second.answered().await, Ok(answer()));
         assert!(desk.waiting().is_empty());
     }
 

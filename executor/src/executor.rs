@@ -72,6 +72,7 @@ impl Executor {
                 orders: orders.subscribe(),
                 address: config.address.clone(),
                 limits: limits.clone(),
+                progressed: false,
             };
             tasks.spawn(shell.run());
         }

@@ -103,7 +103,9 @@ impl Owners {
 
     fn look(&self, partition: PartitionId, id: InvocationId) -> Result<Found, OwnerError> {
         let tables = self.store.tables(partition);
-        if let Some((row, outcome)) = reads::outcome_of(&tables, id).map_err(unavailable)? {
+        if let Some((row, outcome)) =
+            reads::outcome_of(&tables, id).map_err(|error| unavailable(&error))?
+        {
             return Ok(Found::Completed(Answer { target: row.target, outcome }));
         }
         let row = self.row(partition, id)?;
@@ -115,10 +117,10 @@ impl Owners {
         partition: PartitionId,
         id: InvocationId,
     ) -> Result<Option<InvocationRow>, OwnerError> {
-        reads::invocation(&self.store.tables(partition), id).map_err(unavailable)
+        reads::invocation(&self.store.tables(partition), id).map_err(|error| unavailable(&error))
     }
 }
 
-fn unavailable(error: TablesError) -> OwnerError {
+fn unavailable(error: &TablesError) -> OwnerError {
     OwnerError::Unavailable(error.to_string())
 }

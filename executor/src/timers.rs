@@ -149,7 +149,9 @@ mod tests {
         while fired.len() < all.len() {
             let due = timers.take_due(&tables, Millis(1_000_000)).unwrap();
             assert!(due.len() <= FIRED_MAX);
-            due.iter().for_each(|timer| tables.delete(&RowKey::Timer(*timer)));
+            for timer in &due {
+                tables.delete(&RowKey::Timer(*timer));
+            }
             fired.extend(due);
         }
         assert_eq!(fired, all);

@@ -13,13 +13,15 @@ use std::time::Duration;
 
 use everlog_log_schema::metadata::{Deployment, Handler, Metadata};
 use everlog_log_schema::{
-    Append, AttemptError, AttemptFailed, AttemptId, Command, End, Entry, InvocationId,
-    InvocationRow, Millis, Pin, Status, Suspend, Target, Then,
+    Append, AttemptError, AttemptFailed, AttemptId, Command, DeploymentId, End, Entry,
+    InvocationId, InvocationRow, MetadataOffset, Millis, Pin, Status, Suspend, Target, Then,
 };
 use everlog_partition::{Tables, TablesError, after_failure, reads};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
-use super::sizes::{ENTRY_BYTES_MAX, entry_bytes, error_bytes, split_entries};
+use super::sizes::{
+    error_bytes, refusal_of_entry, refusal_of_wait_set, split_entries, wait_set_bytes,
+};
 use crate::config::ExecutorLimits;
 use crate::invoker::{AttemptEvent, AttemptEventKind, AttemptHandle, AttemptStart, Invoker};
 use crate::metrics;
@@ -83,6 +85,8 @@ pub(crate) struct Attempts {
     some_wait: bool,
     /// Where the search for them goes on; none for the first row.
     searched: Option<InvocationId>,
+    /// Shared by the attempts of a deployment, as of the metadata's version.
+    deployments: (MetadataOffset, HashMap<DeploymentId, Arc<Deployment>>),
     /// Whether all rows that the search has passed since the first one have an attempt.
     passed_all_live: bool,
     accepts: bool,
@@ -106,6 +110,7 @@ impl Attempts {
             live: HashMap::new(),
             some_wait: true,
             searched: None,
+            deployments: (MetadataOffset::default(), HashMap::new()),
             passed_all_live: true,
             accepts: true,
         };
@@ -212,8 +217,10 @@ impl Attempts {
         let timeout = |of: fn(&Handler) -> Option<Millis>, default| {
             code.handler.and_then(of).map_or(default, |millis| Duration::from_millis(millis.0))
         };
+        let deployment = share(&mut self.deployments, metadata.version, code.deployment);
         let start = AttemptStart {
             invocation: id,
+            deployment,
             attempt,
             journal: reads::journal(tables, id, row.entries)?,
             protocol_version: code.protocol_version,
@@ -221,7 +228,6 @@ impl Attempts {
             since_progress: Millis(now.0.saturating_sub(row.progress_at.0)),
             inactivity_timeout: timeout(|of| of.inactivity_timeout, self.limits.inactivity_timeout),
             abort_timeout: timeout(|of| of.abort_timeout, self.limits.abort_timeout),
-            deployment: Arc::new(code.deployment.clone()),
             target: row.target,
             traceparent: row.traceparent,
         };
@@ -283,21 +289,27 @@ impl Attempts {
         }
         let last = match kind {
             AttemptEventKind::Entries { first_command, entries } => {
-                let largest = entries.iter().map(entry_bytes).max().unwrap_or_default();
-                if largest <= ENTRY_BYTES_MAX {
+                let Some(refusal) = entries.iter().find_map(refusal_of_entry) else {
                     let pin = open.pin.take();
                     let append = Append { invocation, attempt, first_command, entries, pin };
                     return Ok(split_entries(append));
+                };
+                let error = attempt_error(TOO_LARGE, refusal);
+                failed(tables, invocation, attempt, error, None, now)?
+            }
+            AttemptEventKind::Suspended(waiting) => match refusal_of_wait_set(&waiting) {
+                None => {
+                    let bytes = wait_set_bytes(&waiting);
+                    Some((Command::Suspend(Suspend { invocation, attempt, waiting }), bytes))
                 }
-                self.failed(tables, invocation, attempt, too_large(largest), None, now)?
-            }
-            AttemptEventKind::Suspended(waiting) => {
-                let bytes = super::sizes::wait_set_bytes(&waiting);
-                Some((Command::Suspend(Suspend { invocation, attempt, waiting }), bytes))
-            }
+                Some(refusal) => {
+                    let error = attempt_error(TOO_LARGE, refusal);
+                    failed(tables, invocation, attempt, error, None, now)?
+                }
+            },
             AttemptEventKind::Ended => Some((Command::End(End { invocation, attempt }), 0)),
             AttemptEventKind::Failed { error, retry_after } => {
-                self.failed(tables, invocation, attempt, error, retry_after, now)?
+                failed(tables, invocation, attempt, error, retry_after, now)?
             }
         };
         if last.is_some() {
@@ -307,25 +319,26 @@ impl Attempts {
         }
         Ok(last.into_iter().collect())
     }
+}
 
-    fn failed(
-        &self,
-        tables: &impl Tables,
-        invocation: InvocationId,
-        attempt: AttemptId,
-        mut error: AttemptError,
-        retry_after: Option<Millis>,
-        now: Millis,
-    ) -> Result<Option<Sized>, TablesError> {
-        metrics::ATTEMPTS_FAILED.inc();
-        let Some(row) = reads::invocation(tables, invocation)? else { return Ok(None) };
-        error.delay_by_function = retry_after.is_some();
-        let then = after_failure(&row, now, retry_after);
-        tracing::debug!(%invocation, code = error.code, message = error.message, ?then, "an attempt failed");
-        let bytes = error_bytes(&error);
-        let failed = AttemptFailed { invocation, attempt, error, then };
-        Ok(Some((Command::AttemptFailed(failed), bytes)))
-    }
+/// The command that ends a failed attempt, with what its retry policy says.
+fn failed(
+    tables: &impl Tables,
+    invocation: InvocationId,
+    attempt: AttemptId,
+    mut error: AttemptError,
+    retry_after: Option<Millis>,
+    now: Millis,
+) -> Result<Option<Sized>, TablesError> {
+    metrics::ATTEMPTS_FAILED.inc();
+    let Some(row) = reads::invocation(tables, invocation)? else { return Ok(None) };
+    error.delay_by_function = retry_after.is_some();
+    let then = after_failure(&row, now, retry_after);
+    let AttemptError { code, message, .. } = &error;
+    tracing::debug!(%invocation, code, message, ?then, "an attempt failed");
+    let bytes = error_bytes(&error);
+    let failed = AttemptFailed { invocation, attempt, error, then };
+    Ok(Some((Command::AttemptFailed(failed), bytes)))
 }
 
 impl Live {
@@ -335,6 +348,19 @@ impl Live {
             Self::Ended(attempt) => *attempt,
         }
     }
+}
+
+/// A deployment as all attempts that use it share it.
+fn share(
+    shared: &mut (MetadataOffset, HashMap<DeploymentId, Arc<Deployment>>),
+    version: MetadataOffset,
+    deployment: &Deployment,
+) -> Arc<Deployment> {
+    if shared.0 != version {
+        *shared = (version, HashMap::new());
+    }
+    let of_id = shared.1.entry(deployment.id.clone());
+    Arc::clone(of_id.or_insert_with(|| Arc::new(deployment.clone())))
 }
 
 /// The code to run an invocation with.
@@ -351,14 +377,17 @@ impl<'m> Code<'m> {
         let deployment = match &row.pin {
             Some(pin) => metadata.deployments.get(&pin.deployment).ok_or_else(|| {
                 let id = &pin.deployment;
-                cannot_start(
+                attempt_error(
                     NOT_FOUND,
                     format!("[RT0011] deployment {id}, which the invocation began on, is removed"),
                 )
             })?,
             None => {
                 metadata.service(service).map(|(deployment, _)| deployment).ok_or_else(|| {
-                    cannot_start(NOT_FOUND, format!("[RT0011] service {service} is not registered"))
+                    attempt_error(
+                        NOT_FOUND,
+                        format!("[RT0011] service {service} is not registered"),
+                    )
                 })?
             }
         };
@@ -380,19 +409,13 @@ impl<'m> Code<'m> {
                 ours.start(),
                 ours.end(),
             );
-            return Err(cannot_start(UNSUPPORTED, message));
+            return Err(attempt_error(UNSUPPORTED, message));
         }
         Ok(Self { deployment, handler: found, protocol_version })
     }
 }
 
-fn too_large(bytes: usize) -> AttemptError {
-    let message =
-        format!("[RT0003] a step of {bytes} bytes exceeds the limit of {ENTRY_BYTES_MAX} bytes");
-    cannot_start(TOO_LARGE, message)
-}
-
-fn cannot_start(code: u32, message: String) -> AttemptError {
+fn attempt_error(code: u32, message: String) -> AttemptError {
     AttemptError {
         code,
         message,

@@ -65,7 +65,7 @@ impl History {
 mod tests {
     use super::*;
 
-    const HOUR: Duration = Duration::from_secs(3_600);
+    const HOUR: Duration = Duration::from_hours(1);
 
     #[test]
     fn what_is_within_age_and_bytes_stays() {

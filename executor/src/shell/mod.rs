@@ -22,8 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everlog_log_client::{EventLog, Stream, Topic};
-use everlog_log_schema::PartitionId;
 use everlog_log_schema::metadata::Metadata;
+use everlog_log_schema::{PartitionId, Term};
 use futures_util::FutureExt;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
@@ -41,8 +41,6 @@ use crate::store::{Positions, Store};
 const BACK_OFF_MIN: Duration = Duration::from_millis(50);
 /// The longest such pause.
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
-/// A term that lasted this long was a good one: the next pause is short again.
-const GOOD_TERM: Duration = Duration::from_secs(30);
 
 /// What an executor wants of its partitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +66,8 @@ pub(crate) struct Shell {
     pub(crate) orders: watch::Receiver<Order>,
     pub(crate) address: String,
     pub(crate) limits: ExecutorLimits,
+    /// Whether a record has taken effect in this term, so that the next pause is short again.
+    pub(crate) progressed: bool,
 }
 
 impl Shell {
@@ -93,7 +93,7 @@ impl Shell {
         let mut back_off = BACK_OFF_MIN;
         let mut must_ask = false;
         while *self.orders.borrow() == Order::Serve {
-            let begun = Instant::now();
+            self.progressed = false;
             let interruption = match Box::pin(self.hold_once(must_ask)).await {
                 Ok(()) => return Ok(()),
                 Err(Interruption::Stop(reason)) => return Err(reason),
@@ -102,7 +102,7 @@ impl Shell {
             must_ask = interruption == Interruption::Superseded;
             tracing::warn!(partition = %self.partition, reason = %interruption, "a term has ended");
             self.desk.close(Standing::Standby(interruption.to_string()));
-            if begun.elapsed() > GOOD_TERM {
+            if self.progressed {
                 back_off = BACK_OFF_MIN;
             }
             let pause = back_off.mul_f64(1.0 + rand::random::<f64>());
@@ -127,6 +127,15 @@ impl Shell {
         let ended = owner.serve().await;
         owner.end();
         ended
+    }
+
+    /// What it means that `term` reigns, and not the one that this executor believed in.
+    fn outreigned_by(&self, term: Term) -> Interruption {
+        if self.instance.announced(term) {
+            let why = "an earlier announcement of this executor came late, and reigns";
+            return Interruption::Retry(why.into());
+        }
+        Interruption::Superseded
     }
 
     fn stream(&self, topic: Topic) -> Stream {

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use everlog_log_client::Topic;
+use everlog_log_client::{LogError, Topic};
 use everlog_log_schema::owner_api::Answer;
 use everlog_log_schema::{
     Checkpointed, Command, InvocationId, LogOffset, Millis, Timer, TimerFired,
@@ -120,7 +120,7 @@ impl<'s> Owner<'s> {
                 steps = self.proposals.acknowledged() => self.settle(&steps?).await?,
                 _ = self.events.recv_many(&mut self.heard, EVENTS_MAX), if room => self.on_events()?,
                 taken = self.intake.next(), if room && serving => {
-                    taken?.into_iter().for_each(|(command, bytes)| self.proposals.push(command, bytes));
+                    self.push(taken?);
                 }
                 () = sleep_until(self.timers.wake_at()), if room => self.on_timers()?,
                 permit = self.attempts.place(), if room => {
@@ -170,7 +170,9 @@ impl<'s> Owner<'s> {
     fn settle_run(&mut self, steps: &[Step]) -> Result<(), Interruption> {
         let folded = self.fold.apply(steps)?;
         match folded.ignored {
-            Some((_, Ignored::NotReigning)) => return Err(Interruption::Superseded),
+            Some((_, Ignored::NotReigning)) => {
+                return Err(self.shell.outreigned_by(self.fold.row().term));
+            }
             Some((offset, why)) => {
                 return Err(Interruption::Retry(format!("record {offset} did not count: {why:?}")));
             }
@@ -183,6 +185,7 @@ impl<'s> Owner<'s> {
                 self.worth_checkpoint = LogOffset(step.offset.0 + 1);
             }
         }
+        self.shell.progressed = true;
         for action in folded.actions {
             self.act(action)?;
         }
@@ -209,7 +212,7 @@ impl<'s> Owner<'s> {
     fn check_reign(&self) -> Result<(), Interruption> {
         let row = self.fold.row();
         if !self.proposals.is_of(row.epoch, row.term) {
-            return Err(Interruption::Superseded);
+            return Err(self.shell.outreigned_by(row.term));
         }
         if row.closed {
             return Err(Interruption::Retry("the term was closed by a gap".into()));
@@ -221,12 +224,18 @@ impl<'s> Owner<'s> {
     /// append would not learn otherwise.
     async fn look(&mut self) -> Result<(), Interruption> {
         self.look_at = Instant::now() + LOOK_INTERVAL;
-        if self.proposals.is_empty() {
-            let end = LogOffset(self.shell.log.bounds(self.shell.stream(Topic::Log)).await?.end);
-            if end > self.fold.row().next_log {
-                self.read_gap(end).await?;
-                self.report();
-            }
+        if !self.proposals.is_empty() {
+            return Ok(());
+        }
+        let end = match self.shell.log.bounds(self.shell.stream(Topic::Log)).await {
+            Ok(bounds) => LogOffset(bounds.end),
+            // Nothing is lost by looking later.
+            Err(LogError::Unavailable(_)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        if end > self.fold.row().next_log {
+            self.read_gap(end).await?;
+            self.report();
         }
         Ok(())
     }
@@ -279,7 +288,7 @@ impl<'s> Owner<'s> {
         let now = self.clock.now();
         for event in std::mem::take(&mut self.heard) {
             let commands = self.attempts.on_event(&self.fold.tables(), event, now)?;
-            commands.into_iter().for_each(|(command, bytes)| self.proposals.push(command, bytes));
+            self.push(commands);
         }
         Ok(())
     }
@@ -334,8 +343,8 @@ impl<'s> Owner<'s> {
         Ok(())
     }
 
-    fn push(&mut self, command: Option<Sized>) {
-        if let Some((command, bytes)) = command {
+    fn push(&mut self, commands: impl IntoIterator<Item = Sized>) {
+        for (command, bytes) in commands {
             self.proposals.push(command, bytes);
         }
     }

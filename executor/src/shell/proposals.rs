@@ -172,7 +172,7 @@ impl Proposals {
             if held {
                 tokio::time::sleep(QUEUE_FULL_RETRY).await;
             } else {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
     }

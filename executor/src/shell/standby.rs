@@ -35,7 +35,7 @@ impl Instance {
         Term(u64::from(self.0) << 32 | u64::from(rand::random::<u32>()))
     }
 
-    fn announced(self, term: Term) -> bool {
+    pub(super) fn announced(self, term: Term) -> bool {
         term.0 >> 32 == u64::from(self.0)
     }
 }
@@ -70,20 +70,16 @@ pub(super) async fn take_over(
         })],
     };
     let payload = encode_record(&announcement).expect("an announcement is small");
-    let appended = match appender.append(payload) {
+    let acknowledged = match appender.append(payload) {
         Ok(appending) => appending.await,
         Err(error) => Err(error),
     };
-    let offset = appended.map_err(|error| Interruption::Retry(error.to_string()))?;
+    let offset = acknowledged.map_err(|error| Interruption::Retry(error.to_string()))?;
     read_until(fold, &mut *reader, LogOffset(offset + 1)).await?;
 
     let row = fold.row();
     if (row.epoch, row.term) != (epoch, term) {
-        if shell.instance.announced(row.term) {
-            let why = "an earlier announcement of this executor came late, and reigns";
-            return Err(Interruption::Retry(why.into()));
-        }
-        return Err(Interruption::Superseded);
+        return Err(shell.outreigned_by(row.term));
     }
     metrics::TAKEOVERS.inc();
     tracing::info!(partition = %shell.partition, %epoch, "partition taken over");

@@ -9,6 +9,8 @@
 
 mod error;
 mod overlay;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@ use everlog_executor::ExecutorLimits;
 use everlog_log_schema::{Millis, PartitionId};
 
 use crate::functions::now;
-use crate::house::{Call, House, answer, standing, text, within};
+use crate::house::{Call, House, answer, owned, text, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_completes_with_what_its_function_returned() {
@@ -51,6 +51,7 @@ async fn calls_beyond_the_limit_of_open_attempts_wait_for_a_place() {
     let house = House::build();
     let limits = ExecutorLimits { open_attempts_max: 2, ..ExecutorLimits::default() };
     let executor = house.start_in(&house.tables(), limits);
+    owned(&executor, 0).await;
     let calls: Vec<Call> = (0..5).map(|uuid| Call::new(uuid, "gated")).collect();
     let mut last = None;
     for call in &calls {
@@ -114,11 +115,12 @@ async fn calls_of_one_key_run_one_at_a_time_in_order() {
     let house = House::build();
     let executor = house.start();
     let calls: Vec<Call> = (0..6).map(|uuid| Call::new(uuid, "steps").key("k")).collect();
+    let mut last = None;
     for call in &calls {
-        house.send(&call.envelope()).await;
+        last = Some(house.send(&call.envelope()).await);
     }
     for call in &calls {
-        answer(&executor, call.id, None).await;
+        answer(&executor, call.id, last).await;
     }
     let order: Vec<u128> =
         house.functions.deeds().iter().map(|deed| deed.invocation.uuid).collect();
@@ -168,6 +170,5 @@ async fn an_idle_executor_appends_nothing() {
     .await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(house.log_end(PartitionId(0)).await, settled);
-    standing(&executor, 0, |standing| matches!(standing, everlog_executor::Standing::Owner { .. }))
-        .await;
+    owned(&executor, 0).await;
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use everlog_executor::invoker::{
@@ -14,6 +14,8 @@ use everlog_log_schema::{
     NotificationResult, Outcome, WaitSet,
 };
 use tokio::sync::{mpsc, watch};
+
+use crate::house::within;
 
 const RUN: u16 = 0x0411;
 const SLEEP: u16 = 0x040C;
@@ -31,10 +33,12 @@ pub(crate) struct Deed {
 #[derive(Debug)]
 pub(crate) struct Functions {
     deeds: Mutex<Vec<Deed>>,
-    attempts: Mutex<Vec<InvocationId>>,
+    attempts: watch::Sender<Vec<InvocationId>>,
     open: watch::Sender<usize>,
     /// Where functions named `gated` wait.
     gate: watch::Sender<bool>,
+    /// Who has come to the gate so far.
+    waiting: watch::Sender<Vec<InvocationId>>,
 }
 
 pub(crate) fn now() -> Millis {
@@ -46,9 +50,10 @@ impl Functions {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             deeds: Mutex::default(),
-            attempts: Mutex::default(),
+            attempts: watch::Sender::default(),
             open: watch::Sender::new(0),
             gate: watch::Sender::new(false),
+            waiting: watch::Sender::default(),
         })
     }
 
@@ -67,7 +72,19 @@ impl Functions {
 
     /// How many attempts were begun for an invocation.
     pub(crate) fn attempts(&self, id: InvocationId) -> usize {
-        self.attempts.lock().unwrap().iter().filter(|of| **of == id).count()
+        self.attempts.borrow().iter().filter(|of| **of == id).count()
+    }
+
+    /// Waits until so many attempts were begun in all.
+    pub(crate) async fn attempted(&self, count: usize) {
+        let mut attempts = self.attempts.subscribe();
+        within("attempts", attempts.wait_for(|attempts| attempts.len() >= count)).await.unwrap();
+    }
+
+    /// Waits until an invocation of `gated` waits at the gate.
+    pub(crate) async fn at_the_gate(&self, id: InvocationId) {
+        let mut waiting = self.waiting.subscribe();
+        within("a caller at the gate", waiting.wait_for(|at| at.contains(&id))).await.unwrap();
     }
 
     /// Lets all `gated` functions pass, now and later.
@@ -78,11 +95,7 @@ impl Functions {
     /// Waits until so many attempts are open.
     pub(crate) async fn open_attempts(&self, count: usize) {
         let mut open = self.open.subscribe();
-        let reached = open.wait_for(|open| *open == count);
-        tokio::time::timeout(Duration::from_secs(20), reached)
-            .await
-            .unwrap_or_else(|_| panic!("{} attempts are open, not {count}", *self.open.borrow()))
-            .unwrap();
+        within("open attempts", open.wait_for(|open| *open == count)).await.unwrap();
     }
 }
 
@@ -92,7 +105,7 @@ pub(crate) struct TestInvoker(pub(crate) Arc<Functions>);
 impl Invoker for TestInvoker {
     fn start(&self, start: AttemptStart, events: mpsc::Sender<AttemptEvent>) -> AttemptHandle {
         let functions = Arc::clone(&self.0);
-        functions.attempts.lock().unwrap().push(start.invocation);
+        functions.attempts.send_modify(|attempts| attempts.push(start.invocation));
         let (notifications, notified) = mpsc::unbounded_channel();
         let counted = Counted::new(&functions);
         let task = tokio::spawn(async move {
@@ -175,6 +188,8 @@ impl Function {
             }
             "gated" => {
                 self.step("before").await?;
+                let invocation = self.start.invocation;
+                self.functions.waiting.send_modify(|waiting| waiting.push(invocation));
                 let mut gate = self.functions.gate.subscribe();
                 gate.wait_for(|open| *open).await.unwrap();
                 self.step("after").await
@@ -201,7 +216,9 @@ impl Function {
     fn input(&self) -> Bytes {
         match &self.start.journal[0] {
             Entry::Input { body, .. } => body.clone(),
-            other => panic!("journal begins with {other:?}"),
+            Entry::Command { .. } | Entry::Output { .. } | Entry::Notification { .. } => {
+                panic!("the journal does not begin with the input")
+            }
         }
     }
 
@@ -221,7 +238,9 @@ impl Function {
         }
         match self.result(completion).await {
             NotificationResult::Value(value) => Ok(value),
-            other => panic!("{name} came to {other:?}"),
+            NotificationResult::Void | NotificationResult::Failure(_) => {
+                panic!("{name} came to something else than its value")
+            }
         }
     }
 

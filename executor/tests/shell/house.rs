@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everlog_executor::invoker::Invoker;
 use everlog_executor::store::{Store, StoreOptions};
 use everlog_executor::{Executor, ExecutorConfig, ExecutorLimits, Standing};
 use everlog_log_client::embedded::{EmbeddedLog, EmbeddedOptions};
@@ -60,21 +59,21 @@ impl House {
     }
 
     pub(crate) fn start_in(&self, tables: &Path, limits: ExecutorLimits) -> Executor {
-        let invoker = Arc::new(TestInvoker(Arc::clone(&self.functions)));
-        self.start_with(tables, limits, invoker)
+        self.start_on(Arc::clone(&self.log) as Arc<dyn EventLog>, tables, limits)
     }
 
-    pub(crate) fn start_with(
+    /// Starts an executor that reaches the log by way of `log`.
+    pub(crate) fn start_on(
         &self,
+        log: Arc<dyn EventLog>,
         tables: &Path,
         limits: ExecutorLimits,
-        invoker: Arc<dyn Invoker>,
     ) -> Executor {
         Executor::start(ExecutorConfig {
-            log: Arc::clone(&self.log) as Arc<dyn EventLog>,
+            log,
             metadata: self.metadata.subscribe(),
             tables_dir: tables.to_owned(),
-            invoker,
+            invoker: Arc::new(TestInvoker(Arc::clone(&self.functions))),
             address: "in-process".into(),
             limits,
         })
@@ -121,7 +120,7 @@ pub(crate) async fn answer(
             match owner.attach(id, after).await {
                 Ok(answer) => return answer,
                 Err(OwnerError::Unavailable(_)) => {
-                    tokio::time::sleep(Duration::from_millis(5)).await
+                    tokio::time::sleep(Duration::from_millis(5)).await;
                 }
                 Err(OwnerError::NotFound) => panic!("{id} is not found"),
             }
@@ -153,6 +152,11 @@ pub(crate) async fn standing(
         }
     })
     .await
+}
+
+/// Waits until an executor owns a partition.
+pub(crate) async fn owned(executor: &Executor, partition: u32) -> Standing {
+    standing(executor, partition, |standing| matches!(standing, Standing::Owner { .. })).await
 }
 
 /// All rows of a partition in tables that no executor has open.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod calls;
+mod faults;
 mod functions;
 mod house;
 mod owner_api;
