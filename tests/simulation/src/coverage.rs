@@ -150,9 +150,7 @@ impl Coverage {
 
     /// Lists all counts, one a line.
     pub fn table(&self) -> String {
-        Case::ALL
-            .iter()
-            .map(|(case, name)| format!("{:>12}  {name}\n", self.count(*case)))
-            .collect()
+        let line = |(case, name): &(Case, &str)| format!("{:>12}  {name}", self.count(*case));
+        Case::ALL.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 }

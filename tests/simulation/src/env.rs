@@ -110,7 +110,8 @@ impl Env {
     /// The trace's tail and the hash of all of it.
     pub fn trace(&self) -> (String, u64) {
         let Some(trace) = &self.trace else { return (String::new(), 0) };
-        (trace.tail.iter().map(|line| format!("{line}\n")).collect(), trace.hash)
+        let lines: Vec<&str> = trace.tail.iter().map(String::as_str).collect();
+        (lines.join("\n"), trace.hash)
     }
 
     /// Shows an event to the properties.
@@ -135,19 +136,20 @@ impl Env {
 
     /// How many invocations are under way, and how many are paused.
     pub fn under_way(&self) -> (usize, usize) {
-        let rows = self.observer.tables().rows();
-        rows.fold((0, 0), |(running, paused), (_, row)| match row {
-            Row::Invocation(row) => match row.status {
-                Status::Completed { .. } => (running, paused),
-                Status::Paused => (running, paused + 1),
+        let mut counts = (0, 0);
+        for (_, row) in self.observer.tables().rows() {
+            let Row::Invocation(row) = row else { continue };
+            match row.status {
+                Status::Completed { .. } => {}
+                Status::Paused => counts.1 += 1,
                 Status::Scheduled
                 | Status::Pending
                 | Status::Running
                 | Status::Suspended(_)
-                | Status::BackingOff { .. } => (running + 1, paused),
-            },
-            _ => (running, paused),
-        })
+                | Status::BackingOff { .. } => counts.0 += 1,
+            }
+        }
+        counts
     }
 
     /// Kills the process at one of the points of its loop, sometimes.

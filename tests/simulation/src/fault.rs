@@ -89,7 +89,7 @@ impl Faults {
             twice: some(200),
             ghost: 2 * some(1_000),
             echo: some(100),
-            checkpoint: 20 + some(900),
+            checkpoint: 200 + some(800),
             slow_intake: if some(1_000) > 300 { 900 } else { 0 },
             hang: some(250),
             suspend: 50 + some(600),
@@ -98,6 +98,7 @@ impl Faults {
     }
 
     /// The world after it has healed: nothing fails any more. Clocks stay as they are.
+    #[must_use]
     pub fn healed(self) -> Self {
         Self { suspend: 50, checkpoint: 20, clock_skew_ms: self.clock_skew_ms, ..Self::default() }
     }

@@ -192,11 +192,10 @@ impl Log {
     pub fn make_durable(&mut self) -> Option<Stored> {
         let stored = self.stored.get(self.durable)?.clone();
         self.durable += 1;
-        if let Some(open) = self.appenders.get_mut(&stored.appender) {
-            if !open.adrift {
-                open.unresolved.retain(|&other| other != stored.ticket);
-                open.outcomes.push_back((stored.ticket, Outcome::At(stored.offset)));
-            }
+        let appender = self.appenders.get_mut(&stored.appender);
+        if let Some(open) = appender.filter(|open| !open.adrift) {
+            open.unresolved.retain(|&other| other != stored.ticket);
+            open.outcomes.push_back((stored.ticket, Outcome::At(stored.offset)));
         }
         Some(stored)
     }

@@ -29,15 +29,10 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let bug = match arguments.bug.as_deref() {
-        None => Bug::None,
-        Some(name) => match Bug::named(name) {
-            Some(bug) => bug,
-            None => {
-                Bug::all().for_each(|bug| println!("{}", bug.name()));
-                return if name == "list" { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-            }
-        },
+    let name = arguments.bug.as_deref().unwrap_or("none");
+    let Some(bug) = Bug::named(name).or((name == "none").then_some(Bug::None)) else {
+        Bug::all().for_each(|bug| println!("{}", bug.name()));
+        return if name == "list" { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     };
     let batch = Batch {
         first_seed: arguments.seed,

@@ -95,6 +95,7 @@ enum Place {
 
 /// A live attempt: the function's side and the stream between.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about a stream")]
 pub struct Attempt {
     /// Whose attempt.
     pub invocation: InvocationId,
@@ -171,11 +172,11 @@ impl Attempt {
             return;
         }
         self.entries = index + 1;
-        if let Entry::Notification { id: NotificationId::Completion { id, .. }, result } = entry {
-            if !self.completed.contains(id) {
-                self.completed.push(*id);
-                self.seen.add(*id, result);
-            }
+        if let Entry::Notification { id: NotificationId::Completion { id, .. }, result } = entry
+            && !self.completed.contains(id)
+        {
+            self.completed.push(*id);
+            self.seen.add(*id, result);
         }
     }
 

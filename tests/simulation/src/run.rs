@@ -122,12 +122,8 @@ pub fn run_batch(batch: &Batch, progress: impl Fn(u64, u64) + Sync) -> Summary {
 /// Runs a failed seed again, to have its trace.
 fn tell(seed: u64, bug: Bug, verdict: Verdict) -> Failure {
     let again = run_seed(seed, bug, true);
-    let (violation, trace) = match again.violation {
-        Some(violation) => (violation, again.trace),
-        None => {
-            let other = Violation::new("determinism", "a second run did not fail".into());
-            (verdict.violation.unwrap_or(other), again.trace)
-        }
-    };
+    let differs = || Violation::new("determinism", "a second run did not fail".into());
+    let violation = again.violation.or(verdict.violation).unwrap_or_else(differs);
+    let trace = again.trace;
     Failure { seed, bug, violation, trace }
 }

@@ -13,6 +13,7 @@ use crate::bug::ShellBug;
 use crate::coverage::Case;
 use crate::env::{Crashed, Env};
 use crate::inbox::Checkpointer;
+use crate::properties::Violation;
 
 /// How far a checkpoint has come.
 #[derive(Debug)]
@@ -64,6 +65,11 @@ impl Executor {
                 env.coverage.hit(Case::FencedCheckpoint);
                 self.checkpoint = Checkpoint::Idle;
                 return Ok(());
+            }
+            let start = env.log.start();
+            if offset < start {
+                let what = format!("log starts at {start}, the new checkpoint is at {offset}");
+                env.violate(Violation::new("the log below a checkpoint is kept", what));
             }
         }
         let id = self.id;

@@ -49,7 +49,7 @@ impl Executor {
             }
             30..40 => self.take_in_messages(env)?,
             40..57 => self.take_frames(env),
-            57..60 if env.rng.chance(300) => self.take_late_frames(env),
+            57..60 => self.take_late_frames(env),
             60..68 => self.fire_timers(env),
             68..92 => self.append(env)?,
             92..96 if env.rng.chance(env.faults.checkpoint) => self.checkpoint(env)?,

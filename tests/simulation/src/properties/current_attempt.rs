@@ -53,9 +53,9 @@ impl CurrentAttempt {
             }
         }
         for (id, attempt) in stale.iter().filter(|(id, _)| !moved.contains(id)) {
-            let entry = recorded.changes.iter().find(|change| match &change.key {
-                RowKey::Journal(changed, _) | RowKey::Open(changed, _) => changed == id,
-                _ => false,
+            let entry = recorded.changes.iter().find(|change| {
+                matches!(&change.key, RowKey::Journal(changed, _) | RowKey::Open(changed, _)
+                    if changed == id)
             });
             let key = entry.map(|change| &change.key);
             demand!(NAME, entry.is_none(), "{attempt:?} is not current, but changes {key:?}");

@@ -105,12 +105,13 @@ impl NoLostInvocation {
             }
         }
         for change in recorded.changes {
-            if let (RowKey::Invocation(id), Some(old)) = (&change.key, incarnation(&change.old)) {
-                if incarnation(&change.new) != Some(old) {
-                    let fate = self.lives.entry(Life { id: *id, incarnation: old }).or_default();
-                    demand!(NAME, fate.ended, "{id:?} is forgotten before its end");
-                    fate.forgotten = true;
-                }
+            let old = incarnation(change.old.as_ref());
+            if let (RowKey::Invocation(id), Some(old)) = (&change.key, old)
+                && incarnation(change.new.as_ref()) != Some(old)
+            {
+                let fate = self.lives.entry(Life { id: *id, incarnation: old }).or_default();
+                demand!(NAME, fate.ended, "{id:?} is forgotten before its end");
+                fate.forgotten = true;
             }
         }
         Ok(())
@@ -129,7 +130,7 @@ impl NoLostInvocation {
                 continue;
             };
             let life = Life { id: *id, incarnation: row.incarnation };
-            if incarnation(&change.old) != Some(row.incarnation) {
+            if incarnation(change.old.as_ref()) != Some(row.incarnation) {
                 let again = self.lives.contains_key(&life);
                 demand!(NAME, !again, "{life:?} begins a second time");
                 let twin = self.created_by.insert(row.request_id, life);
@@ -239,7 +240,7 @@ impl NoLostInvocation {
     }
 }
 
-fn incarnation(row: &Option<Row>) -> Option<Incarnation> {
+fn incarnation(row: Option<&Row>) -> Option<Incarnation> {
     match row {
         Some(Row::Invocation(row)) => Some(row.incarnation),
         _ => None,

@@ -82,9 +82,8 @@ impl Timers {
 
     /// The timers that the record fires and that were set before it.
     fn fired(&self, recorded: &Recorded<'_>) -> Vec<Timer> {
-        let fired = recorded.record.commands.iter().filter_map(|command| match command {
-            Command::TimerFired(fired) => Some(fired.timer),
-            _ => None,
+        let fired = recorded.record.commands.iter().filter_map(|command| {
+            if let Command::TimerFired(fired) = command { Some(fired.timer) } else { None }
         });
         fired
             .filter(|timer| self.set.get(&timer.invocation).is_some_and(|set| set.contains(timer)))
