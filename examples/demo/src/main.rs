@@ -21,7 +21,7 @@ use crate::stage::{Plan, Stage};
 #[derive(Debug, Clone, Parser)]
 struct Arguments {
     /// How many orders to place.
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(20..=10_000))]
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(20..=2_000))]
     orders: u32,
     /// How many orders wait for an answer at once.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
