@@ -38,6 +38,8 @@ struct Asked {
 pub(super) struct NoLostInvocation {
     calls: BTreeMap<CallId, Asked>,
     current: BTreeMap<InvocationId, Incarnation>,
+    /// The life before the current one: a record may take a message in, end it, and begin the next.
+    former: BTreeMap<InvocationId, Incarnation>,
     lives: BTreeMap<Life, Fate>,
     created_by: BTreeMap<RequestId, Life>,
     /// Which life holds the id of a message once that is taken in.
@@ -135,7 +137,8 @@ impl NoLostInvocation {
                 demand!(NAME, !again, "{life:?} begins a second time");
                 let twin = self.created_by.insert(row.request_id, life);
                 demand!(NAME, twin.is_none(), "one request creates {life:?} and {twin:?}");
-                if self.current.insert(*id, row.incarnation).is_some() {
+                if let Some(former) = self.current.insert(*id, row.incarnation) {
+                    self.former.insert(*id, former);
                     coverage.hit(Case::SecondLife);
                 }
                 created.insert(life);
@@ -197,7 +200,9 @@ impl NoLostInvocation {
         let holder = if created.contains(&own) {
             Some(own)
         } else {
-            self.current.get(&id).map(|&incarnation| Life { id, incarnation })
+            let lives = [self.current.get(&id), self.former.get(&id)];
+            let began_before = lives.into_iter().flatten().find(|life| life.0 < offset.0);
+            began_before.map(|&incarnation| Life { id, incarnation })
         };
         let Some(holder) = holder else {
             return Err(super::Violation::new(NAME, format!("{own:?} is not taken in")));
