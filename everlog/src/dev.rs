@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::cli::DevOptions;
+use crate::files;
 use crate::register::register;
 use crate::signals::Signals;
 use crate::version::VERSION;
@@ -114,7 +115,7 @@ impl Server {
             owner,
             ingress_address: options.ingress_address,
             admin_address: options.admin_address,
-            limits: GatewayLimits::default(),
+            limits: gateway_limits(),
             version: VERSION.into(),
             health: health_of(&executor),
         });
@@ -140,6 +141,12 @@ impl Server {
         }
         self.gateway.shutdown(ANSWER_MAX).await;
     }
+}
+
+fn gateway_limits() -> GatewayLimits {
+    let limits = GatewayLimits::default();
+    let connections_max = files::connections_of(files::raise_limit(), limits.connections_max);
+    GatewayLimits { connections_max, ..limits }
 }
 
 fn take(executor: &Running) -> Option<Executor> {

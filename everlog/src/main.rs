@@ -6,6 +6,7 @@ mod ask;
 mod cli;
 mod client;
 mod dev;
+mod files;
 mod logs;
 mod register;
 mod signals;
