@@ -33,7 +33,7 @@ impl OwnerApi for Owners {
             let (partition, desk) = self.desk_of(id)?;
             self.settled(partition, desk, after).await?;
             let subscription = desk.subscribe(id)?;
-            match self.look(partition, id)? {
+            match self.look(partition, id, after)? {
                 Found::Completed(answer) => Ok(answer),
                 Found::Live => subscription.answered().await,
                 Found::Nothing => Err(OwnerError::NotFound),
@@ -45,7 +45,7 @@ impl OwnerApi for Owners {
         Box::pin(async move {
             let (partition, desk) = self.desk_of(id)?;
             self.settled(partition, desk, None).await?;
-            match self.look(partition, id)? {
+            match self.look(partition, id, None)? {
                 Found::Completed(answer) => Ok(Some(answer)),
                 Found::Live => Ok(None),
                 Found::Nothing => Err(OwnerError::NotFound),
@@ -101,15 +101,28 @@ impl Owners {
         desk.reach(|next_log, _| next_log >= LogOffset(end)).await
     }
 
-    fn look(&self, partition: PartitionId, id: InvocationId) -> Result<Found, OwnerError> {
-        let tables = self.store.tables(partition);
-        if let Some((row, outcome)) =
-            reads::outcome_of(&tables, id).map_err(|error| unavailable(&error))?
-        {
-            return Ok(Found::Completed(Answer { target: row.target, outcome }));
+    /// Looks for the life that the message at `after` belongs to; a later life of the same id is
+    /// another call's.
+    fn look(
+        &self,
+        partition: PartitionId,
+        id: InvocationId,
+        after: Option<InboxOffset>,
+    ) -> Result<Found, OwnerError> {
+        let completed = reads::outcome_of(&self.store.tables(partition), id);
+        let (row, outcome) = match completed.map_err(|error| unavailable(&error))? {
+            Some((row, outcome)) => (row, Some(outcome)),
+            None => match self.row(partition, id)? {
+                Some(row) => (row, None),
+                None => return Ok(Found::Nothing),
+            },
+        };
+        if after.is_some_and(|after| row.incarnation.0 > after.0) {
+            return Ok(Found::Nothing);
         }
-        let row = self.row(partition, id)?;
-        Ok(if row.is_some() { Found::Live } else { Found::Nothing })
+        Ok(outcome.map_or(Found::Live, |outcome| {
+            Found::Completed(Answer { target: row.target, outcome })
+        }))
     }
 
     fn row(

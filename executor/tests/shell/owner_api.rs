@@ -45,6 +45,19 @@ async fn a_caller_whose_message_created_nothing_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_caller_is_not_answered_with_a_later_life_of_its_id() {
+    let house = House::build();
+    let executor = house.start();
+    let forgotten = house.send(&Call::new(1, "echo").envelope()).await;
+    let call = Call::new(2, "echo");
+    let created = house.send(&call.envelope()).await;
+    assert_eq!(text(&answer(&executor, call.id, Some(created)).await), "hello");
+    let owner = executor.owner_api();
+    let other = owner.attach(call.id, Some(forgotten));
+    assert_eq!(within("an answer", other).await, Err(OwnerError::NotFound));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_output_is_there_once_the_call_has_completed() {
     let house = House::build();
     let executor = house.start();
