@@ -123,7 +123,7 @@ impl Shell {
             reign = standby::take_over(self, &mut fold, must_ask) => reign?,
             () = drained(self.orders.clone()) => return Ok(()),
         };
-        let mut owner = Owner::begin(self, fold, reign)?;
+        let mut owner = Owner::begin(self, fold, reign).await?;
         let ended = owner.serve().await;
         owner.end();
         ended

@@ -11,7 +11,7 @@ use std::time::Duration;
 use everlog_log_client::{LogError, Topic};
 use everlog_log_schema::owner_api::Answer;
 use everlog_log_schema::{
-    Checkpointed, Command, InvocationId, LogOffset, Millis, Timer, TimerFired,
+    Checkpointed, Command, InboxOffset, InvocationId, LogOffset, Millis, Timer, TimerFired,
 };
 use everlog_partition::{Action, Ignored, reads};
 use tokio::sync::mpsc;
@@ -54,13 +54,15 @@ pub(super) struct Owner<'s> {
     checkpoint: LogOffset,
     /// Below it lies all that a checkpoint would be worth.
     worth_checkpoint: LogOffset,
+    /// What the inbox held when the term began: no timer fires before it is taken in.
+    inbox_at_takeover: InboxOffset,
     draining_until: Option<Instant>,
     look_at: Instant,
 }
 
 impl<'s> Owner<'s> {
     /// Begins a term: with the inbox where the tables end, no attempts, and no timers in memory.
-    pub(super) fn begin(
+    pub(super) async fn begin(
         shell: &'s mut Shell,
         fold: Fold,
         reign: Reign,
@@ -84,6 +86,7 @@ impl<'s> Owner<'s> {
         let proposals = Proposals::behind_announcement(reign.appender, reign.epoch, reign.term);
         let clock = Clock::not_before(row.now);
         let worth_checkpoint = row.next_log;
+        let inbox = shell.log.bounds(shell.stream(Topic::Invocations)).await?;
         shell.flushed.mark_unchanged();
         let owner = Self {
             shell,
@@ -98,6 +101,7 @@ impl<'s> Owner<'s> {
             history,
             checkpoint: LogOffset(0),
             worth_checkpoint,
+            inbox_at_takeover: InboxOffset(inbox.end),
             draining_until: None,
             look_at: Instant::now() + LOOK_INTERVAL,
         };
@@ -115,6 +119,7 @@ impl<'s> Owner<'s> {
             }
             let room = self.proposals.has_room();
             let serving = self.draining_until.is_none();
+            let caught_up = self.has_caught_up();
             let queue_may_have_room = self.proposals.queue_may_have_room();
             tokio::select! {
                 steps = self.proposals.acknowledged() => self.settle(&steps?).await?,
@@ -122,7 +127,7 @@ impl<'s> Owner<'s> {
                 taken = self.intake.next(), if room && serving => {
                     self.push(taken?);
                 }
-                () = sleep_until(self.timers.wake_at()), if room => self.on_timers()?,
+                () = sleep_until(self.timers.wake_at()), if room && caught_up => self.on_timers()?,
                 permit = self.attempts.place(), if room => {
                     let now = self.clock.now();
                     let failed =
@@ -291,6 +296,12 @@ impl<'s> Owner<'s> {
             self.push(commands);
         }
         Ok(())
+    }
+
+    /// Whether all that came while nobody owned the partition is taken in. Until then no timer
+    /// fires: a copy of a call may wait in the inbox, and an overdue purge would make it a new one.
+    fn has_caught_up(&self) -> bool {
+        self.fold.row().next_inbox >= self.inbox_at_takeover
     }
 
     fn on_timers(&mut self) -> Result<(), Interruption> {

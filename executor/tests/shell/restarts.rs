@@ -6,10 +6,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use everlog_log_schema::{Millis, Row, RowKey};
+use everlog_log_client::Topic;
+use everlog_log_schema::codec::encode_record;
+use everlog_log_schema::owner_api::OwnerError;
+use everlog_log_schema::{
+    AnnounceOwner, Append, AttemptId, Command, End, Entry, Epoch, InboxOffset, Incarnation, Ingest,
+    Intake, Level, MetadataOffset, Millis, Outcome, PartitionId, Record, Row, RowKey, Seq, Term,
+};
 
 use crate::functions::now;
-use crate::house::{Call, House, PARTITIONS, answer, rows, text};
+use crate::house::{Call, House, PARTITIONS, answer, owned, rows, text, within};
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
@@ -185,4 +191,63 @@ async fn a_drained_executor_does_not_wait_for_ever() {
     let executor = house.start();
     answer(&executor, call.id, None).await;
     assert_eq!(house.functions.steps(call.id), ["before", "after"]);
+}
+
+/// The log of an owner that took a call in, answered it, and was gone ever since.
+fn life_long_ago(call: &Call, now: Millis) -> Vec<Record> {
+    let announce = AnnounceOwner { address: "gone".into(), level: Level(1) };
+    let intake = Intake::Message(call.envelope());
+    let (invocation, incarnation) = (call.id, Incarnation(0));
+    let attempt = AttemptId { incarnation, epoch: Epoch(1), counter: 0 };
+    let outcome = Outcome::Success("long ago".into());
+    let output = Append {
+        invocation,
+        attempt,
+        first_command: 1,
+        entries: vec![Entry::Output { name: String::new(), outcome }],
+        pin: None,
+    };
+    let commands = [
+        Command::AnnounceOwner(announce),
+        Command::Ingest(Ingest { offset: InboxOffset(0), intake }),
+        Command::Append(output),
+        Command::End(End { invocation, attempt }),
+    ];
+    let record = |(seq, command)| {
+        let commands = vec![command];
+        Record { epoch: Epoch(1), term: Term(7), seq: Seq(seq), now, commands }
+    };
+    (0..).zip(commands).map(record).collect()
+}
+
+/// A repeat that reached the inbox while nobody owned the partition is still a repeat, although
+/// the call has to be forgotten by the time that somebody takes over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_that_waited_in_the_inbox_is_not_a_new_call() {
+    let house = House::build();
+    let mut call = Call::new(1, "echo");
+    house.send(&call.envelope()).await;
+    let two_days_ago = Millis(now().0 - 2 * 86_400_000);
+    for record in life_long_ago(&call, two_days_ago) {
+        house.append(Topic::Log, PartitionId(0), encode_record(&record).unwrap()).await;
+    }
+    // The repeat is held up: it names metadata that the executor has not read yet.
+    let read = house.metadata.borrow().next;
+    house.append(Topic::Metadata, PartitionId(0), "a change".into()).await;
+    call.metadata = MetadataOffset(read.0 + 1);
+    house.send(&call.envelope()).await;
+    let executor = house.start();
+    owned(&executor, 0).await;
+    let owner = executor.owner_api();
+    let forgotten = || async {
+        while owner.output(call.id).await != Err(OwnerError::NotFound) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let early = tokio::time::timeout(Duration::from_millis(500), forgotten()).await;
+    assert!(early.is_err(), "the call was forgotten before its repeat was taken in");
+
+    house.metadata.send_modify(|metadata| Arc::make_mut(metadata).next = call.metadata);
+    within("the call to be forgotten", forgotten()).await;
+    assert_eq!(house.functions.attempts(call.id), 0);
 }
