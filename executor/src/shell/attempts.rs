@@ -209,6 +209,7 @@ impl Attempts {
             Ok(code) => code,
             Err(error) => {
                 self.live.insert(id, Live::Ended(attempt));
+                warn_of_failure(id, &row.target, &error, &Then::Pause, now);
                 let bytes = error_bytes(&error);
                 let failed = AttemptFailed { invocation: id, attempt, error, then: Then::Pause };
                 return Ok(Some((Command::AttemptFailed(failed), bytes)));
@@ -334,11 +335,28 @@ fn failed(
     let Some(row) = reads::invocation(tables, invocation)? else { return Ok(None) };
     error.delay_by_function = retry_after.is_some();
     let then = after_failure(&row, now, retry_after);
-    let AttemptError { code, message, .. } = &error;
-    tracing::debug!(%invocation, code, message, ?then, "an attempt failed");
+    warn_of_failure(invocation, &row.target, &error, &then, now);
     let bytes = error_bytes(&error);
     let failed = AttemptFailed { invocation, attempt, error, then };
     Ok(Some((Command::AttemptFailed(failed), bytes)))
+}
+
+/// Tells whoever runs the functions: an attempt that fails is most often theirs to mend.
+fn warn_of_failure(
+    invocation: InvocationId,
+    target: &Target,
+    error: &AttemptError,
+    then: &Then,
+    now: Millis,
+) {
+    let then = match then {
+        Then::RetryAt(at) => format!("retry in {} ms", at.0.saturating_sub(now.0)),
+        Then::Pause => "paused".to_owned(),
+        Then::Kill => "ended".to_owned(),
+    };
+    let Target { service, handler, .. } = target;
+    let AttemptError { code, message, .. } = error;
+    tracing::warn!(%invocation, service, handler, code, then, "an attempt failed: {message}");
 }
 
 impl Live {

@@ -82,7 +82,7 @@ pub(super) async fn take_over(
         return Err(shell.outreigned_by(row.term));
     }
     metrics::TAKEOVERS.inc();
-    tracing::info!(partition = %shell.partition, %epoch, "partition taken over");
+    tracing::debug!(partition = %shell.partition, %epoch, "partition taken over");
     Ok(Reign { appender, epoch, term })
 }
 
