@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::{InboxOffset, InvocationId, Outcome, RequestId, Target};
+use crate::{AttemptError, InboxOffset, InvocationId, Outcome, RequestId, Status, Target};
 
 /// A future that may cross threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -22,8 +22,8 @@ pub trait OwnerApi: Send + Sync + 'static {
         after: Option<InboxOffset>,
     ) -> BoxFuture<'_, Result<Answer, OwnerError>>;
 
-    /// Answers with the outcome if the invocation has completed, with none if it still runs.
-    fn output(&self, id: InvocationId) -> BoxFuture<'_, Result<Option<Answer>, OwnerError>>;
+    /// Tells how far the invocation has come.
+    fn output(&self, id: InvocationId) -> BoxFuture<'_, Result<Progress, OwnerError>>;
 
     /// Waits until the message at `after` is taken in and tells whether it created the invocation
     /// (it, or a copy of the same request) or found it there.
@@ -33,6 +33,20 @@ pub trait OwnerApi: Send + Sync + 'static {
         request: RequestId,
         after: InboxOffset,
     ) -> BoxFuture<'_, Result<Verdict, OwnerError>>;
+}
+
+/// How far an invocation has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// To its end.
+    Completed(Answer),
+    /// Not so far.
+    Unfinished {
+        /// Where it stands.
+        status: Status,
+        /// Why its last failed attempt failed, if one did.
+        last_error: Option<AttemptError>,
+    },
 }
 
 /// A completed invocation.
@@ -62,4 +76,7 @@ pub enum OwnerError {
     /// The partition has no owner here now: ask again, the answer is not lost.
     #[error("partition is not available: {0}")]
     Unavailable(String),
+    /// The partition has stopped, and stays so until somebody mends what is broken.
+    #[error("partition has stopped: {0}")]
+    Stopped(String),
 }
