@@ -1,8 +1,11 @@
 //! Functions for the tests, written with the official SDK and served in this process, so that
 //! they outlive the server they talk to.
 
+#![expect(clippy::unused_async, reason = "the SDK wants async handlers")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
@@ -21,6 +24,7 @@ pub struct Functions {
     pub address: SocketAddr,
     /// What its functions did.
     pub effects: Arc<Effects>,
+    sleepers: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -44,9 +48,10 @@ impl Functions {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let effects = Arc::new(Effects::default());
+        let sleepers = Arc::new(AtomicUsize::new(0));
         let endpoint = Endpoint::builder()
             .bind(Steps(Arc::clone(&effects)))
-            .bind(Sleeper)
+            .bind(Sleeper(Arc::clone(&sleepers)))
             .bind(Failing(Arc::clone(&effects)))
             .bind(Account(Arc::clone(&effects)))
             .build();
@@ -55,7 +60,13 @@ impl Functions {
                 .serve_with_cancel(listener, std::future::pending::<()>())
                 .await;
         });
-        Ok(Self { address, effects, task })
+        Ok(Self { address, effects, sleepers, task })
+    }
+
+    /// How often a sleeper has fallen asleep: once per attempt that got so far.
+    #[must_use]
+    pub fn sleepers(&self) -> usize {
+        self.sleepers.load(Ordering::Relaxed)
     }
 
     /// What to register.
@@ -127,16 +138,19 @@ async fn effect(effects: Arc<Effects>, invocation: String, step: u32) -> Result<
     Ok(token)
 }
 
-struct Sleeper;
+struct Sleeper(Arc<AtomicUsize>);
 
 #[service]
 impl Sleeper {
     /// Sleeps for a number of milliseconds.
     #[handler]
     async fn nap(&self, ctx: Context<'_>, millis: u64) -> Result<Json<(u64, u64)>, TerminalError> {
-        let asleep = ctx.run(async || Ok(now())).name("asleep").await?;
-        ctx.sleep(Duration::from_millis(millis)).await?;
-        let awake = ctx.run(async || Ok(now())).name("awake").await?;
+        let asleep = ctx.run(async || Ok(millis_now())).name("asleep").await?;
+        // The sleep is recorded by the time it is waited for: both go out at once.
+        let sleep = ctx.sleep(Duration::from_millis(millis));
+        self.0.fetch_add(1, Ordering::Relaxed);
+        sleep.await?;
+        let awake = ctx.run(async || Ok(millis_now())).name("awake").await?;
         Ok(Json((asleep, awake)))
     }
 }
@@ -164,7 +178,9 @@ impl Failing {
     }
 }
 
-fn now() -> u64 {
+/// The system's clock, in milliseconds since the Unix epoch.
+#[must_use]
+pub fn millis_now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -7,6 +7,6 @@ mod hostile;
 mod journals;
 
 pub use effects::{Effects, Killed};
-pub use functions::{Functions, Woken};
+pub use functions::{Functions, Woken, millis_now};
 pub use hostile::{Behaviour, Hostile};
 pub use journals::{Journals, read_journals};

@@ -2,16 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use everlog_e2e::Functions;
-use everlog_harness::{Everlog, within};
+use everlog_harness::{Everlog, Process, within};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-const WAIT_MAX: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_mins(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// At 64 KiB each, many times what is left on the full disk.
 const CALLS_UNTIL_FULL: usize = 4_000;
@@ -44,6 +45,23 @@ async fn another_number_of_partitions_is_refused() -> Result<()> {
     Ok(())
 }
 
+/// Overwrites the middle of each file whose name begins or ends like this; at least one.
+fn damage(folder: &Path, name: impl Fn(&str) -> bool) -> Result<()> {
+    let mut damaged = 0;
+    for file in std::fs::read_dir(folder)? {
+        let path = file?.path();
+        let mut bytes = std::fs::read(&path).unwrap_or_default();
+        if name(path.file_name().unwrap().to_str().unwrap()) && bytes.len() > 64 {
+            let middle = bytes.len() / 2;
+            bytes[middle - 32..middle + 32].fill(0xa5);
+            std::fs::write(&path, bytes)?;
+            damaged += 1;
+        }
+    }
+    assert!(damaged > 0, "nothing to damage in {}", folder.display());
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_corrupt_folder_is_refused_and_left_alone() -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -53,57 +71,76 @@ async fn a_corrupt_folder_is_refused_and_left_alone() -> Result<()> {
     everlog.register(&functions.uri()).await?.success()?;
     everlog.call("/Steps/five", &[], "").await?.success()?;
     everlog.stop().await?;
-    for file in std::fs::read_dir(data.join("log"))? {
+    for (database, name) in [("log", "MANIFEST"), ("tables", "MANIFEST"), ("log", ".log")] {
+        let damaged = folder.path().join(format!("damaged-{database}{name}"));
+        copy_folder(&data, &damaged)?;
+        damage(&damaged.join(database), |file| file.starts_with(name) || file.ends_with(name))?;
+        let said = refusal(&mut Everlog::on(&damaged, &[])?).await?;
+        assert!(said.contains("corrupt"), "{database} {name}: {said}");
+        assert!(said.contains(damaged.to_str().unwrap()), "{database} {name}: {said}");
+    }
+    Everlog::start(&data, &[]).await?.stop().await
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for file in std::fs::read_dir(from)? {
         let path = file?.path();
-        if path.file_name().unwrap().to_str().unwrap().starts_with("MANIFEST") {
-            std::fs::write(&path, b"this is no manifest")?;
+        let copy = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_folder(&path, &copy)?;
+        } else {
+            std::fs::copy(&path, &copy)?;
         }
     }
-    let said = refusal(&mut Everlog::on(&data, &[])?).await?;
-    assert!(said.contains("corrupt") && said.contains(data.to_str().unwrap()), "{said}");
     Ok(())
 }
 
-/// A file system of its own size, in memory.
-struct SmallDisk<'a>(&'a Path);
-
-impl<'a> SmallDisk<'a> {
-    async fn mount(at: &'a Path, size: &str) -> Result<Self> {
-        std::fs::create_dir_all(at)?;
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(at)
-            .status()
-            .await?;
-        mounted.success().then_some(Self(at)).context("failed to mount a small disk; needs root")
-    }
+/// A file system of its own size, in memory, which only its holder and who enters it can see.
+struct SmallDisk {
+    path: PathBuf,
+    holder: Process,
 }
 
-impl Drop for SmallDisk<'_> {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg("-l").arg(self.0).status();
+impl SmallDisk {
+    async fn mount(path: PathBuf, size: &str) -> Result<Self> {
+        std::fs::create_dir_all(&path)?;
+        let script = r#"mount -t tmpfs -o size="$2" tmpfs "$1" && touch "$1/mounted" && read -r _"#;
+        let mut command = Command::new("unshare");
+        command
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "holder"])
+            .arg(&path)
+            .arg(size);
+        let holder = Process::hold(&mut command)?;
+        let disk = Self { path, holder };
+        let mounted = disk.seen_from_outside()?.join("mounted");
+        within(WAIT_MAX, "the small disk is mounted", || async { mounted.exists() }).await?;
+        Ok(disk)
+    }
+
+    /// The disk, as a path that this process can use.
+    fn seen_from_outside(&self) -> Result<PathBuf> {
+        let root = format!("/proc/{}/root", self.holder.pid()?);
+        Ok(Path::new(&root).join(self.path.strip_prefix("/")?))
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_loses_nothing_that_was_acknowledged() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let disk = folder.path().join("disk");
-    let _disk = SmallDisk::mount(&disk, "400m").await?;
-    let data = disk.join("data");
+    let disk = SmallDisk::mount(folder.path().join("disk"), "400m").await?;
     let functions = Functions::serve().await?;
-    let mut everlog = Everlog::start(&data, &["--partitions", "2"]).await?;
+    let mut everlog = Everlog::on(&disk.path.join("data"), &["--partitions", "2"])?
+        .with_mounts_of(disk.holder.pid()?);
+    everlog.restart().await?;
     everlog.register(&functions.uri()).await?.success()?;
     let headers = [("idempotency-key", "before")];
     let before = everlog.call("/Steps/five", &headers, "").await?.success()?;
 
     // Fill the disk until calls are refused, and say so.
-    let filler = disk.join("filler");
-    let fill = Command::new("dd")
-        .args(["if=/dev/zero", "bs=1M", &format!("of={}", filler.display())])
-        .output()
-        .await?;
-    assert!(!fill.status.success(), "the disk is not full");
+    let filler = disk.seen_from_outside()?.join("filler");
+    let full = std::fs::write(&filler, vec![0; 400 << 20]);
+    assert_eq!(full.map_err(|error| error.kind()), Err(ErrorKind::StorageFull));
     let mut refused = None;
     for call in 0..CALLS_UNTIL_FULL {
         let key = format!("full-{call}");

@@ -10,7 +10,7 @@ use tokio::process::Command;
 use crate::{Http, Process, Reply, free_address, within};
 
 /// How long it may take from the start of the program until it takes calls.
-const READY_MAX: Duration = Duration::from_secs(60);
+const READY_MAX: Duration = Duration::from_mins(1);
 
 /// A server that can be killed and started again on the same folder and ports.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub struct Everlog {
     pub http: Http,
     data: PathBuf,
     arguments: Vec<String>,
+    mounts_of: Option<u32>,
     process: Option<Process>,
 }
 
@@ -50,13 +51,30 @@ impl Everlog {
             http: Http::default(),
             data: data.to_owned(),
             arguments: arguments.iter().map(ToString::to_string).collect(),
+            mounts_of: None,
             process: None,
         })
     }
 
+    /// Lets the program see the file systems that another process has mounted for itself.
+    #[must_use]
+    pub fn with_mounts_of(self, pid: u32) -> Self {
+        Self { mounts_of: Some(pid), ..self }
+    }
+
     /// Starts the program and does not wait for anything.
     pub fn spawn(&mut self) -> Result<()> {
-        let mut command = Command::new(program("everlog")?);
+        let mut command = match self.mounts_of {
+            None => Command::new(program("everlog")?),
+            Some(pid) => {
+                let mut enter = Command::new("nsenter");
+                enter
+                    .args(["--user", "--mount", "--preserve-credentials", "--target"])
+                    .arg(pid.to_string())
+                    .arg(program("everlog")?);
+                enter
+            }
+        };
         command
             .arg("dev")
             .arg("--data-dir")

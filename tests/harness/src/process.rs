@@ -12,9 +12,9 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long a program may take until it listens.
-const START_MAX: Duration = Duration::from_secs(60);
+const START_MAX: Duration = Duration::from_mins(1);
 /// How long a program may take to end when asked to.
-const STOP_MAX: Duration = Duration::from_secs(60);
+const STOP_MAX: Duration = Duration::from_mins(1);
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// The kernel's clock ticks per second in `/proc/PID/stat`: fixed at 100 for user space.
@@ -48,7 +48,19 @@ impl Process {
             .stderr(stream()?)
             .kill_on_drop(true)
             .spawn()
-            .with_context(|| format!("failed to start {:?}", command.as_std().get_program()))?;
+            .with_context(|| start_error(command))?;
+        Ok(Self { child })
+    }
+
+    /// Starts a program that reads its input, which stays open and empty as long as this lives: a
+    /// program that waits for it ends with this, however this ends.
+    pub fn hold(command: &mut Command) -> Result<Self> {
+        let child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| start_error(command))?;
         Ok(Self { child })
     }
 
@@ -100,6 +112,10 @@ impl Process {
         let ended = timeout(STOP_MAX, self.child.wait()).await;
         Ok(ended.with_context(|| format!("the process did not end within {STOP_MAX:?}"))??)
     }
+}
+
+fn start_error(command: &Command) -> String {
+    format!("failed to start {}", command.as_std().get_program().display())
 }
 
 /// Waits until something listens at `address`.
