@@ -3,6 +3,7 @@
 //! `tests/workspace.rs` applies them to this workspace. Each rule gives the violations it found, as
 //! lines for a person; each has a test that shows it find one.
 
+mod codes;
 mod dependencies;
 mod links;
 mod sources;
@@ -11,6 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub use codes::attempt_codes_astray;
 pub use dependencies::Dependencies;
 pub use links::{broken_links, unknown_tests};
 pub use sources::{banned_words, crate_without_lints, missing_module_doc, named_places, too_long};

@@ -1,8 +1,8 @@
 //! Applies the house rules to this workspace.
 
 use everlog_tidy::{
-    Dependencies, TextFile, banned_words, broken_links, crate_without_lints, missing_module_doc,
-    named_places, too_long, unknown_tests, workspace_files, workspace_root,
+    Dependencies, TextFile, attempt_codes_astray, banned_words, broken_links, crate_without_lints,
+    missing_module_doc, named_places, too_long, unknown_tests, workspace_files, workspace_root,
 };
 
 fn check(rule: fn(&TextFile) -> Vec<String>) {
@@ -50,6 +50,12 @@ fn every_link_in_the_docs_leads_somewhere() {
 fn every_test_that_the_docs_name_exists() {
     let files = workspace_files().unwrap();
     report(&unknown_tests(&files));
+}
+
+#[test]
+fn every_code_of_a_failed_attempt_has_its_line_in_the_manual() {
+    let files = workspace_files().unwrap();
+    report(&attempt_codes_astray(&files));
 }
 
 #[test]
