@@ -1,7 +1,8 @@
 //! Runs seeds: one, or many on several threads, and tells what they found.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use crate::bug::Bug;
 use crate::coverage::{Case, Coverage};
@@ -76,6 +77,10 @@ pub fn run_seed(seed: u64, bug: Bug, traced: bool) -> Verdict {
 }
 
 /// Runs seeds until there are crashes enough, or one fails; then tells that one's story.
+///
+/// # Panics
+///
+/// When the simulator itself does: a batch that lost a thread has shown nothing.
 pub fn run_batch(batch: &Batch, progress: impl Fn(u64, u64) + Sync) -> Summary {
     let next = AtomicU64::new(0);
     let crashes = AtomicU64::new(0);
@@ -104,7 +109,10 @@ pub fn run_batch(batch: &Batch, progress: impl Fn(u64, u64) + Sync) -> Summary {
     };
     let parts: Vec<Summary> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..batch.threads.max(1)).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_default()).collect()
+        let join = |thread: ScopedJoinHandle<'_, Summary>| {
+            thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+        };
+        threads.into_iter().map(join).collect()
     });
     parts.into_iter().fold(Summary::default(), |mut whole, part| {
         whole.seeds += part.seeds;
@@ -126,4 +134,17 @@ fn tell(seed: u64, bug: Bug, verdict: Verdict) -> Failure {
     let violation = again.violation.or(verdict.violation).unwrap_or_else(differs);
     let trace = again.trace;
     Failure { seed, bug, violation, trace }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Batch, Bug, run_batch};
+
+    #[test]
+    #[should_panic(expected = "the third seed is too much")]
+    fn a_batch_that_lost_a_thread_fails() {
+        let batch =
+            Batch { first_seed: 1, seeds_max: 6, crashes: u64::MAX, threads: 2, bug: Bug::None };
+        run_batch(&batch, |seeds, _| assert_ne!(seeds, 3, "the third seed is too much"));
+    }
 }
