@@ -92,6 +92,8 @@ fn row() -> (RowKey, Row) {
         pin: Some(Pin { deployment: DeploymentId("dp_1a2B3c".into()), protocol_version: 6 }),
         entries: 7,
         commands: 4,
+        journal_bytes: 900,
+        has_output: false,
         policy_attempts: 0,
         failures_since_progress: 0,
         progress_at: Millis(1_767_225_600_500),

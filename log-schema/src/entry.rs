@@ -42,6 +42,39 @@ pub enum Entry {
     },
 }
 
+impl Entry {
+    /// Counts the bytes of what came from outside: bodies, values, messages, names and headers.
+    ///
+    /// What surrounds them is bounded by the number of entries.
+    #[must_use]
+    pub fn payload_bytes(&self) -> u64 {
+        let bytes = match self {
+            Self::Input { headers, body } => header_bytes(headers) + body.len(),
+            Self::Command { bytes, .. } => bytes.len(),
+            Self::Output { name, outcome: Outcome::Success(value) } => name.len() + value.len(),
+            Self::Output { name, outcome: Outcome::Failure(failure) } => {
+                name.len() + failure.payload_bytes()
+            }
+            Self::Notification { result, .. } => match result {
+                NotificationResult::Void => 0,
+                NotificationResult::Value(value) => value.len(),
+                NotificationResult::Failure(failure) => failure.payload_bytes(),
+            },
+        };
+        bytes as u64
+    }
+}
+
+impl Failure {
+    fn payload_bytes(&self) -> usize {
+        self.message.len() + header_bytes(&self.metadata)
+    }
+}
+
+fn header_bytes(headers: &[Header]) -> usize {
+    headers.iter().map(|header| header.key.len() + header.value.len()).sum()
+}
+
 /// What a stored command asks of the partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
@@ -126,4 +159,34 @@ pub struct WaitSet {
     /// Named signals.
     #[serde(with = "list::entries")]
     pub named_signals: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Bytes, CompletionId, Effect, Entry, Failure, Header, NotificationId, NotificationResult,
+        Outcome,
+    };
+
+    #[test]
+    fn the_payload_of_an_entry_is_all_that_came_from_outside() {
+        let header = || Header { key: "k".into(), value: "val".into() };
+        let failure = || Failure { code: 500, message: "broke".into(), metadata: vec![header()] };
+        let notification = |result| Entry::Notification {
+            id: NotificationId::Completion { id: CompletionId(1), kind: 0x8011 },
+            result,
+        };
+        let output = |outcome| Entry::Output { name: "out".into(), outcome };
+        let body = || Bytes::from_static(b"body");
+        let entries = [
+            Entry::Input { headers: vec![header(), header()], body: body() },
+            Entry::Command { kind: 0x0403, bytes: body(), effect: Effect::None },
+            output(Outcome::Success(body())),
+            output(Outcome::Failure(failure())),
+            notification(NotificationResult::Void),
+            notification(NotificationResult::Value(body())),
+            notification(NotificationResult::Failure(failure())),
+        ];
+        assert_eq!(entries.map(|entry| entry.payload_bytes()), [12, 4, 7, 12, 0, 4, 9]);
+    }
 }

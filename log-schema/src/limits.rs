@@ -13,6 +13,11 @@ pub const ROW_BYTES_MAX: usize = RECORD_BYTES_MAX;
 pub const RECORD_COMMANDS_MAX: usize = 4_096;
 /// The entries of one journal.
 pub const JOURNAL_ENTRIES_MAX: u32 = 100_000;
+/// What the entries of one journal hold, in bytes as [`Entry::payload_bytes`](crate::Entry::payload_bytes)
+/// counts
+/// them: an argument, the result of a step and a return value of full size, and as much as one of
+/// them for all other steps. An attempt begins with its whole journal in memory, hence no more.
+pub const JOURNAL_BYTES_MAX: u64 = 4 * BODY_BYTES_MAX as u64;
 /// All headers of a call, names and values, in bytes.
 pub const HEADERS_BYTES_MAX: usize = 64 << 10;
 /// The headers of a call, the metadata of a failure, the labels of a service: how many.

@@ -126,6 +126,11 @@ pub struct InvocationRow {
     pub entries: u32,
     /// How many of them are commands, the input included.
     pub commands: u32,
+    /// How many bytes they hold, as [`Entry::payload_bytes`] counts them.
+    #[serde(with = "adapt::long")]
+    pub journal_bytes: u64,
+    /// Whether the last of them is the output.
+    pub has_output: bool,
     /// How many attempts the retry policy has counted since it last began.
     pub policy_attempts: u32,
     /// How many attempts failed since a command was last recorded.

@@ -313,6 +313,7 @@ prop_compose! {
         (attempt_epoch, attempt_counter) in (long(), any::<u32>()),
         (entries, commands, policy_attempts, failures_since_progress) in
             any::<(u32, u32, u32, u32)>(),
+        (journal_bytes, has_output) in (long(), any::<bool>()),
         (progress_at, last_error) in (millis(), option::of(attempt_error())),
     ) -> InvocationRow {
         InvocationRow {
@@ -320,7 +321,7 @@ prop_compose! {
             target: call.target, kind: call.kind, idempotency_key: call.idempotency_key,
             retention: call.retention, retry: call.retry, traceparent: call.traceparent,
             created_at, status, attempt_epoch: Epoch(attempt_epoch), attempt_counter, pin,
-            entries, commands, policy_attempts, failures_since_progress, progress_at, last_error,
+            entries, commands, journal_bytes, has_output, policy_attempts, failures_since_progress, progress_at, last_error,
         }
     }
 }

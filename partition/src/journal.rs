@@ -3,9 +3,11 @@
 //! **Invariants:** a journal has no holes and at most one notification per completion. An output
 //! is its last entry: what comes behind one is dropped. No journal outgrows
 //! [`JOURNAL_ENTRIES_MAX`]: its commands fill half of it at most, and each brings one notification
-//! at most, so that what a stored command asks for always has a place.
+//! at most, so that what a stored command asks for always has a place. No attempt makes a journal
+//! outgrow [`JOURNAL_BYTES_MAX`], results of runs included. What the partition itself stores always
+//! has a place: the end of a sleep holds no bytes, and only the message of a kill may exceed it.
 
-use everlog_log_schema::limits::JOURNAL_ENTRIES_MAX;
+use everlog_log_schema::limits::{JOURNAL_BYTES_MAX, JOURNAL_ENTRIES_MAX};
 use everlog_log_schema::{
     CompletionId, Effect, Entry, InvocationId, InvocationRow, OpenKind, OpenRow, Row, RowKey,
     Status, Timer, TimerKind,
@@ -19,6 +21,15 @@ use crate::{Action, Tables, TablesError, reads};
 /// a kill writes.
 pub(crate) const COMMANDS_MAX: u32 = JOURNAL_ENTRIES_MAX / 2 - 1;
 
+/// Tells whether the journal has place for all of `entries`.
+pub(crate) fn has_place(row: &InvocationRow, entries: &[Entry]) -> bool {
+    let is_command = |entry: &&Entry| matches!(entry, Entry::Command { .. } | Entry::Output { .. });
+    let commands = entries.iter().filter(is_command).count() as u64;
+    let bytes: u64 = entries.iter().map(Entry::payload_bytes).sum();
+    u64::from(row.commands) + commands <= u64::from(COMMANDS_MAX)
+        && row.journal_bytes + bytes <= JOURNAL_BYTES_MAX
+}
+
 /// Stores an entry at the end of the journal and returns its index.
 fn store(
     at: &mut Transition<'_, impl Tables>,
@@ -29,6 +40,8 @@ fn store(
     let index = row.entries;
     assert!(index < JOURNAL_ENTRIES_MAX, "the journal of {id:?} is full");
     row.entries += 1;
+    row.journal_bytes += entry.payload_bytes();
+    row.has_output = matches!(entry, Entry::Output { .. });
     at.tables.put(RowKey::Journal(id, index), Row::Journal(entry));
     index
 }

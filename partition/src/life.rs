@@ -140,7 +140,9 @@ fn drop_open(
     id: InvocationId,
     incarnation: Incarnation,
 ) -> Result<(), TablesError> {
-    while let Some((completion, open)) = reads::first_open(at.tables, id)? {
+    let mut last = None;
+    while let Some((completion, open)) = reads::next_open(at.tables, id, last)? {
+        last = Some(completion);
         at.tables.delete(&RowKey::Open(id, completion));
         match open.kind {
             OpenKind::Sleep { wake_at } if !planted::is(Bug::KeepSleepTimers) => {

@@ -1,8 +1,8 @@
 //! `AnnounceOwner`: a new epoch begins.
 //!
 //! **Invariant:** rewrites no rows but the partition's own, so that a takeover costs the same
-//! however many invocations run. The new owner's shell starts what
-//! [`resume_actions`](crate::reads::resume_actions) lists and arms the timers it reads.
+//! however many invocations run. The new owner's shell starts the attempts that are
+//! [running](crate::reads::next_running) and sets the [timers](crate::reads::next_timer) it reads.
 
 use everlog_log_schema::{AnnounceOwner, Record};
 

@@ -1,15 +1,15 @@
 //! `Append`: an attempt's next journal entries.
 //!
 //! **Invariant:** entries are stored all or none, save what follows an output and results of runs
-//! that are not open. Commands that do not fit pause the invocation: no later attempt would do
+//! that are not open. Entries that do not fit pause the invocation: no later attempt would do
 //! better.
 
 use everlog_log_schema::{Append, Entry, InvocationId, InvocationRow, NotificationId};
 
-use crate::journal::{COMMANDS_MAX, declare, store_command, store_run_result};
+use crate::journal::{declare, has_place, store_command, store_run_result};
 use crate::life::pause;
 use crate::transition::Transition;
-use crate::{Tables, TablesError, reads};
+use crate::{Tables, TablesError};
 
 /// Stores what the current attempt has recorded, if it follows what is stored.
 pub(crate) fn on_append(
@@ -21,28 +21,24 @@ pub(crate) fn on_append(
     if append.first_command != row.commands {
         return Ok(());
     }
-    if u64::from(row.commands) + commands(&append.entries) > u64::from(COMMANDS_MAX) {
+    let entries = if row.has_output { &[] } else { up_to_output(&append.entries) };
+    if !has_place(&row, entries) {
         pause(at, id, row, "journal is full");
         return Ok(());
     }
     if row.pin.is_none() {
         row.pin.clone_from(&append.pin);
     }
-    let mut ended = reads::output(at.tables, id, &row)?.is_some();
-    for entry in &append.entries {
-        if ended {
-            break;
-        }
-        ended = matches!(entry, Entry::Output { .. });
+    for entry in entries {
         store_entry(at, id, &mut row, entry)?;
     }
     at.put_invocation(id, row);
     Ok(())
 }
 
-fn commands(entries: &[Entry]) -> u64 {
-    let is_command = |entry: &&Entry| matches!(entry, Entry::Command { .. } | Entry::Output { .. });
-    entries.iter().filter(is_command).count() as u64
+fn up_to_output(entries: &[Entry]) -> &[Entry] {
+    let output = entries.iter().position(|entry| matches!(entry, Entry::Output { .. }));
+    output.and_then(|at| entries.get(..=at)).unwrap_or(entries)
 }
 
 fn store_entry(

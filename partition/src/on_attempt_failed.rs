@@ -10,7 +10,7 @@ use everlog_log_schema::{
 use crate::journal::store_command;
 use crate::life::{complete, rest};
 use crate::transition::Transition;
-use crate::{Tables, TablesError, reads};
+use crate::{Tables, TablesError};
 
 /// The status code of an invocation that its retry policy killed.
 const INTERNAL_ERROR: u32 = 500;
@@ -46,7 +46,7 @@ fn kill(
     mut row: InvocationRow,
     error: &AttemptError,
 ) -> Result<(), TablesError> {
-    if reads::output(at.tables, id, &row)?.is_none() {
+    if !row.has_output {
         let failure =
             Failure { code: INTERNAL_ERROR, message: error.message.clone(), metadata: Vec::new() };
         let output = Entry::Output { name: String::new(), outcome: Outcome::Failure(failure) };

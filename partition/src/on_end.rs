@@ -4,7 +4,7 @@ use everlog_log_schema::End;
 
 use crate::life::{complete, pause};
 use crate::transition::Transition;
-use crate::{Tables, TablesError, reads};
+use crate::{Tables, TablesError};
 
 /// Completes the invocation with the output in its journal.
 ///
@@ -13,7 +13,7 @@ use crate::{Tables, TablesError, reads};
 pub(crate) fn on_end(at: &mut Transition<'_, impl Tables>, end: &End) -> Result<(), TablesError> {
     let id = end.invocation;
     let Some(row) = at.attempted(id, end.attempt)? else { return Ok(()) };
-    if reads::output(at.tables, id, &row)?.is_some() {
+    if row.has_output {
         complete(at, id, row)
     } else {
         pause(at, id, row, "attempt ended without an output");

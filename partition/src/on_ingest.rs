@@ -69,8 +69,8 @@ fn on_invoke(
         return Ok(());
     }
 
-    let row = created(at, offset, invoke);
     let input = Entry::Input { headers: invoke.headers.clone(), body: invoke.body.clone() };
+    let row = InvocationRow { journal_bytes: input.payload_bytes(), ..created(at, offset, invoke) };
     at.tables.put(RowKey::Journal(id, 0), Row::Journal(input));
     match invoke.start_at.filter(|start_at| *start_at > at.now()) {
         Some(start_at) => schedule(at, id, row, start_at),
@@ -111,6 +111,8 @@ fn created(
         pin: None,
         entries: 1,
         commands: 1,
+        journal_bytes: 0,
+        has_output: false,
         policy_attempts: 0,
         failures_since_progress: 0,
         progress_at: at.now(),

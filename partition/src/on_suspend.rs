@@ -42,7 +42,7 @@ fn must_wake(
     row: &InvocationRow,
     waiting: &WaitSet,
 ) -> Result<bool, TablesError> {
-    if reads::output(tables, id, row)?.is_some() {
+    if row.has_output {
         return Ok(true);
     }
     let mut only_runs = !waiting.completions.is_empty();

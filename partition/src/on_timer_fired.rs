@@ -38,17 +38,12 @@ pub(crate) fn on_timer_fired(
         unreachable!("{timer:?} outlived its invocation");
     };
     match timer.kind {
-        TimerKind::Start => admit(at, id, row),
-        TimerKind::Retry => {
-            retry(at, id, row);
-            Ok(())
-        }
+        TimerKind::Start => admit(at, id, row)?,
+        TimerKind::Retry => retry(at, id, row),
         TimerKind::Sleep(completion) => end_sleep(at, id, row, completion),
-        TimerKind::Purge => {
-            purge(at, id, &row);
-            Ok(())
-        }
+        TimerKind::Purge => purge(at, id, &row),
     }
+    Ok(())
 }
 
 /// Stores the end of a sleep, and wakes the invocation if it waits for it.
@@ -57,10 +52,10 @@ fn end_sleep(
     id: InvocationId,
     mut row: InvocationRow,
     completion: CompletionId,
-) -> Result<(), TablesError> {
-    if reads::output(at.tables, id, &row)?.is_some() {
+) {
+    if row.has_output {
         at.tables.delete(&RowKey::Open(id, completion));
-        return Ok(());
+        return;
     }
     let entry = Entry::Notification {
         id: NotificationId::Completion { id: completion, kind: SLEEP_COMPLETION },
@@ -79,5 +74,4 @@ fn end_sleep(
         | Status::Paused
         | Status::Completed { .. } => at.put_invocation(id, row),
     }
-    Ok(())
 }

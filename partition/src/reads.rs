@@ -1,6 +1,8 @@
 //! Typed reads of the tables, for `apply` and for whoever serves from them.
 //!
-//! None of them reads without bound, save [`journal`], which one limit bounds.
+//! None of them reads without bound, save [`journal`], which the limits of a journal bound. Where
+//! rows are deleted at one end of a range, as timers are, a search that begins there passes over
+//! what is left of them on the disk: whoever searches again and again goes on behind the last find.
 
 use everlog_log_schema::{
     AttemptId, CompletionId, Entry, Epoch, Incarnation, InvocationId, InvocationRow, LockRow,
@@ -9,7 +11,7 @@ use everlog_log_schema::{
 };
 
 use crate::planted::{self, Bug};
-use crate::{Action, Tables, TablesError};
+use crate::{Tables, TablesError};
 
 const LOWEST_ID: InvocationId = InvocationId { partition_key: PartitionKey(0), uuid: 0 };
 const LOWEST_TIMER: Timer = Timer {
@@ -80,23 +82,11 @@ pub fn outcome_of(
     if !matches!(row.status, Status::Completed { .. }) {
         return Ok(None);
     }
-    let outcome = output(tables, id, &row)?
-        .ok_or_else(|| TablesError(format!("completed invocation {id:?} has no output")))?;
-    Ok(Some((row, outcome)))
-}
-
-/// Reads the output in an invocation's journal. Nothing is stored behind it, so only the last
-/// entry can be one.
-pub(crate) fn output(
-    tables: &impl Tables,
-    id: InvocationId,
-    row: &InvocationRow,
-) -> Result<Option<Outcome>, TablesError> {
-    let Some(last) = row.entries.checked_sub(1) else { return Ok(None) };
+    let last = row.entries.saturating_sub(1);
     match journal_entry(tables, id, last)? {
-        Some(Entry::Output { outcome, .. }) => Ok(Some(outcome)),
+        Some(Entry::Output { outcome, .. }) => Ok(Some((row, outcome))),
         Some(Entry::Input { .. } | Entry::Command { .. } | Entry::Notification { .. }) | None => {
-            Ok(None)
+            Err(TablesError(format!("completed invocation {id:?} has no output")))
         }
     }
 }
@@ -112,7 +102,10 @@ pub fn current_attempt(row: &InvocationRow, reigning: Epoch) -> AttemptId {
     AttemptId { incarnation, epoch: row.attempt_epoch, counter: row.attempt_counter }
 }
 
-/// Reads the next invocation that should have an attempt running.
+/// Reads the next invocation above `after` that should have an attempt running.
+///
+/// A search from none on passes over what is left on the disk of all that ran and ended: whoever
+/// walks them goes on from the last find, and begins anew only after it has been all around.
 pub fn next_running(
     tables: &impl Tables,
     after: Option<InvocationId>,
@@ -122,28 +115,9 @@ pub fn next_running(
     Ok(found.and_then(|(key, _)| if let RowKey::Running(id) = key { Some(id) } else { None }))
 }
 
-/// Lists the starts that a new owner owes, at most `limit` of them, for ids above `after`.
-///
-/// The last id of a full list is where the next call goes on.
-pub fn resume_actions(
-    tables: &impl Tables,
-    after: Option<InvocationId>,
-    limit: usize,
-) -> Result<Vec<Action>, TablesError> {
-    let epoch = partition(tables)?.epoch;
-    let mut actions = Vec::new();
-    let mut at = after;
-    while actions.len() < limit {
-        at = next_running(tables, at)?;
-        let Some(id) = at else { break };
-        let row = invocation(tables, id)?
-            .ok_or_else(|| TablesError(format!("running invocation {id:?} has no row")))?;
-        actions.push(Action::Start(id, current_attempt(&row, epoch)));
-    }
-    Ok(actions)
-}
-
 /// Reads the next timer above `after` that is due at `until` or before, in order of due times.
+///
+/// A search from none on passes over what is left on the disk of all timers that have fired.
 pub fn next_timer(
     tables: &impl Tables,
     after: Option<Timer>,
@@ -174,17 +148,23 @@ pub(crate) fn open(
     }
 }
 
-/// Reads the first completion of an invocation that has not come.
-pub(crate) fn first_open(
+/// Reads an invocation's next completion above `after` that has not come.
+///
+/// Searches among its own rows only: beside them on the disk may lie what is left of many others'.
+pub(crate) fn next_open(
     tables: &impl Tables,
     id: InvocationId,
+    after: Option<CompletionId>,
 ) -> Result<Option<(CompletionId, OpenRow)>, TablesError> {
-    let from = RowKey::Open(id, CompletionId(0));
-    match tables.first(&from, &RowKey::Running(LOWEST_ID))? {
-        Some((RowKey::Open(found, completion), Row::Open(row))) if found == id => {
-            Ok(Some((completion, row)))
-        }
-        Some(_) | None => Ok(None),
+    let first = after.map_or(Some(0), |after| after.0.checked_add(1));
+    let Some(first) = first else { return Ok(None) };
+    let from = RowKey::Open(id, CompletionId(first));
+    let below =
+        id_after(id).map_or(RowKey::Running(LOWEST_ID), |next| RowKey::Open(next, CompletionId(0)));
+    match tables.first(&from, &below)? {
+        None => Ok(None),
+        Some((RowKey::Open(_, completion), Row::Open(row))) => Ok(Some((completion, row))),
+        Some((key, other)) => Err(misplaced(&key, &other)),
     }
 }
 
@@ -203,6 +183,8 @@ pub(crate) fn lock(
 }
 
 /// Reads the first place in the queue for an object key, and who has it.
+///
+/// Searches from the first place that can be taken on: below lie deleted ones.
 pub(crate) fn queued(
     tables: &impl Tables,
     service: &str,

@@ -57,11 +57,13 @@ fn rows_of(tables: &MemoryTables, id: InvocationId, row: &InvocationRow) -> BTre
         RowKey::Timer(Timer { due, invocation: id, incarnation: row.incarnation, kind })
     };
     let mut wanted: BTreeSet<_> = (0..row.entries).map(|at| RowKey::Journal(id, at)).collect();
-    let has_output = reads::output(tables, id, row).unwrap().is_some();
-    for (completion, kind) in open_in(&reads::journal(tables, id, row.entries).unwrap(), row) {
+    let journal = reads::journal(tables, id, row.entries).unwrap();
+    assert_eq!(row.has_output, matches!(journal.last(), Some(Entry::Output { .. })));
+    assert_eq!(row.journal_bytes, journal.iter().map(Entry::payload_bytes).sum::<u64>());
+    for (completion, kind) in open_in(&journal, row) {
         // A sleep that ends behind the output is dropped, with its timer.
         let is_open = reads::open(tables, id, completion).unwrap().is_some();
-        let dropped = has_output && kind != OpenKind::Run && !is_open;
+        let dropped = row.has_output && kind != OpenKind::Run && !is_open;
         if !matches!(row.status, Status::Completed { .. }) && !dropped {
             wanted.insert(RowKey::Open(id, completion));
             if let OpenKind::Sleep { wake_at } = kind {

@@ -1,6 +1,7 @@
 //! Journals at their limit and one above.
 
-use everlog_log_schema::limits::JOURNAL_ENTRIES_MAX;
+use everlog_log_schema::limits::{BODY_BYTES_MAX, JOURNAL_BYTES_MAX, JOURNAL_ENTRIES_MAX};
+use everlog_log_schema::{InvocationRow, Status};
 use expect_test::expect;
 
 use super::script::{Log, id};
@@ -20,7 +21,7 @@ fn full() -> Log {
     log
 }
 
-fn row(log: &Log) -> everlog_log_schema::InvocationRow {
+fn row(log: &Log) -> InvocationRow {
     reads::invocation(&log.tables, id(7)).unwrap().unwrap()
 }
 
@@ -59,4 +60,55 @@ fn a_command_too_many_pauses_the_invocation_and_stores_nothing() {
         )
     "#]]
     .assert_debug_eq(&(row(&log).status, row(&log).last_error));
+}
+
+/// An invocation whose journal has place for `left` more bytes, with a run and a sleep to come.
+fn full_but(left: u64) -> Log {
+    let mut log = Log::default();
+    log.play("e1: announce");
+    log.play("e1: ingest invoke 7 plain");
+    assert_eq!(row(&log).journal_bytes, 2, "the argument counts");
+    log.play("e1: append 7 run 1, sleep 2 until 500");
+    while row(&log).journal_bytes < JOURNAL_BYTES_MAX - left {
+        let bytes = (JOURNAL_BYTES_MAX - left - row(&log).journal_bytes).min(BODY_BYTES_MAX as u64);
+        assert_eq!(log.play(&format!("e1: append 7 set bytes {bytes}")), [""; 0]);
+    }
+    log
+}
+
+#[test]
+fn a_journal_holds_an_argument_a_step_and_a_result_of_full_size_and_forty_steps_of_a_mebibyte() {
+    let body = BODY_BYTES_MAX as u64;
+    assert!(3 * body < JOURNAL_BYTES_MAX && 40 * (1 << 20) < JOURNAL_BYTES_MAX);
+}
+
+#[test]
+fn a_journal_takes_bytes_up_to_its_limit_and_then_what_the_partition_itself_stores() {
+    let mut log = full_but(3);
+    assert_eq!(log.play("e1: append 7 result 1 abc").len(), 1);
+    assert_eq!((row(&log).status, row(&log).journal_bytes), (Status::Running, JOURNAL_BYTES_MAX));
+    let told = log.play("e1 @500: fire 7 sleep 2 at 500");
+    expect!["notify 7 life 0 by 1.0 [8] 0x800c of 2: Void"].assert_eq(&told.join("\n"));
+    log.play("e1: fail 7 kill");
+    assert!(reads::outcome_of(&log.tables, id(7)).unwrap().is_some());
+}
+
+#[test]
+fn a_byte_too_many_pauses_the_invocation_and_stores_nothing() {
+    let mut log = full_but(2);
+    let entries = row(&log).entries;
+    let effects = log.play("e1: append 7 result 1 abc");
+    expect!["stop 7"].assert_eq(&effects.join("\n"));
+    assert_eq!((row(&log).status, row(&log).entries), (Status::Paused, entries));
+    assert_eq!(row(&log).last_error.unwrap().message, "journal is full");
+}
+
+#[test]
+fn what_follows_an_output_needs_no_place() {
+    let mut log = full_but(2);
+    let entries = row(&log).entries;
+    assert_eq!(log.play("e1: append 7 output ok, set bytes 9"), [""; 0]);
+    assert_eq!(log.play("e1: append 7 result 1 abc"), [""; 0]);
+    assert_eq!((row(&log).status, row(&log).entries), (Status::Running, entries + 1));
+    assert_eq!(log.play("e1: end 7").last().unwrap(), "answer 7");
 }

@@ -1,9 +1,11 @@
 //! What the shell reads.
 
+use std::cell::RefCell;
+
 use everlog_log_schema::*;
 
 use super::script::{Log, id};
-use crate::{Action, reads};
+use crate::{MemoryTables, Tables, TablesError, reads};
 
 fn log(script: &str) -> Log {
     let mut log = Log::default();
@@ -14,7 +16,7 @@ fn log(script: &str) -> Log {
 }
 
 #[test]
-fn a_new_owner_reads_its_starts_in_pages() {
+fn a_new_owner_finds_the_attempts_to_start() {
     let log = log("
         e1: announce
         e1: ingest invoke 7 plain; ingest invoke 5 plain; ingest invoke 9 plain; ingest invoke 6 plain
@@ -22,15 +24,19 @@ fn a_new_owner_reads_its_starts_in_pages() {
         e1: fail 9 retry 0; fire 9 retry at 0
         e2: announce
     ");
+    let next = |after| {
+        let id = reads::next_running(&log.tables, after).unwrap()?;
+        let row = reads::invocation(&log.tables, id).unwrap().unwrap();
+        Some((id, reads::current_attempt(&row, Epoch(2))))
+    };
     let start = |number, life| {
         let incarnation = Incarnation(life);
-        Action::Start(id(number), AttemptId { incarnation, epoch: Epoch(2), counter: 0 })
+        Some((id(number), AttemptId { incarnation, epoch: Epoch(2), counter: 0 }))
     };
-    let page = |after, limit| reads::resume_actions(&log.tables, after, limit).unwrap();
-    assert_eq!(page(None, 2), [start(5, 1), start(7, 0)]);
-    assert_eq!(page(Some(id(7)), 2), [start(9, 2)]);
-    assert_eq!(page(Some(id(9)), 2), []);
-    assert_eq!(page(None, 0), []);
+    assert_eq!(next(None), start(5, 1));
+    assert_eq!(next(Some(id(5))), start(7, 0));
+    assert_eq!(next(Some(id(7))), start(9, 2));
+    assert_eq!(next(Some(id(9))), None);
 }
 
 #[test]
@@ -46,6 +52,57 @@ fn running_invocations_are_walked_to_the_last_possible_id() {
     assert_eq!(next(Some(id(7))), Some(middle));
     assert_eq!(next(Some(middle)), Some(last));
     assert_eq!(next(Some(last)), None);
+}
+
+/// Tables that tell which ranges were searched.
+#[derive(Debug, Default)]
+struct Watched {
+    tables: MemoryTables,
+    searched: RefCell<Vec<(RowKey, RowKey)>>,
+}
+
+impl Tables for Watched {
+    fn get(&self, key: &RowKey) -> Result<Option<Row>, TablesError> {
+        self.tables.get(key)
+    }
+
+    fn first(&self, from: &RowKey, below: &RowKey) -> Result<Option<(RowKey, Row)>, TablesError> {
+        self.searched.borrow_mut().push((from.clone(), below.clone()));
+        self.tables.first(from, below)
+    }
+
+    fn put(&mut self, key: RowKey, row: Row) {
+        self.tables.put(key, row);
+    }
+
+    fn delete(&mut self, key: &RowKey) {
+        self.tables.delete(key);
+    }
+}
+
+/// A store on disk passes over every deleted row in the range: with the rows of all invocations in
+/// it, the end of one would take as long as there are others that have ended.
+#[test]
+fn open_completions_are_searched_once_and_among_their_own_invocations_only() {
+    let open = |number, completion| RowKey::Open(id(number), CompletionId(completion));
+    let mut tables = Watched::default();
+    for key in [open(7, 0), open(7, 9), open(7, u32::MAX), open(8, 0)] {
+        tables.put(key, Row::Open(OpenRow { kind: OpenKind::Run }));
+    }
+    let (mut last, mut found) = (None, Vec::new());
+    while let Some((completion, _)) = reads::next_open(&tables, id(7), last).unwrap() {
+        tables.delete(&RowKey::Open(id(7), completion));
+        found.push(completion.0);
+        last = Some(completion);
+    }
+    assert_eq!(found, [0, 9, u32::MAX]);
+    let searched = [(open(7, 0), open(8, 0)), (open(7, 1), open(8, 0)), (open(7, 10), open(8, 0))];
+    assert_eq!(tables.searched.take(), searched);
+
+    let highest = InvocationId { partition_key: PartitionKey(u64::MAX), uuid: u128::MAX };
+    tables.put(RowKey::Open(highest, CompletionId(3)), Row::Open(OpenRow { kind: OpenKind::Run }));
+    let found = reads::next_open(&tables, highest, None).unwrap();
+    assert_eq!(found.map(|(completion, _)| completion), Some(CompletionId(3)));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! A line is `<writer>: <command>; <command>…`. The writer is an epoch, such as `e2`, with
 //! `t7` for a term other than the epoch's number, `#3` for a `seq` other than the next, and `@500`
 //! for the time from there on. Attempt, life and first command index are the current ones unless
-//! a command names others (`by 1.0`, `life 4`, `first 2`). Lines without a writer: `rows` shows
+//! a command names others (`by 1.0`, `life 4`, `first 2`). An entry `set bytes 9` is one of 9 bytes;
+//! else commands are empty. Lines without a writer: `rows` shows
 //! all rows, `offset 9` moves the log's next offset.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -261,8 +262,10 @@ fn invoke(words: &mut Words<'_>) -> Invoke {
 
 fn entry(text: &str) -> Entry {
     let mut words = Words(text.split(' ').collect());
-    let command = |kind, effect| Entry::Command { kind, bytes: Bytes::new(), effect };
-    match words.next() {
+    let name = words.next();
+    let bytes = Bytes::from(vec![0; words.option("bytes").unwrap_or(0)]);
+    let command = |kind, effect| Entry::Command { kind, bytes, effect };
+    match name {
         "input" => Entry::Input { headers: Vec::new(), body: Bytes::new() },
         "set" => command(0x0403, Effect::None),
         "run" => command(0x0411, Effect::Run { completion: CompletionId(words.number()) }),

@@ -3,7 +3,7 @@
 use everlog_log_schema::{
     AttemptId, Command, InboxOffset, Incarnation, InvocationId, LogOffset, Millis, Record, Seq,
 };
-use everlog_partition::{Action, MemoryTables, reads};
+use everlog_partition::{Action, MemoryTables, TablesError, reads};
 
 use super::{Executor, Role};
 use crate::bug::ShellBug;
@@ -64,7 +64,7 @@ impl Executor {
             }
             last = Some(timer);
         }
-        match reads::resume_actions(&self.tables, None, usize::MAX) {
+        match resume_actions(&self.tables) {
             Ok(actions) if !env.is(ShellBug::ForgetRunning) => self.act(env, actions),
             Ok(_) => Ok(()),
             Err(error) => {
@@ -224,4 +224,18 @@ fn check_trim(env: &mut Env, log: LogOffset, inbox: InboxOffset) {
         let what = format!("trim to {log} and {inbox}, but the checkpoint is at {held:?}");
         env.violate(Violation::new("only what is checkpointed is trimmed", what));
     }
+}
+
+/// Lists the starts that a new owner owes.
+fn resume_actions(tables: &MemoryTables) -> Result<Vec<Action>, TablesError> {
+    let epoch = reads::partition(tables)?.epoch;
+    let mut actions = Vec::new();
+    let mut last = None;
+    while let Some(id) = reads::next_running(tables, last)? {
+        let row = reads::invocation(tables, id)?
+            .ok_or_else(|| TablesError(format!("running invocation {id:?} has no row")))?;
+        actions.push(Action::Start(id, reads::current_attempt(&row, epoch)));
+        last = Some(id);
+    }
+    Ok(actions)
 }
