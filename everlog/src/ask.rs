@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::cli::{AttachArguments, CallArguments, RequestArguments, SendArguments};
 use crate::client::{self, Answer, ClientError};
+use crate::say::complain;
 
 /// The exit code where the function itself failed.
 const FUNCTION_FAILED: u8 = 3;
@@ -126,13 +127,13 @@ async fn finish(
         Ok(answer) if answer.status.is_success() => match print(&answer) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("everlog: failed to print the answer: {error}");
+                complain(format_args!("everlog: failed to print the answer: {error}"));
                 ExitCode::FAILURE
             }
         },
         Ok(answer) => explain(&answer),
         Err(error) => {
-            eprintln!("everlog: {error}");
+            complain(format_args!("everlog: {error}"));
             match error {
                 ClientError::Broken { .. } => ExitCode::from(NOT_KNOWN),
                 ClientError::Malformed(_) | ClientError::Connect { .. } => ExitCode::FAILURE,
@@ -166,13 +167,13 @@ fn explain(answer: &Answer) -> ExitCode {
     let message = field("message")
         .map_or_else(|| String::from_utf8_lossy(&answer.body).into_owned(), str::to_owned);
     if field("source") == Some("invocation") {
-        eprintln!("everlog: the function failed with {status}: {message}");
+        complain(format_args!("everlog: the function failed with {status}: {message}"));
         return ExitCode::from(FUNCTION_FAILED);
     }
     let code = field("error").unwrap_or("unknown-error");
-    eprintln!("everlog: {message} [{status} {code}]");
+    complain(format_args!("everlog: {message} [{status} {code}]"));
     match code {
-        "outcome-unknown" | "shutting-down" => ExitCode::from(NOT_KNOWN),
+        "outcome-unknown" | "partition-stopped" | "shutting-down" => ExitCode::from(NOT_KNOWN),
         _ => ExitCode::FAILURE,
     }
 }

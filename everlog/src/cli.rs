@@ -65,8 +65,8 @@ pub(crate) struct DevOptions {
     /// The number of partitions. Fixed when the data folder is made.
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=1_024))]
     pub(crate) partitions: u32,
-    /// Do not wait for the disk. Faster; a crash of the machine, not of this program, may lose the
-    /// last moments.
+    /// Do not wait for the disk. Faster; a loss of power, unlike a crash of this program, may lose
+    /// what was acknowledged and leave a partition that refuses to start.
     #[arg(long)]
     pub(crate) no_fsync: bool,
     /// How logs are written.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use everlog_executor::invoker::{HttpInvoker, HttpInvokerOptions};
 use everlog_executor::{Executor, ExecutorConfig, ExecutorLimits, Standing};
-use everlog_gateway::{Gateway, GatewayConfig, GatewayLimits, HealthCheck};
+use everlog_gateway::{Addresses, Gateway, GatewayConfig, GatewayLimits, HealthCheck, Ports};
 use everlog_log_client::embedded::{EmbeddedLog, EmbeddedOptions};
 use everlog_log_client::{EventLog, follow_metadata};
 use tempfile::TempDir;
@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use crate::cli::DevOptions;
 use crate::files;
 use crate::register::register;
+use crate::say::say;
 use crate::signals::Signals;
 use crate::version::VERSION;
 
@@ -44,7 +45,8 @@ pub(crate) async fn run(options: DevOptions) -> Result<ExitCode> {
         registrations.spawn(register(server.gateway.registrar(), uri));
     }
     signals.next().await;
-    println!("Ending: running functions get {} s. Once more to end at once.", DRAIN_MAX.as_secs());
+    let drain = DRAIN_MAX.as_secs();
+    say(format_args!("Ending: running functions get {drain} s. Once more to end at once."));
     registrations.shutdown().await;
     tokio::select! {
         () = server.stop() => Ok(ExitCode::SUCCESS),
@@ -97,6 +99,8 @@ impl Server {
         let fsync = !options.no_fsync && !options.ephemeral;
         let log_options = EmbeddedOptions { partitions: options.partitions, fsync };
         let embedded = EmbeddedLog::open(folder.path().join("log"), log_options)?;
+        // Before the executor starts: a server that cannot be reached must not run any function.
+        let ports = Ports::bind(options.ingress_address, options.admin_address).await?;
         let log: Arc<dyn EventLog> = Arc::clone(&embedded) as _;
         let metadata = follow_metadata(Arc::clone(&log)).await?;
         let executor = Executor::start(ExecutorConfig {
@@ -113,13 +117,12 @@ impl Server {
             log,
             metadata,
             owner,
-            ingress_address: options.ingress_address,
-            admin_address: options.admin_address,
+            ports,
             limits: gateway_limits(),
             version: VERSION.into(),
             health: health_of(&executor),
         });
-        match started.await {
+        match started {
             Ok(gateway) => Ok(Self { gateway, executor, _log: embedded }),
             Err(error) => {
                 if let Some(executor) = take(&executor) {
@@ -171,27 +174,25 @@ fn health_of(executor: &Running) -> HealthCheck {
 
 /// Says where things are, and what to do next.
 fn greet(options: &DevOptions, folder: &Folder, gateway: &Gateway) {
-    let addresses = gateway.addresses();
     let data = match folder {
         Folder::Kept(path) => {
             path.canonicalize().unwrap_or_else(|_| path.clone()).display().to_string()
         }
         Folder::Ephemeral(_) => "nowhere: it is gone when this ends".into(),
     };
-    println!("Everlog {VERSION} is running.");
-    println!("  calls     http://{}", addresses.ingress);
-    println!(
-        "  admin     http://{}   (/deployments, /services, /health, /metrics)",
-        addresses.admin
-    );
-    println!("  data      {data}");
+    let Addresses { ingress, admin } = gateway.addresses();
+    say(format_args!("Everlog {VERSION} is running."));
+    say(format_args!("  calls     http://{ingress}"));
+    say(format_args!("  admin     http://{admin}   (/deployments, /services, /health, /metrics)"));
+    say(format_args!("  data      {data}"));
     if options.register.is_empty() {
-        println!("\nNext, register the functions that you serve, say, on port 9080:");
-        println!(
-            "  curl http://{}/deployments --json '{{\"uri\": \"http://127.0.0.1:9080\"}}'",
-            addresses.admin
-        );
+        say(format_args!("\nNext, register the functions that you serve, say, on port 9080:"));
+        say(format_args!(
+            "  curl http://{admin}/deployments --json '{{\"uri\": \"http://127.0.0.1:9080\"}}'"
+        ));
     } else {
-        println!("\nNext, once they are registered: everlog call SERVICE/HANDLER --body 'JSON'");
+        say(format_args!(
+            "\nNext, once they are registered: everlog call SERVICE/HANDLER --body 'JSON'"
+        ));
     }
 }

@@ -18,6 +18,8 @@ pub(crate) fn start(format: LogFormat) {
         Err(error) => (EnvFilter::new(DEFAULT), Some(error)),
     };
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // It would say so with a macro that panics where standard error is closed.
+    let logs = logs.log_internal_errors(false);
     match format {
         LogFormat::Human => {
             let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());

@@ -9,6 +9,7 @@ mod dev;
 mod files;
 mod logs;
 mod register;
+mod say;
 mod signals;
 mod version;
 
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::{Cli, Subcommand};
+use crate::say::complain;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -40,6 +42,6 @@ fn main() -> ExitCode {
 
 /// Says why the program ends, in one line.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("everlog: {error:#}");
+    complain(format_args!("everlog: {error:#}"));
     ExitCode::FAILURE
 }

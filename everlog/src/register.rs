@@ -6,6 +6,8 @@ use everlog_gateway::{AdminError, RegisterOutcome, RegisterRequest, Registered, 
 use everlog_log_schema::metadata::ServiceKind;
 use tokio::time::Instant;
 
+use crate::say::say;
+
 /// How long a deployment may take to come up.
 const REGISTER_MAX: Duration = Duration::from_mins(2);
 /// How often it is asked.
@@ -25,7 +27,7 @@ pub(crate) async fn register(registrar: Registrar, uri: String) {
             Ok(registered) => return say_registered(&registered),
             Err(error) if error.may_pass() && Instant::now() < deadline => {
                 if Instant::now() >= say_at {
-                    println!("Waiting for the functions at {uri}: {error}");
+                    say(format_args!("Waiting for the functions at {uri}: {error}"));
                     say_at = Instant::now() + SAY_EVERY;
                 }
                 tokio::time::sleep(RETRY_EVERY).await;
@@ -42,19 +44,19 @@ fn say_registered(registered: &Registered) {
         RegisterOutcome::Replaced => "Registered anew",
         RegisterOutcome::Unchanged => "Already registered",
     };
-    println!("{what}: {} as {}", deployment.uri, deployment.id);
+    say(format_args!("{what}: {} as {}", deployment.uri, deployment.id));
     for service in &deployment.services {
         let key = match service.kind {
             ServiceKind::Service => "",
             ServiceKind::VirtualObject => "/{key}",
         };
         for handler in &service.handlers {
-            println!("  {}{key}/{}", service.name, handler.name);
+            say(format_args!("  {}{key}/{}", service.name, handler.name));
         }
     }
 }
 
 fn say_failed(uri: &str, error: &AdminError) {
     let (code, _, _) = error.code();
-    println!("Not registered: {uri} [{code}]\n  {error}");
+    say(format_args!("Not registered: {uri} [{code}]\n  {error}"));
 }

@@ -239,6 +239,46 @@ async fn what_cannot_work_is_refused_at_the_start_with_a_sentence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_cannot_be_had_is_known_before_any_function_runs() {
+    let data = TempDir::new().unwrap();
+    let folder = data.path().to_str().unwrap();
+    let mut dev = Dev::start(data.path(), &["--partitions", "1"]).await;
+    dev.signal("-TERM");
+    assert_eq!(dev.end().await, 0);
+    // The executor opens the tables first of all: that it does not complain shows that it is later.
+    std::fs::write(data.path().join("tables/CURRENT"), "garbage\n").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    for [flag, other] in
+        [["--ingress-address", "--admin-address"], ["--admin-address", "--ingress-address"]]
+    {
+        let arguments = ["--data-dir", folder, "--partitions", "1", flag, &taken, other];
+        let said = refusal(&[&arguments[..], &["127.0.0.1:0"]].concat()).await;
+        assert!(said.contains(&taken) && said.contains(flag), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_nobody_listens_to_ends_in_good_order() {
+    let data = TempDir::new().unwrap();
+    let mut process = everlog(&["dev", "--data-dir", data.path().to_str().unwrap()])
+        .args(["--ingress-address", "127.0.0.1:0", "--admin-address", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let mut dev = Dev { process, lines, ingress: String::new(), admin: String::new() };
+    dev.line_with("curl ").await;
+    let Dev { mut process, lines, .. } = dev;
+    drop((lines, process.stderr.take()));
+    let pid = process.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let ended = tokio::time::timeout(DEADLINE, process.wait()).await.expect("an end in time");
+    assert_eq!(ended.unwrap().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_stays_of_an_ephemeral_server() {
     let temporary = TempDir::new().unwrap();
     let mut process = everlog(&["dev", "--ephemeral", "--ingress-address", "127.0.0.1:0"])

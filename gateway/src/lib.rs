@@ -48,16 +48,24 @@ pub struct GatewayConfig {
     pub metadata: watch::Receiver<Arc<Metadata>>,
     /// Answers questions about invocations.
     pub owner: Arc<dyn OwnerApi>,
-    /// Where calls are taken in; port 0 lets the system choose.
-    pub ingress_address: SocketAddr,
-    /// Where deployments are registered; port 0 lets the system choose.
-    pub admin_address: SocketAddr,
+    /// The two ports.
+    pub ports: Ports,
     /// What it takes on.
     pub limits: GatewayLimits,
     /// The version that the admin port shows.
     pub version: String,
     /// What the admin port's health check asks besides.
     pub health: HealthCheck,
+}
+
+/// The ports of a gateway: bound, and nobody answers on them yet. Whoever connects waits.
+///
+/// They are bound apart from [`Gateway::start`], so that a port that cannot be had is known before
+/// anything else begins to act.
+#[derive(Debug)]
+pub struct Ports {
+    ingress: Listening,
+    admin: Listening,
 }
 
 /// A running gateway.
@@ -88,31 +96,43 @@ pub struct Addresses {
     pub admin: SocketAddr,
 }
 
+/// A port cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to listen on {address} for the {port}: {error}; choose another with {flag}")]
+pub struct ListenError {
+    /// Where.
+    pub address: SocketAddr,
+    /// Which of the two ports.
+    pub port: &'static str,
+    /// The flag that chooses another.
+    pub flag: &'static str,
+    /// What the system says.
+    pub error: std::io::Error,
+}
+
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A port cannot be had.
-    #[error("failed to listen on {address} for the {port}: {error}; choose another with {flag}")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// Which of the two ports.
-        port: &'static str,
-        /// The flag that chooses another.
-        flag: &'static str,
-        /// What the system says.
-        error: std::io::Error,
-    },
     /// The inboxes cannot be opened.
     #[error("failed to open the inboxes: {0}")]
     Log(#[from] LogError),
 }
 
+impl Ports {
+    /// Binds both ports: one where calls are taken in, one where deployments are registered. Port
+    /// 0 lets the system choose.
+    pub async fn bind(ingress: SocketAddr, admin: SocketAddr) -> Result<Self, ListenError> {
+        Ok(Self {
+            ingress: listen(ingress, "ingress", "--ingress-address").await?,
+            admin: listen(admin, "admin API", "--admin-address").await?,
+        })
+    }
+}
+
 impl Gateway {
-    /// Binds both ports and answers on them.
-    pub async fn start(config: GatewayConfig) -> Result<Self, StartError> {
-        let ingress = listen(config.ingress_address, "ingress", "--ingress-address").await?;
-        let admin = listen(config.admin_address, "admin API", "--admin-address").await?;
+    /// Answers on both ports. Must be called within a Tokio runtime.
+    pub fn start(config: GatewayConfig) -> Result<Self, StartError> {
+        let Ports { ingress, admin } = config.ports;
         let (closing, is_closing) = watch::channel(false);
         let name = ingress.address.to_string();
         let calls = Ingress::open(
@@ -173,8 +193,8 @@ async fn listen(
     address: SocketAddr,
     port: &'static str,
     flag: &'static str,
-) -> Result<Listening, StartError> {
-    let failed = |error| StartError::Listen { address, port, flag, error };
+) -> Result<Listening, ListenError> {
+    let failed = |error| ListenError { address, port, flag, error };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok(Listening { listener, address })

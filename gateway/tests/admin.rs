@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use common::endpoint::{Cart, Greeter, Script, serve_bytes, serve_script, serve_sdk};
-use common::{Answer, Ask, World, any_port, ask, start_empty};
+use common::{Answer, Ask, World, any_port, ask, start, start_empty};
 use everlog_gateway::GatewayLimits;
 use restate_sdk::prelude::Endpoint;
 use serde_json::{Value, json};
@@ -357,6 +357,17 @@ async fn every_refusal_of_a_request_has_a_status_and_a_code() {
     let answer = ask(world.addresses.admin, patch, false).await;
     assert_eq!(answer.error(), (405, "method-not-allowed".into()));
     assert_eq!(answer.header("allow"), Some("GET, POST"));
+}
+
+#[tokio::test]
+async fn nothing_is_registered_by_metadata_that_nobody_follows() {
+    let mut world = start().await;
+    world.metadata = None;
+    let functions = scripted(&manifest(&greeter(&["greet"]))).await;
+    let answer = register(&world, functions).await;
+    assert_eq!(answer.error(), (503, "metadata-lost".into()));
+    assert_eq!(answer.header("retry-after"), None);
+    assert_eq!(admin(&world, "/health").await.status, 503);
 }
 
 #[tokio::test]

@@ -149,7 +149,10 @@ async fn an_outcome_can_be_asked_for_in_every_form() {
         }
     };
     for (path, body) in asks("output") {
-        assert_eq!(send(path.clone(), body).await.error(), (470, "not-ready".into()), "{path}");
+        let answer = send(path.clone(), body).await;
+        assert_eq!(answer.error(), (470, "not-ready".into()), "{path}");
+        assert_eq!(answer.json()["metadata"]["status"], "running", "{path}");
+        assert_eq!(answer.header("x-restate-id"), Some(id.as_str()), "{path}");
     }
     let mut attached = Vec::new();
     for (path, body) in asks("attach") {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::faulty::Fault;
 use common::{Ask, DEADLINE, OK, World, ask, start, start_with};
-use everlog_gateway::{Gateway, GatewayConfig, GatewayLimits, StartError};
+use everlog_gateway::{GatewayLimits, Ports};
 use everlog_log_schema::limits::BODY_BYTES_MAX;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -83,6 +83,52 @@ async fn a_question_without_an_owner_is_not_asked_for_ever() {
     world.owner.go_away_for(usize::MAX);
     let answer = world.get("/restate/output/inv_1005LkR9kqlZ0VTkNm7ptnKlExjEixWRbr").await;
     assert_eq!(answer.error(), (503, "partition-unavailable".into()));
+}
+
+#[tokio::test]
+async fn a_stopped_partition_is_told_at_once_and_no_second_call_is_recorded_there() {
+    let world = start_with(GatewayLimits { question_max: DEADLINE, ..Default::default() }).await;
+    world.owner.stop(true);
+    let call = || Ask::post("/Cart/ann/add", "1");
+    let first = world.ask(call()).await;
+    assert_eq!(first.error(), (503, "partition-stopped".into()));
+    let sentence = first.json()["message"].as_str().unwrap().to_owned();
+    assert!(sentence.contains("its log went back") && sentence.contains("attach"), "{sentence}");
+    assert_eq!(first.header("retry-after"), None);
+    let id = first.header("x-restate-id").unwrap().to_owned();
+    world.owner.wait_for_messages(1).await;
+
+    for again in [call(), Ask::post("/Cart/ann/add/send", "1")] {
+        let answer = world.ask(again.header("idempotency-key", "k1")).await;
+        assert_eq!(answer.error(), (503, "partition-stopped".into()));
+        let sentence = answer.json()["message"].as_str().unwrap().to_owned();
+        assert!(sentence.contains("nothing was recorded"), "{sentence}");
+    }
+    for question in ["output", "attach"] {
+        let answer = world.get(&format!("/restate/{question}/{id}")).await;
+        assert_eq!(answer.error(), (503, "partition-stopped".into()), "{question}");
+    }
+
+    world.owner.stop(false);
+    assert_eq!(world.ask(call()).await.status, OK);
+    assert_eq!(world.owner.messages(), 2);
+    assert_eq!(world.get(&format!("/restate/attach/{id}")).await.status, OK);
+}
+
+#[tokio::test]
+async fn nothing_is_decided_by_metadata_that_nobody_follows() {
+    let mut world = start().await;
+    let send = Ask::post("/Greeter/greet/send", "1").header("idempotency-key", "k1");
+    assert_eq!(world.ask(send.clone()).await.status, 202);
+    world.metadata = None;
+    for path in ["/Greeter/greet", "/Greeter/greet/send", "/New/greet"] {
+        let answer = world.post(path, "1").await;
+        assert_eq!(answer.error(), (503, "metadata-lost".into()), "{path}");
+    }
+    assert_eq!(world.get("/restate/health").await.error(), (503, "metadata-lost".into()));
+    assert_eq!(world.owner.messages(), 1);
+    let kept = world.get("/restate/invocation/Greeter/greet/k1/attach").await;
+    assert_eq!((kept.status, &kept.body[..]), (OK, &b"1"[..]));
 }
 
 #[tokio::test]
@@ -181,24 +227,12 @@ async fn at_its_end_a_gateway_answers_what_it_can_and_sends_the_rest_away() {
 #[tokio::test]
 async fn a_taken_port_is_named_with_the_flag_that_chooses_another() {
     let world = start().await;
-    let (_metadata, receiver) = tokio::sync::watch::channel(std::sync::Arc::default());
-    let config = |ingress_address, admin_address| GatewayConfig {
-        log: world.log.clone(),
-        metadata: receiver.clone(),
-        owner: world.owner.clone(),
-        ingress_address,
-        admin_address,
-        limits: GatewayLimits::default(),
-        version: "test".into(),
-        health: std::sync::Arc::new(Vec::new),
-    };
     let taken = world.addresses.ingress;
-    for (config, flag) in [
-        (config(taken, common::any_port()), "--ingress-address"),
-        (config(common::any_port(), taken), "--admin-address"),
+    for (ingress, admin, flag) in [
+        (taken, common::any_port(), "--ingress-address"),
+        (common::any_port(), taken, "--admin-address"),
     ] {
-        let error = Gateway::start(config).await.err().unwrap();
-        assert!(matches!(error, StartError::Listen { .. }));
+        let error = Ports::bind(ingress, admin).await.unwrap_err();
         let sentence = error.to_string();
         assert!(sentence.contains(&taken.to_string()) && sentence.contains(flag), "{sentence}");
     }

@@ -103,6 +103,11 @@ pub enum AdminError {
     /// The metadata topic takes in no change now.
     #[error("failed to record the registration, and nothing was recorded: {0}; try again later")]
     LogUnavailable(String),
+    /// What is registered is no longer known here.
+    #[error(
+        "this process no longer follows what is registered, and nothing was recorded: it must be restarted; its log says why"
+    )]
+    MetadataLost,
     /// The registration may be recorded, now or later, or not.
     #[error(
         "it is not known whether the registration was recorded ({0}): register again, which is harmless"
@@ -146,6 +151,7 @@ impl AdminError {
             }
             Self::Breaking { .. } => ("breaking-change", StatusCode::CONFLICT, Some("META0006")),
             Self::LogUnavailable(_) => ("log-unavailable", StatusCode::SERVICE_UNAVAILABLE, None),
+            Self::MetadataLost => ("metadata-lost", StatusCode::SERVICE_UNAVAILABLE, None),
             Self::OutcomeUnknown(_) => ("outcome-unknown", StatusCode::SERVICE_UNAVAILABLE, None),
         }
     }
@@ -153,7 +159,9 @@ impl AdminError {
     /// Whether the same request may go well later, without anybody changing it.
     pub fn may_pass(&self) -> bool {
         let (_, status, _) = self.code();
-        matches!(self, Self::Unreachable { .. }) || status == StatusCode::SERVICE_UNAVAILABLE
+        let unavailable = status == StatusCode::SERVICE_UNAVAILABLE;
+        matches!(self, Self::Unreachable { .. })
+            || (unavailable && !matches!(self, Self::MetadataLost))
     }
 
     /// Renders it.
@@ -161,7 +169,7 @@ impl AdminError {
         let (error, status, restate_code) = self.code();
         let mut reply =
             json_reply(status, &ErrorBody { message: self.to_string(), restate_code, error });
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if status == StatusCode::SERVICE_UNAVAILABLE && self.may_pass() {
             reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if let Self::MethodNotAllowed(allowed) = self {
@@ -178,6 +186,6 @@ mod tests {
         let manual = include_str!("../../../docs/errors/admin.md");
         let codes = crate::fixtures::codes_in(include_str!("error.rs"));
         assert_eq!(crate::fixtures::codes_in_table(manual), codes);
-        assert_eq!(codes.len(), 14);
+        assert_eq!(codes.len(), 15);
     }
 }

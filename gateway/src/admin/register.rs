@@ -97,7 +97,9 @@ impl Admin {
         let mut backoff = Backoff::new();
         let mut unsure: Option<String> = None;
         loop {
-            let metadata = self.metadata();
+            let Some(metadata) = self.metadata() else {
+                return Err(unsure.map_or(AdminError::MetadataLost, AdminError::OutcomeUnknown));
+            };
             let (deployment, outcome) = decide(&metadata, &offered, request)?;
             if outcome == RegisterOutcome::Unchanged || request.dry_run {
                 return Ok(Registered { deployment, outcome });
@@ -148,8 +150,9 @@ impl Admin {
         }
     }
 
-    fn metadata(&self) -> Arc<Metadata> {
-        Arc::clone(&self.metadata.borrow())
+    /// What is registered, to decide by: not once it is no longer followed.
+    fn metadata(&self) -> Option<Arc<Metadata>> {
+        self.metadata.has_changed().ok().map(|_| Arc::clone(&self.metadata.borrow()))
     }
 }
 

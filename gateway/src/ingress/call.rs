@@ -8,7 +8,6 @@ use everlog_log_schema::metadata::{Handler, Metadata};
 use everlog_log_schema::owner_api::Verdict;
 use everlog_log_schema::{
     Envelope, InboxOffset, InvocationId, Invoke, Message, Millis, RequestId, Source, Target, codec,
-    partition_of,
 };
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
@@ -65,7 +64,7 @@ impl Ingress {
         parts: Parts,
         incoming: Incoming,
     ) -> Result<Reply, IngressError> {
-        let metadata = self.metadata();
+        let metadata = self.metadata()?;
         let head = read_head(&metadata, verb, segments, &parts)?;
         let announced = content_length(&parts.headers);
         let body = body::read(incoming, announced, &self.body_room, &self.limits).await?;
@@ -76,21 +75,23 @@ impl Ingress {
         let sent = self.send(&metadata, head, body.bytes).await?;
         drop(body.room);
         METRICS.append_seconds.observe(started.elapsed().as_secs_f64());
-        match verb {
-            Verb::Call => {
-                let answer = self.wait_for_outcome(sent.id, Some(sent.offset)).await?;
+        let answered = match verb {
+            Verb::Call => self.wait_for_outcome(sent.id, Some(sent.offset)).await.map(|answer| {
                 METRICS.call_seconds.observe(started.elapsed().as_secs_f64());
-                Ok(answer::render(sent.id, answer, &self.metadata()))
+                answer::render(sent.id, answer, &self.last_metadata())
+            }),
+            Verb::Send if keyed => {
+                let verdict = self.verdict(sent.id, sent.request_id, sent.offset).await;
+                verdict.map(|verdict| render_send(&sent, verdict))
             }
-            Verb::Send => {
-                let verdict = if keyed {
-                    self.verdict(sent.id, sent.request_id, sent.offset).await?
-                } else {
-                    Verdict::Accepted
-                };
-                Ok(render_send(&sent, verdict))
-            }
-        }
+            Verb::Send => Ok(render_send(&sent, Verdict::Accepted)),
+        };
+        // The call is recorded: whoever gets no answer now can ask for it by this id.
+        Ok(answered.unwrap_or_else(|error| {
+            let mut reply = error.into_reply();
+            answer::name_invocation(&mut reply, sent.id);
+            reply
+        }))
     }
 
     /// Puts the call into the inbox of its partition.
@@ -101,6 +102,7 @@ impl Ingress {
         body: Bytes,
     ) -> Result<Sent, IngressError> {
         let id = ids::mint(&head.target, head.idempotency_key.as_deref());
+        self.refuse_if_stopped(id).await?;
         let request_id = RequestId(rand::random());
         let start_at = head.delay.map(|delay| Millis(now().0 + millis(delay).0));
         let retention = match head.idempotency_key {
@@ -129,8 +131,7 @@ impl Ingress {
         };
         let message = codec::encode_message(&envelope)
             .map_err(|error| IngressError::MessageTooLarge(error.to_string()))?;
-        let partition = partition_of(id.partition_key, self.inbox.partitions());
-        let offset = self.inbox.append(partition, message).await?;
+        let offset = self.inbox.append(self.partition(id), message).await?;
         Ok(Sent { id, request_id, offset, start_at })
     }
 }

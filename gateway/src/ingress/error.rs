@@ -10,6 +10,7 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::server::Reply;
 
@@ -71,8 +72,10 @@ pub(crate) enum IngressError {
     MessageTooLarge(String),
     #[error("invocation `{0}` is not known: it never was, or its result is no longer kept")]
     InvocationNotFound(String),
-    #[error("invocation `{0}` has not completed: ask again later, or attach to wait for it")]
-    NotReady(String),
+    #[error(
+        "invocation `{id}` has not completed: {sentence}. Ask again later, or attach to wait for it"
+    )]
+    NotReady { id: String, sentence: String, progress: Map<String, Value> },
     #[error("too many requests wait here: try again later")]
     TooManyRequests,
     #[error("too many bytes of bodies are on their way into the log: try again later")]
@@ -87,8 +90,23 @@ pub(crate) enum IngressError {
     OutcomeUnknown(String),
     #[error("the invocation's partition has no owner now: {0}")]
     PartitionUnavailable(String),
+    #[error("the call's partition has stopped, until somebody mends it: {reason}; {}", fate(*.recorded))]
+    PartitionStopped { reason: String, recorded: bool },
+    #[error(
+        "this process no longer follows what is registered, and nothing was recorded: it must be restarted; its log says why"
+    )]
+    MetadataLost,
     #[error("the gateway is shutting down; what is recorded goes on: ask again later")]
     ShuttingDown,
+}
+
+/// What becomes of what was asked of a stopped partition.
+fn fate(recorded: bool) -> &'static str {
+    if recorded {
+        "what is recorded there goes on then, a call just made too: attach to it, do not repeat it"
+    } else {
+        "nothing was recorded"
+    }
 }
 
 /// What the caller may have meant.
@@ -109,7 +127,7 @@ pub(crate) struct ErrorBody<'a> {
     pub(crate) source: &'static str,
     pub(crate) error: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) metadata: Option<serde_json::Map<String, serde_json::Value>>,
+    pub(crate) metadata: Option<Map<String, Value>>,
 }
 
 impl IngressError {
@@ -141,7 +159,7 @@ impl IngressError {
             Self::BodyUnreadable(_) => ("body-unreadable", StatusCode::BAD_REQUEST),
             Self::MessageTooLarge(_) => ("message-too-large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::InvocationNotFound(_) => ("invocation-not-found", StatusCode::NOT_FOUND),
-            Self::NotReady(_) => {
+            Self::NotReady { .. } => {
                 ("not-ready", StatusCode::from_u16(NOT_READY).expect("470 is a legal status"))
             }
             Self::TooManyRequests => ("too-many-requests", StatusCode::TOO_MANY_REQUESTS),
@@ -152,12 +170,17 @@ impl IngressError {
             Self::PartitionUnavailable(_) => {
                 ("partition-unavailable", StatusCode::SERVICE_UNAVAILABLE)
             }
+            Self::PartitionStopped { .. } => ("partition-stopped", StatusCode::SERVICE_UNAVAILABLE),
+            Self::MetadataLost => ("metadata-lost", StatusCode::SERVICE_UNAVAILABLE),
             Self::ShuttingDown => ("shutting-down", StatusCode::SERVICE_UNAVAILABLE),
         }
     }
 
-    /// When to come back, where coming back may help.
+    /// When to come back, where coming back may help: not where somebody must mend something first.
     fn retry_after(&self) -> Option<Duration> {
+        if matches!(self, Self::PartitionStopped { .. } | Self::MetadataLost) {
+            return None;
+        }
         let (_, status) = self.code();
         let later =
             matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
@@ -168,12 +191,14 @@ impl IngressError {
     pub(crate) fn into_reply(self) -> Reply {
         let (error, status) = self.code();
         let message = self.to_string();
+        let metadata =
+            if let Self::NotReady { progress, .. } = &self { Some(progress.clone()) } else { None };
         let body = ErrorBody {
             code: status.as_u16(),
             message: &message,
             source: "ingress",
             error,
-            metadata: None,
+            metadata,
         };
         let mut reply = json_reply(status, &body);
         reply.headers_mut().insert(ERROR_SOURCE, HeaderValue::from_static("ingress"));
@@ -204,6 +229,6 @@ mod tests {
         let mut codes = crate::fixtures::codes_in(include_str!("error.rs"));
         codes.insert("invocation-failed");
         assert_eq!(crate::fixtures::codes_in_table(manual), codes);
-        assert_eq!(codes.len(), 31);
+        assert_eq!(codes.len(), 33);
     }
 }

@@ -14,7 +14,9 @@ mod ids;
 mod inbox;
 mod input;
 mod paths;
+mod progress;
 mod question;
+mod stopped;
 mod target;
 
 use std::sync::Arc;
@@ -39,6 +41,7 @@ use crate::server::{Handler, Reply};
 use error::{IngressError, json_reply};
 use inbox::Inbox;
 use paths::Route;
+use stopped::Stopped;
 
 /// All that the ingress needs to answer a request.
 pub(crate) struct Ingress {
@@ -47,6 +50,7 @@ pub(crate) struct Ingress {
     metadata: watch::Receiver<Arc<Metadata>>,
     owner: Arc<dyn OwnerApi>,
     inbox: Inbox,
+    stopped: Stopped,
     requests: Semaphore,
     body_room: Arc<Semaphore>,
     closing: watch::Receiver<bool>,
@@ -74,6 +78,7 @@ impl Ingress {
             metadata,
             owner,
             inbox: Inbox::open(log, limits.resend_max)?,
+            stopped: Stopped::default(),
             requests: Semaphore::new(limits.requests_max),
             body_room: Arc::new(Semaphore::new(limits.body_bytes_in_flight_max)),
             closing,
@@ -81,7 +86,17 @@ impl Ingress {
         })
     }
 
-    fn metadata(&self) -> Arc<Metadata> {
+    /// What is registered, to decide by. Once it is no longer followed nothing is decided: what was
+    /// known last may be long out of date.
+    fn metadata(&self) -> Result<Arc<Metadata>, IngressError> {
+        match self.metadata.has_changed() {
+            Ok(_) => Ok(self.last_metadata()),
+            Err(_lost) => Err(IngressError::MetadataLost),
+        }
+    }
+
+    /// What was known last, to render an answer by: nothing is decided, and the answer is there.
+    fn last_metadata(&self) -> Arc<Metadata> {
         Arc::clone(&self.metadata.borrow())
     }
 
@@ -94,7 +109,7 @@ impl Ingress {
         check_method(&route, &parts.method)?;
         let _slot = self.requests.try_acquire().map_err(|_| IngressError::TooManyRequests)?;
         match route {
-            Route::Health => Ok(self.health()),
+            Route::Health => self.health(),
             Route::Invoke { verb, segments } => self.invoke(verb, &segments, parts, incoming).await,
             Route::ById(question, id) => self.answer(question, question::parse_id(&id)?).await,
             Route::ByKey(question, names) => {
@@ -107,9 +122,9 @@ impl Ingress {
         }
     }
 
-    fn health(&self) -> Reply {
-        let services = self.metadata().services.keys().cloned().collect();
-        json_reply(StatusCode::OK, &HealthBody { services })
+    fn health(&self) -> Result<Reply, IngressError> {
+        let services = self.metadata()?.services.keys().cloned().collect();
+        Ok(json_reply(StatusCode::OK, &HealthBody { services }))
     }
 }
 

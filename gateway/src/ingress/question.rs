@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use everlog_log_schema::owner_api::{Answer, BoxFuture, OwnerError, Verdict};
-use everlog_log_schema::{InboxOffset, InvocationId, RequestId, Target};
+use everlog_log_schema::owner_api::{Answer, BoxFuture, OwnerError, Progress, Verdict};
+use everlog_log_schema::{InboxOffset, InvocationId, PartitionId, RequestId, Target, partition_of};
 use http::StatusCode;
 use http::request::Parts;
 use hyper::body::Incoming;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use super::error::{IngressError, json_reply};
 use super::paths::Question;
-use super::{Ingress, answer, body, ids, target};
+use super::{Ingress, answer, body, ids, progress, target};
 use crate::backoff::Backoff;
 use crate::metrics::METRICS;
 use crate::server::Reply;
@@ -70,11 +70,15 @@ impl Ingress {
         match question {
             Question::Attach => {
                 let outcome = self.wait_for_outcome(id, None).await?;
-                Ok(answer::render(id, outcome, &self.metadata()))
+                Ok(answer::render(id, outcome, &self.last_metadata()))
             }
             Question::Output => match self.output(id).await? {
-                Some(outcome) => Ok(answer::render(id, outcome, &self.metadata())),
-                None => Err(IngressError::NotReady(id.to_string())),
+                Progress::Completed(outcome) => {
+                    Ok(answer::render(id, outcome, &self.last_metadata()))
+                }
+                Progress::Unfinished { status, last_error } => {
+                    Ok(progress::render(id, &status, last_error.as_ref()))
+                }
             },
             Question::Lookup => {
                 let body = LookupBody { invocation_id: id.to_string() };
@@ -125,14 +129,46 @@ impl Ingress {
                     tracing::debug!(%id, reason, "owner is not available: attaching again");
                     backoff.pause().await;
                 }
+                Ok(Err(OwnerError::Stopped(reason))) => {
+                    return Err(self.note_stopped(id, reason));
+                }
                 Err(_silent) => {}
             }
             METRICS.reattaches.inc();
         }
     }
 
-    async fn output(&self, id: InvocationId) -> Result<Option<Answer>, IngressError> {
+    async fn output(&self, id: InvocationId) -> Result<Progress, IngressError> {
         self.ask(id, || self.owner.output(id)).await
+    }
+
+    /// Refuses a call to a partition that has stopped, before it is recorded: it would run whenever
+    /// that is mended, beside all the repeats of a caller that did not give up. Only where a stop
+    /// is known of the owner is asked, so that no other call waits for that.
+    pub(super) async fn refuse_if_stopped(&self, id: InvocationId) -> Result<(), IngressError> {
+        let partition = self.partition(id);
+        if !self.stopped.holds(partition) {
+            return Ok(());
+        }
+        match timeout(self.limits.question_max, self.owner.output(id)).await {
+            Ok(Err(OwnerError::Stopped(reason))) => {
+                Err(IngressError::PartitionStopped { reason, recorded: false })
+            }
+            Ok(Ok(_) | Err(OwnerError::NotFound | OwnerError::Unavailable(_))) | Err(_) => {
+                self.stopped.remove(partition);
+                Ok(())
+            }
+        }
+    }
+
+    /// The partition of an invocation.
+    pub(super) fn partition(&self, id: InvocationId) -> PartitionId {
+        partition_of(id.partition_key, self.inbox.partitions())
+    }
+
+    fn note_stopped(&self, id: InvocationId, reason: String) -> IngressError {
+        self.stopped.insert(self.partition(id));
+        IngressError::PartitionStopped { reason, recorded: true }
     }
 
     /// Asks what became of a message.
@@ -161,6 +197,9 @@ impl Ingress {
                     return Err(IngressError::InvocationNotFound(id.to_string()));
                 }
                 Ok(Err(OwnerError::Unavailable(reason))) => reason,
+                Ok(Err(OwnerError::Stopped(reason))) => {
+                    return Err(self.note_stopped(id, reason));
+                }
                 Err(_silent) => "it does not answer".to_owned(),
             };
             if Instant::now() >= deadline {

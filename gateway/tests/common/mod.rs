@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everlog_gateway::{Addresses, Gateway, GatewayConfig, GatewayLimits};
+use everlog_gateway::{Addresses, Gateway, GatewayConfig, GatewayLimits, Ports};
 use everlog_log_client::embedded::{EmbeddedLog, EmbeddedOptions};
 use everlog_log_client::{EventLog, follow_metadata};
 use everlog_log_schema::metadata::{
@@ -44,7 +44,8 @@ pub struct World {
     pub owner: Arc<TestOwner>,
     pub log: Arc<FaultyLog>,
     pub addresses: Addresses,
-    _metadata: watch::Sender<Arc<Metadata>>,
+    /// What is registered is followed until this is dropped.
+    pub metadata: Option<watch::Sender<Arc<Metadata>>>,
     _directory: TempDir,
 }
 
@@ -104,15 +105,14 @@ async fn build(limits: GatewayLimits, with_services: bool) -> World {
         log: readable,
         metadata: if with_services { fixed.subscribe() } else { followed },
         owner: Arc::clone(&owner) as _,
-        ingress_address: any_port(),
-        admin_address: any_port(),
+        ports: Ports::bind(any_port(), any_port()).await.unwrap(),
         limits,
         version: "test".into(),
         health: Arc::new(Vec::new),
     };
-    let gateway = Gateway::start(config).await.unwrap();
+    let gateway = Gateway::start(config).unwrap();
     let addresses = gateway.addresses();
-    World { gateway, owner, log, addresses, _metadata: fixed, _directory: directory }
+    World { gateway, owner, log, addresses, metadata: Some(fixed), _directory: directory }
 }
 
 impl World {

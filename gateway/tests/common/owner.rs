@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use everlog_log_client::{EventLog, Stream, Topic};
-use everlog_log_schema::owner_api::{Answer, BoxFuture, OwnerApi, OwnerError, Verdict};
+use everlog_log_schema::owner_api::{Answer, BoxFuture, OwnerApi, OwnerError, Progress, Verdict};
 use everlog_log_schema::{
     Envelope, Failure, Header, InboxOffset, InvocationId, Invoke, Message, Outcome, PartitionId,
-    RequestId, codec, partition_of,
+    RequestId, Status, codec, partition_of,
 };
 use tokio::sync::watch;
 
@@ -27,6 +27,8 @@ struct State {
     released: bool,
     /// How many questions find no owner.
     unavailable: usize,
+    /// Whether all partitions have stopped.
+    stopped: bool,
 }
 
 pub struct TestOwner {
@@ -70,6 +72,11 @@ impl TestOwner {
         self.change(|state| state.unavailable = questions);
     }
 
+    /// Stops all partitions, or mends them.
+    pub fn stop(&self, stopped: bool) {
+        self.change(|state| state.stopped = stopped);
+    }
+
     pub fn messages(&self) -> usize {
         self.state.lock().unwrap().messages
     }
@@ -96,6 +103,9 @@ impl TestOwner {
 
     fn unavailable(&self) -> Result<(), OwnerError> {
         let mut state = self.state.lock().unwrap();
+        if state.stopped {
+            return Err(OwnerError::Stopped("its log went back".into()));
+        }
         if state.unavailable == 0 {
             return Ok(());
         }
@@ -163,11 +173,15 @@ impl OwnerApi for TestOwner {
         })
     }
 
-    fn output(&self, id: InvocationId) -> BoxFuture<'_, Result<Option<Answer>, OwnerError>> {
+    fn output(&self, id: InvocationId) -> BoxFuture<'_, Result<Progress, OwnerError>> {
         Box::pin(async move {
             self.unavailable()?;
             let state = self.state.lock().unwrap();
-            state.invoke(id).map(|_| state.answer(id)).ok_or(OwnerError::NotFound)
+            state.invoke(id).ok_or(OwnerError::NotFound)?;
+            Ok(match state.answer(id) {
+                Some(answer) => Progress::Completed(answer),
+                None => Progress::Unfinished { status: Status::Running, last_error: None },
+            })
         })
     }
 
