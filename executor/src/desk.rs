@@ -29,6 +29,17 @@ pub enum Standing {
     Stopped(String),
 }
 
+impl Standing {
+    /// What a caller is told where the executor does not speak for the partition.
+    fn refusal(&self) -> Option<OwnerError> {
+        match self {
+            Self::Owner { .. } => None,
+            Self::Standby(why) => Some(OwnerError::Unavailable(why.clone())),
+            Self::Stopped(why) => Some(OwnerError::Stopped(why.clone())),
+        }
+    }
+}
+
 type Waiting = HashMap<InvocationId, watch::Sender<Option<Arc<Answer>>>>;
 
 /// The waiting callers of one partition.
@@ -59,12 +70,16 @@ impl Desk {
         }
     }
 
-    /// Closes the desk. Whoever waits is told.
+    /// Closes the desk. Whoever waits is told. A partition that has stopped stays so.
     pub(crate) fn close(&self, standing: Standing) {
         assert!(!matches!(standing, Standing::Owner { .. }), "a closed desk has no owner");
-        if matches!(self.standing.send_replace(standing), Standing::Owner { .. }) {
-            metrics::PARTITIONS_OWNED.dec();
-        }
+        self.standing.send_if_modified(|before| {
+            let stopped = matches!(before, Standing::Stopped(_));
+            if !stopped && matches!(std::mem::replace(before, standing), Standing::Owner { .. }) {
+                metrics::PARTITIONS_OWNED.dec();
+            }
+            !stopped
+        });
         self.waiting().clear();
     }
 
@@ -92,12 +107,7 @@ impl Desk {
             })
             .await
             .map_err(|_| OwnerError::Unavailable("the executor has stopped".into()))?;
-        match &*reached {
-            Standing::Owner { .. } => Ok(()),
-            Standing::Standby(why) | Standing::Stopped(why) => {
-                Err(OwnerError::Unavailable(why.clone()))
-            }
-        }
+        reached.refusal().map_or(Ok(()), Err)
     }
 
     /// Begins to wait for an invocation. Look at the tables only then.
@@ -107,8 +117,8 @@ impl Desk {
     ) -> Result<Subscription, OwnerError> {
         let mut waiting = self.waiting();
         // Looked at under the lock: a desk that closes from now on finds the subscription.
-        if let Standing::Standby(why) | Standing::Stopped(why) = self.standing() {
-            return Err(OwnerError::Unavailable(why));
+        if let Some(refusal) = self.standing().refusal() {
+            return Err(refusal);
         }
         if !waiting.contains_key(&id) && waiting.len() >= self.waiting_max {
             let max = self.waiting_max;
@@ -142,7 +152,9 @@ impl Subscription {
                 let answer = answer.as_ref().expect("waited for");
                 Ok(Answer::clone(answer))
             }
-            Err(_) => Err(OwnerError::Unavailable("the partition changes its owner".into())),
+            Err(_) => Err(self.desk.standing().refusal().unwrap_or_else(|| {
+                OwnerError::Unavailable("the partition changes its owner".into())
+            })),
         }
     }
 }
@@ -197,6 +209,18 @@ mod tests {
         let reached = desk.reach(|_, _| false).await;
         assert_eq!(reached, Err(OwnerError::Unavailable("gone".into())));
         assert!(matches!(desk.subscribe(ID), Err(OwnerError::Unavailable(_))));
+    }
+
+    #[tokio::test]
+    async fn callers_of_a_stopped_partition_are_told_that_it_stays_so() {
+        let desk = open(10);
+        let waiting = desk.subscribe(ID).unwrap();
+        desk.close(Standing::Stopped("broken".into()));
+        desk.close(Standing::Standby("the executor has stopped".into()));
+        let stopped = Err(OwnerError::Stopped("broken".into()));
+        assert_eq!(waiting.answered().await, stopped);
+        assert_eq!(desk.reach(|_, _| true).await.map(|()| answer()), stopped);
+        assert_eq!(desk.subscribe(ID).map(|_| answer()), stopped);
     }
 
     #[test]

@@ -73,6 +73,7 @@ impl Executor {
                 address: config.address.clone(),
                 limits: limits.clone(),
                 progressed: false,
+                must_ask: false,
             };
             tasks.spawn(shell.run());
         }
@@ -116,7 +117,7 @@ impl Executor {
         self.partitions.shutdown().await;
         self.background.shutdown().await;
         for desk in &self.owners.desks {
-            desk.close(Standing::Stopped("the executor has stopped".into()));
+            desk.close(Standing::Standby("the executor has stopped".into()));
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use everlog_log_client::{EventLog, Stream, Topic};
-use everlog_log_schema::owner_api::{Answer, BoxFuture, OwnerApi, OwnerError, Verdict};
+use everlog_log_schema::owner_api::{Answer, BoxFuture, OwnerApi, OwnerError, Progress, Verdict};
 use everlog_log_schema::{
     InboxOffset, InvocationId, InvocationRow, LogOffset, PartitionId, RequestId, partition_of,
 };
@@ -35,19 +35,21 @@ impl OwnerApi for Owners {
             let subscription = desk.subscribe(id)?;
             match self.look(partition, id, after)? {
                 Found::Completed(answer) => Ok(answer),
-                Found::Live => subscription.answered().await,
+                Found::Live(_) => subscription.answered().await,
                 Found::Nothing => Err(OwnerError::NotFound),
             }
         })
     }
 
-    fn output(&self, id: InvocationId) -> BoxFuture<'_, Result<Option<Answer>, OwnerError>> {
+    fn output(&self, id: InvocationId) -> BoxFuture<'_, Result<Progress, OwnerError>> {
         Box::pin(async move {
             let (partition, desk) = self.desk_of(id)?;
             self.settled(partition, desk, None).await?;
             match self.look(partition, id, None)? {
-                Found::Completed(answer) => Ok(Some(answer)),
-                Found::Live => Ok(None),
+                Found::Completed(answer) => Ok(Progress::Completed(answer)),
+                Found::Live(row) => {
+                    Ok(Progress::Unfinished { status: row.status, last_error: row.last_error })
+                }
                 Found::Nothing => Err(OwnerError::NotFound),
             }
         })
@@ -63,6 +65,7 @@ impl OwnerApi for Owners {
             let (partition, desk) = self.desk_of(id)?;
             self.settled(partition, desk, Some(after)).await?;
             match self.row(partition, id)? {
+                Some(row) if is_later_life(&row, after) => Err(OwnerError::NotFound),
                 Some(row) if row.request_id == request => Ok(Verdict::Accepted),
                 Some(_) => Ok(Verdict::PreviouslyAccepted),
                 None => Err(OwnerError::NotFound),
@@ -73,7 +76,7 @@ impl OwnerApi for Owners {
 
 enum Found {
     Completed(Answer),
-    Live,
+    Live(Box<InvocationRow>),
     Nothing,
 }
 
@@ -117,12 +120,13 @@ impl Owners {
                 None => return Ok(Found::Nothing),
             },
         };
-        if after.is_some_and(|after| row.incarnation.0 > after.0) {
+        if after.is_some_and(|after| is_later_life(&row, after)) {
             return Ok(Found::Nothing);
         }
-        Ok(outcome.map_or(Found::Live, |outcome| {
-            Found::Completed(Answer { target: row.target, outcome })
-        }))
+        Ok(match outcome {
+            Some(outcome) => Found::Completed(Answer { target: row.target, outcome }),
+            None => Found::Live(Box::new(row)),
+        })
     }
 
     fn row(
@@ -132,6 +136,11 @@ impl Owners {
     ) -> Result<Option<InvocationRow>, OwnerError> {
         reads::invocation(&self.store.tables(partition), id).map_err(|error| unavailable(&error))
     }
+}
+
+/// Whether the life began behind the message at `after`, and is thus another call's.
+fn is_later_life(row: &InvocationRow, after: InboxOffset) -> bool {
+    row.incarnation.0 > after.0
 }
 
 fn unavailable(error: &TablesError) -> OwnerError {

@@ -1,7 +1,10 @@
 //! The timers of one partition that are due soon, in memory; the table holds them all.
 //!
-//! **Invariant:** every timer of the table up to `covered` is in memory or has been proposed as
-//! fired in this term. None is handed out before the clock shows its time.
+//! Purges are kept apart from the timers that calls wait for, so that purges that must wait hold
+//! up nothing.
+//!
+//! **Invariant:** every timer of its sort in the table up to `covered` is in memory or has been
+//! proposed as fired in this term. None is handed out before the clock shows its time.
 
 use std::collections::BTreeSet;
 
@@ -14,6 +17,8 @@ use everlog_partition::{Tables, TablesError, reads};
 const AHEAD_MS: u64 = 60_000;
 /// How many timers are kept in memory.
 const TIMERS_MAX: usize = 16_384;
+/// How many timers of the table are read in one go, those of the other sort included.
+const READ_MAX: usize = 2_048;
 /// How many timers fire in one go. After a takeover many may be overdue: other input gets its turn
 /// between, and the limit of records in flight sets the pace.
 const FIRED_MAX: usize = 256;
@@ -24,18 +29,30 @@ fn last_at(due: Millis) -> Timer {
     Timer { due, invocation, incarnation: Incarnation(1 << 62), kind: TimerKind::Purge }
 }
 
-/// The timers of one partition, as its owner sees them.
-#[derive(Debug, Default)]
+/// The timers of one partition and one sort, as its owner sees them.
+#[derive(Debug)]
 pub(crate) struct Timers {
+    /// Whether these are the purges, or all others.
+    purges: bool,
     soon: BTreeSet<Timer>,
     /// The highest timer up to which all are in memory; none before the first look at the table.
     covered: Option<Timer>,
 }
 
 impl Timers {
-    /// Takes note of a timer that has just been set.
+    /// Those that calls wait for. None is in memory yet.
+    pub(crate) fn of_calls() -> Self {
+        Self { purges: false, soon: BTreeSet::new(), covered: None }
+    }
+
+    /// Those that forget completed invocations. None is in memory yet.
+    pub(crate) fn of_purges() -> Self {
+        Self { purges: true, ..Self::of_calls() }
+    }
+
+    /// Takes note of a timer that has just been set; one of the other sort is passed over.
     pub(crate) fn arm(&mut self, timer: Timer) {
-        if self.covered.is_some_and(|covered| timer <= covered) {
+        if self.is_of_sort(timer) && self.covered.is_some_and(|covered| timer <= covered) {
             self.soon.insert(timer);
             if self.soon.len() > TIMERS_MAX {
                 let furthest = self.soon.pop_last();
@@ -74,15 +91,24 @@ impl Timers {
 
     fn read_on(&mut self, tables: &impl Tables, now: Millis) -> Result<(), TablesError> {
         let until = Millis(now.0 + AHEAD_MS);
-        while self.soon.len() < TIMERS_MAX {
+        for _ in 0..READ_MAX {
+            if self.soon.len() >= TIMERS_MAX {
+                break;
+            }
             let Some(timer) = reads::next_timer(tables, self.covered, until)? else {
                 self.covered = Some(last_at(until));
-                return Ok(());
+                break;
             };
-            self.soon.insert(timer);
+            if self.is_of_sort(timer) {
+                self.soon.insert(timer);
+            }
             self.covered = Some(timer);
         }
         Ok(())
+    }
+
+    fn is_of_sort(&self, timer: Timer) -> bool {
+        (timer.kind == TimerKind::Purge) == self.purges
     }
 }
 
@@ -104,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_timer_fires_at_its_time_and_once() {
-        let (mut tables, mut timers) = (MemoryTables::default(), Timers::default());
+        let (mut tables, mut timers) = (MemoryTables::default(), Timers::of_calls());
         set(&mut tables, timer(100, 1));
         assert_eq!(timers.take_due(&tables, Millis(99)).unwrap(), []);
         assert_eq!(timers.wake_at(), Millis(100));
@@ -114,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_timer_beyond_the_horizon_is_read_when_its_minute_comes() {
-        let (mut tables, mut timers) = (MemoryTables::default(), Timers::default());
+        let (mut tables, mut timers) = (MemoryTables::default(), Timers::of_calls());
         assert_eq!(timers.take_due(&tables, Millis(0)).unwrap(), []);
         let far = timer(AHEAD_MS + 1, 1);
         set(&mut tables, far);
@@ -127,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_removed_timer_does_not_fire() {
-        let (mut tables, mut timers) = (MemoryTables::default(), Timers::default());
+        let (mut tables, mut timers) = (MemoryTables::default(), Timers::of_calls());
         set(&mut tables, timer(5, 1));
         assert_eq!(timers.take_due(&tables, Millis(0)).unwrap(), []);
         tables.delete(&RowKey::Timer(timer(5, 1)));
@@ -135,8 +161,29 @@ mod tests {
     }
 
     #[test]
+    fn each_sort_has_its_own_timers_however_many_of_the_other_there_are() {
+        let mut tables = MemoryTables::default();
+        let purge = |n| Timer { kind: TimerKind::Purge, ..timer(n, 1) };
+        for n in 0..READ_MAX as u64 * 3 {
+            set(&mut tables, purge(n));
+        }
+        let (late, now) = (timer(READ_MAX as u64 * 3, 1), Millis(READ_MAX as u64 * 4));
+        set(&mut tables, late);
+        let mut calls = Timers::of_calls();
+        let mut taken = Vec::new();
+        while calls.wake_at() <= now {
+            taken.extend(calls.take_due(&tables, now).unwrap());
+        }
+        assert_eq!(taken, [late]);
+        let mut purges = Timers::of_purges();
+        assert_eq!(purges.take_due(&tables, Millis(1)).unwrap(), [purge(0), purge(1)]);
+        purges.arm(timer(2, 2));
+        assert_eq!(purges.take_due(&tables, Millis(2)).unwrap(), [purge(2)]);
+    }
+
+    #[test]
     fn more_timers_than_fit_in_memory_all_fire_in_order() {
-        let (mut tables, mut timers) = (MemoryTables::default(), Timers::default());
+        let (mut tables, mut timers) = (MemoryTables::default(), Timers::of_calls());
         assert_eq!(timers.take_due(&tables, Millis(0)).unwrap(), []);
         let all: Vec<Timer> =
             (0..TIMERS_MAX as u64 + 500).map(|n| timer(10 + n / 7, u128::from(n))).collect();

@@ -19,9 +19,12 @@ use everlog_log_schema::{
 use everlog_partition::{Tables, TablesError, after_failure, reads};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
+use super::error::StopReason;
+use super::places::{Place, Places};
 use super::sizes::{
     error_bytes, refusal_of_entry, refusal_of_wait_set, split_entries, wait_set_bytes,
 };
+use super::warnings::warn_of_failure;
 use crate::config::ExecutorLimits;
 use crate::invoker::{AttemptEvent, AttemptEventKind, AttemptHandle, AttemptStart, Invoker};
 use crate::metrics;
@@ -54,22 +57,6 @@ struct Open {
     _place: Place,
 }
 
-/// A place among the open attempts of an executor.
-struct Place(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
-
-impl Place {
-    fn new(permit: OwnedSemaphorePermit) -> Self {
-        metrics::ATTEMPTS_OPEN.inc();
-        Self(permit)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        metrics::ATTEMPTS_OPEN.dec();
-    }
-}
-
 /// A command with the size of its variable parts, in bytes.
 pub(crate) type Sized = (Command, usize);
 
@@ -78,7 +65,7 @@ pub(crate) struct Attempts {
     invoker: Arc<dyn Invoker>,
     metadata: watch::Receiver<Arc<Metadata>>,
     limits: ExecutorLimits,
-    places: Arc<Semaphore>,
+    places: Places,
     events: mpsc::Sender<AttemptEvent>,
     live: HashMap<InvocationId, Live>,
     /// Whether running rows may be there without an attempt.
@@ -105,7 +92,7 @@ impl Attempts {
             invoker,
             metadata,
             limits,
-            places,
+            places: Places::of(places),
             events,
             live: HashMap::new(),
             some_wait: true,
@@ -121,6 +108,7 @@ impl Attempts {
     pub(crate) fn close(&mut self) {
         self.accepts = false;
         self.some_wait = false;
+        self.places.give_up_turn();
     }
 
     /// Ends all attempts that are open.
@@ -141,14 +129,14 @@ impl Attempts {
         id: InvocationId,
         attempt: AttemptId,
         now: Millis,
-    ) -> Result<Option<Sized>, TablesError> {
+    ) -> Result<Option<Sized>, StopReason> {
         if !self.accepts || self.live.get(&id).is_some_and(|live| live.attempt() == attempt) {
             return Ok(None);
         }
         self.live.remove(&id);
         // Where some wait, this one must not overtake them.
-        let permit = (!self.some_wait).then(|| Arc::clone(&self.places).try_acquire_owned());
-        if let Some(Ok(permit)) = permit {
+        let permit = if self.some_wait { None } else { self.places.try_take() };
+        if let Some(permit) = permit {
             return self.launch(tables, id, permit, now);
         }
         self.some_wait = true;
@@ -156,17 +144,10 @@ impl Attempts {
         Ok(None)
     }
 
-    /// Waits for a place for an invocation that may wait for one; for ever if none does.
-    pub(crate) fn place(&self) -> impl Future<Output = OwnedSemaphorePermit> + use<> {
-        let places = self.some_wait.then(|| Arc::clone(&self.places));
-        async move {
-            match places {
-                Some(places) => {
-                    places.acquire_owned().await.expect("the semaphore is never closed")
-                }
-                None => std::future::pending().await,
-            }
-        }
+    /// Waits for a place for an invocation that may wait for one; for ever if none does. May be
+    /// dropped at any time: the partition's turn is kept.
+    pub(crate) async fn place(&mut self) -> OwnedSemaphorePermit {
+        if self.some_wait { self.places.take().await } else { std::future::pending().await }
     }
 
     /// Gives a place to the next invocation that waits for one.
@@ -175,7 +156,7 @@ impl Attempts {
         tables: &impl Tables,
         permit: OwnedSemaphorePermit,
         now: Millis,
-    ) -> Result<Option<Sized>, TablesError> {
+    ) -> Result<Option<Sized>, StopReason> {
         if self.searched.is_none() {
             self.passed_all_live = true;
         }
@@ -199,7 +180,11 @@ impl Attempts {
         id: InvocationId,
         permit: OwnedSemaphorePermit,
         now: Millis,
-    ) -> Result<Option<Sized>, TablesError> {
+    ) -> Result<Option<Sized>, StopReason> {
+        // Metadata that nobody keeps up to date may not know the code any more.
+        if self.metadata.has_changed().is_err() {
+            return Err(StopReason::MetadataLost);
+        }
         let epoch = reads::partition(tables)?.epoch;
         let row = reads::invocation(tables, id)?.filter(|row| row.status == Status::Running);
         let Some(row) = row else { return Ok(None) };
@@ -209,7 +194,7 @@ impl Attempts {
             Ok(code) => code,
             Err(error) => {
                 self.live.insert(id, Live::Ended(attempt));
-                warn_of_failure(id, &row.target, &error, &Then::Pause, now);
+                warn_of_failure(id, &row, &error, &Then::Pause, now);
                 let bytes = error_bytes(&error);
                 let failed = AttemptFailed { invocation: id, attempt, error, then: Then::Pause };
                 return Ok(Some((Command::AttemptFailed(failed), bytes)));
@@ -335,28 +320,10 @@ fn failed(
     let Some(row) = reads::invocation(tables, invocation)? else { return Ok(None) };
     error.delay_by_function = retry_after.is_some();
     let then = after_failure(&row, now, retry_after);
-    warn_of_failure(invocation, &row.target, &error, &then, now);
+    warn_of_failure(invocation, &row, &error, &then, now);
     let bytes = error_bytes(&error);
     let failed = AttemptFailed { invocation, attempt, error, then };
     Ok(Some((Command::AttemptFailed(failed), bytes)))
-}
-
-/// Tells whoever runs the functions: an attempt that fails is most often theirs to mend.
-fn warn_of_failure(
-    invocation: InvocationId,
-    target: &Target,
-    error: &AttemptError,
-    then: &Then,
-    now: Millis,
-) {
-    let then = match then {
-        Then::RetryAt(at) => format!("retry in {} ms", at.0.saturating_sub(now.0)),
-        Then::Pause => "paused".to_owned(),
-        Then::Kill => "ended".to_owned(),
-    };
-    let Target { service, handler, .. } = target;
-    let AttemptError { code, message, .. } = error;
-    tracing::warn!(%invocation, service, handler, code, then, "an attempt failed: {message}");
 }
 
 impl Live {

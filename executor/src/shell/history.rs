@@ -1,7 +1,10 @@
 //! How much of the log stays after the tables hold it.
 //!
-//! The window is counted from when this owner began, in marks taken at each checkpoint; what is
-//! older than its first mark stays until that mark leaves the window.
+//! The window is counted in marks: one for what was in the log when this owner began, as old as
+//! its oldest record and of unknown size, and one taken at each checkpoint. What lies below a mark
+//! stays until the mark leaves the window.
+//!
+//! **Invariant:** nothing is given up that the tables may not hold.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -29,8 +32,10 @@ pub(super) struct History {
 }
 
 impl History {
-    pub(super) fn new(age_max: Duration, bytes_max: u64) -> Self {
-        Self { age_max, bytes_max, bytes: 0, marks: VecDeque::new() }
+    /// Goes on behind a log that ends at `end` and whose oldest record is from `oldest`.
+    pub(super) fn new(age_max: Duration, bytes_max: u64, end: LogOffset, oldest: Millis) -> Self {
+        let marks = VecDeque::from([Mark { offset: end, at: oldest, bytes: 0 }]);
+        Self { age_max, bytes_max, bytes: 0, marks }
     }
 
     /// Counts a record.
@@ -47,6 +52,7 @@ impl History {
         self.marks.push_back(Mark { offset: checkpoint, at: now, bytes: self.bytes });
         let mut below = None;
         while let Some(mark) = self.marks.front().copied()
+            && mark.offset <= checkpoint
             && self.has_left(mark, now)
         {
             self.marks.pop_front();
@@ -69,8 +75,7 @@ mod tests {
 
     #[test]
     fn what_is_within_age_and_bytes_stays() {
-        let mut history = History::new(HOUR, 100);
-        history.count(100);
+        let mut history = History::new(HOUR, 100, LogOffset(0), Millis(0));
         assert_eq!(history.checkpoint(LogOffset(5), Millis(0)), None);
         history.count(100);
         assert_eq!(history.checkpoint(LogOffset(9), Millis(3_600_000)), None);
@@ -78,22 +83,38 @@ mod tests {
 
     #[test]
     fn what_is_older_than_the_window_goes() {
-        let mut history = History::new(HOUR, 100);
+        let mut history = History::new(HOUR, 100, LogOffset(0), Millis(0));
         assert_eq!(history.checkpoint(LogOffset(5), Millis(0)), None);
         assert_eq!(history.checkpoint(LogOffset(6), Millis(3_600_001)), Some(LogOffset(5)));
     }
 
     #[test]
     fn what_is_beyond_the_bytes_goes() {
-        let mut history = History::new(HOUR, 100);
+        let mut history = History::new(HOUR, 100, LogOffset(0), Millis(0));
         assert_eq!(history.checkpoint(LogOffset(5), Millis(0)), None);
         history.count(101);
         assert_eq!(history.checkpoint(LogOffset(6), Millis(1)), Some(LogOffset(5)));
     }
 
     #[test]
+    fn an_old_log_goes_with_the_first_checkpoint_that_covers_it() {
+        let (began, now) = (LogOffset(50), Millis(3_600_001));
+        let mut history = History::new(HOUR, 100, began, Millis(0));
+        assert_eq!(history.checkpoint(LogOffset(49), now), None);
+        assert_eq!(history.checkpoint(LogOffset(60), now), Some(LogOffset(50)));
+    }
+
+    #[test]
+    fn a_young_log_stays_until_the_owner_has_written_enough() {
+        let mut history = History::new(HOUR, 100, LogOffset(50), Millis(0));
+        assert_eq!(history.checkpoint(LogOffset(60), Millis(3_600_000)), None);
+        history.count(101);
+        assert_eq!(history.checkpoint(LogOffset(70), Millis(1)), Some(LogOffset(60)));
+    }
+
+    #[test]
     fn marks_are_limited() {
-        let mut history = History::new(HOUR, 100);
+        let mut history = History::new(HOUR, 100, LogOffset(0), Millis(0));
         for offset in 0..10_000 {
             history.checkpoint(LogOffset(offset), Millis(0));
         }

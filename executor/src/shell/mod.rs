@@ -13,9 +13,12 @@ mod fold;
 mod history;
 mod intake;
 mod owner;
+mod places;
 mod proposals;
+mod purges;
 mod sizes;
 mod standby;
+mod warnings;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -68,6 +71,9 @@ pub(crate) struct Shell {
     pub(crate) limits: ExecutorLimits,
     /// Whether a record has taken effect in this term, so that the next pause is short again.
     pub(crate) progressed: bool,
+    /// Whether another owner has superseded this executor since it last took the partition over:
+    /// then it must not depose whoever reigns, however often it begins anew.
+    pub(crate) must_ask: bool,
 }
 
 impl Shell {
@@ -78,7 +84,7 @@ impl Shell {
         let ended = AssertUnwindSafe(self.hold()).catch_unwind().await;
         let reason = match ended {
             Ok(Ok(())) => {
-                desk.close(Standing::Stopped("the executor is shutting down".into()));
+                desk.close(Standing::Standby("the executor is shutting down".into()));
                 return;
             }
             Ok(Err(reason)) => reason.to_string(),
@@ -91,15 +97,14 @@ impl Shell {
     /// Takes the partition over, again and again, until it is drained or must stop.
     async fn hold(&mut self) -> Result<(), error::StopReason> {
         let mut back_off = BACK_OFF_MIN;
-        let mut must_ask = false;
         while *self.orders.borrow() == Order::Serve {
             self.progressed = false;
-            let interruption = match Box::pin(self.hold_once(must_ask)).await {
+            let interruption = match Box::pin(self.hold_once()).await {
                 Ok(()) => return Ok(()),
                 Err(Interruption::Stop(reason)) => return Err(reason),
                 Err(interruption) => interruption,
             };
-            must_ask = interruption == Interruption::Superseded;
+            self.must_ask |= interruption == Interruption::Superseded;
             tracing::warn!(partition = %self.partition, reason = %interruption, "a term has ended");
             self.desk.close(Standing::Standby(interruption.to_string()));
             if self.progressed {
@@ -115,14 +120,14 @@ impl Shell {
         Ok(())
     }
 
-    /// One term: from standby to owner, to its end. With `must_ask` the term begins only once the
-    /// reigning one has ended by itself.
-    async fn hold_once(&mut self, must_ask: bool) -> Result<(), Interruption> {
+    /// One term: from standby to owner, to its end.
+    async fn hold_once(&mut self) -> Result<(), Interruption> {
         let mut fold = Fold::open(Arc::clone(&self.store), self.partition)?;
         let reign = tokio::select! {
-            reign = standby::take_over(self, &mut fold, must_ask) => reign?,
+            reign = standby::take_over(self, &mut fold) => reign?,
             () = drained(self.orders.clone()) => return Ok(()),
         };
+        self.must_ask = false;
         let mut owner = Owner::begin(self, fold, reign).await?;
         let ended = owner.serve().await;
         owner.end();

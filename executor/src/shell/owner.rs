@@ -23,6 +23,7 @@ use super::fold::{Fold, Step};
 use super::history::History;
 use super::intake::Intake;
 use super::proposals::Proposals;
+use super::purges::Purges;
 use super::standby::Reign;
 use super::{Order, Shell};
 use crate::clock::{Clock, system_now};
@@ -31,8 +32,6 @@ use crate::metrics;
 use crate::store::Position;
 use crate::timers::Timers;
 
-/// How many events of attempts are taken in one go.
-const EVENTS_MAX: usize = 256;
 /// How often the owner looks whether somebody else has written to its log.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest time that a sleep for a timer takes: the system's clock may be set meanwhile.
@@ -46,16 +45,14 @@ pub(super) struct Owner<'s> {
     intake: Intake,
     attempts: Attempts,
     events: mpsc::Receiver<AttemptEvent>,
-    heard: Vec<AttemptEvent>,
     timers: Timers,
+    purges: Purges,
     clock: Clock,
     history: History,
     /// The last checkpoint put before the log.
     checkpoint: LogOffset,
     /// Below it lies all that a checkpoint would be worth.
     worth_checkpoint: LogOffset,
-    /// What the inbox held when the term began: no timer fires before it is taken in.
-    inbox_at_takeover: InboxOffset,
     draining_until: Option<Instant>,
     look_at: Instant,
 }
@@ -82,11 +79,11 @@ impl<'s> Owner<'s> {
         );
         let limits = &shell.limits;
         let history_bytes = limits.history_bytes_max / u64::from(shell.partitions);
-        let history = History::new(limits.history_age_max, history_bytes);
+        let oldest = oldest_in_log(shell).await?;
+        let history = History::new(limits.history_age_max, history_bytes, row.next_log, oldest);
         let proposals = Proposals::behind_announcement(reign.appender, reign.epoch, reign.term);
         let clock = Clock::not_before(row.now);
         let worth_checkpoint = row.next_log;
-        let inbox = shell.log.bounds(shell.stream(Topic::Invocations)).await?;
         shell.flushed.mark_unchanged();
         let owner = Self {
             shell,
@@ -95,15 +92,14 @@ impl<'s> Owner<'s> {
             intake,
             attempts,
             events,
-            heard: Vec::new(),
-            timers: Timers::default(),
+            timers: Timers::of_calls(),
+            purges: Purges::new(),
             clock,
             history,
             checkpoint: LogOffset(0),
             worth_checkpoint,
-            inbox_at_takeover: InboxOffset(inbox.end),
             draining_until: None,
-            look_at: Instant::now() + LOOK_INTERVAL,
+            look_at: Instant::now(),
         };
         owner.report();
         Ok(owner)
@@ -119,15 +115,15 @@ impl<'s> Owner<'s> {
             }
             let room = self.proposals.has_room();
             let serving = self.draining_until.is_none();
-            let caught_up = self.has_caught_up();
+            let timers_at = self.timers_at();
             let queue_may_have_room = self.proposals.queue_may_have_room();
             tokio::select! {
                 steps = self.proposals.acknowledged() => self.settle(&steps?).await?,
-                _ = self.events.recv_many(&mut self.heard, EVENTS_MAX), if room => self.on_events()?,
+                Some(event) = self.events.recv(), if room => self.on_events(event)?,
                 taken = self.intake.next(), if room && serving => {
                     self.push(taken?);
                 }
-                () = sleep_until(self.timers.wake_at()), if room && caught_up => self.on_timers()?,
+                () = sleep_until(timers_at), if room => self.on_timers()?,
                 permit = self.attempts.place(), if room => {
                     let now = self.clock.now();
                     let failed =
@@ -225,21 +221,21 @@ impl<'s> Owner<'s> {
         Ok(())
     }
 
-    /// Looks whether somebody else has written to the log, which an owner that has nothing to
-    /// append would not learn otherwise.
+    /// Looks what others have written: to the inbox, where purges are due, and to the log, which an
+    /// owner that has nothing to append would not learn otherwise.
     async fn look(&mut self) -> Result<(), Interruption> {
         self.look_at = Instant::now() + LOOK_INTERVAL;
-        if !self.proposals.is_empty() {
-            return Ok(());
+        let now = system_now();
+        if self.purges.wait_for_horizon(now)
+            && let Some(end) = end_of(self.shell, Topic::Invocations).await?
+        {
+            self.purges.set_horizon(now, InboxOffset(end));
         }
-        let end = match self.shell.log.bounds(self.shell.stream(Topic::Log)).await {
-            Ok(bounds) => LogOffset(bounds.end),
-            // Nothing is lost by looking later.
-            Err(LogError::Unavailable(_)) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        if end > self.fold.row().next_log {
-            self.read_gap(end).await?;
+        if self.proposals.is_empty()
+            && let Some(end) = end_of(self.shell, Topic::Log).await?
+            && LogOffset(end) > self.fold.row().next_log
+        {
+            self.read_gap(LogOffset(end)).await?;
             self.report();
         }
         Ok(())
@@ -256,7 +252,10 @@ impl<'s> Owner<'s> {
                 self.attempts.notify(invocation, attempt, entry);
             }
             Action::Stop(id) => self.attempts.stop(id),
-            Action::ArmTimer(timer) => self.timers.arm(timer),
+            Action::ArmTimer(timer) => {
+                self.timers.arm(timer);
+                self.purges.arm(timer);
+            }
             Action::Answer(id) => self.answer(id),
             Action::Trim { log, inbox } => {
                 let below = self.history.checkpoint(log, self.clock.now());
@@ -289,24 +288,31 @@ impl<'s> Owner<'s> {
         });
     }
 
-    fn on_events(&mut self) -> Result<(), Interruption> {
+    /// Takes what attempts have said, as far as there is room for it: events may be large.
+    fn on_events(&mut self, first: AttemptEvent) -> Result<(), Interruption> {
         let now = self.clock.now();
-        for event in std::mem::take(&mut self.heard) {
+        let mut next = Some(first);
+        while let Some(event) = next {
             let commands = self.attempts.on_event(&self.fold.tables(), event, now)?;
             self.push(commands);
+            next = if self.proposals.has_room() { self.events.try_recv().ok() } else { None };
         }
         Ok(())
     }
 
-    /// Whether all that came while nobody owned the partition is taken in. Until then no timer
-    /// fires: a copy of a call may wait in the inbox, and an overdue purge would make it a new one.
-    fn has_caught_up(&self) -> bool {
-        self.fold.row().next_inbox >= self.inbox_at_takeover
+    /// When the next timer may fire.
+    fn timers_at(&self) -> Millis {
+        if self.purges.may_fire(self.fold.row().next_inbox) {
+            return Millis(0);
+        }
+        self.timers.wake_at()
     }
 
     fn on_timers(&mut self) -> Result<(), Interruption> {
+        let tables = self.fold.tables();
         // The system's clock, not the record's: a timer must not fire before it is due.
-        let due: Vec<Timer> = self.timers.take_due(&self.fold.tables(), system_now())?;
+        let mut due: Vec<Timer> = self.timers.take_due(&tables, system_now())?;
+        due.extend(self.purges.take_due(&tables, self.fold.row().next_inbox)?);
         metrics::TIMERS_FIRED.inc_by(due.len() as u64);
         for timer in due {
             self.proposals.push(Command::TimerFired(TimerFired { timer }), 0);
@@ -364,6 +370,30 @@ impl<'s> Owner<'s> {
     fn report(&self) {
         let row = self.fold.row();
         self.shell.desk.advance(Position { log: row.next_log, inbox: row.next_inbox });
+    }
+}
+
+/// Where a stream ends, or nothing where the log cannot tell now: nothing is lost by looking later.
+async fn end_of(shell: &Shell, topic: Topic) -> Result<Option<u64>, Interruption> {
+    match shell.log.bounds(shell.stream(topic)).await {
+        Ok(bounds) => Ok(Some(bounds.end)),
+        Err(LogError::Unavailable(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// When the oldest record of the log was appended. One that is being trimmed is old.
+async fn oldest_in_log(shell: &Shell) -> Result<Millis, Interruption> {
+    let stream = shell.stream(Topic::Log);
+    let start = shell.log.bounds(stream).await?.start;
+    let read = match shell.log.reader(stream, start) {
+        Ok(mut reader) => reader.next().await,
+        Err(error) => Err(error),
+    };
+    match read {
+        Ok(records) => Ok(Millis(records.first().map_or(0, |oldest| oldest.appended_at_ms))),
+        Err(LogError::OutOfRange { .. }) => Ok(Millis(0)),
+        Err(error) => Err(error.into()),
     }
 }
 

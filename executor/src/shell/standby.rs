@@ -42,17 +42,14 @@ impl Instance {
 
 /// Catches up with the log, announces this executor, and waits until that reigns.
 ///
-/// With `must_ask`, another owner reigns who must not be deposed: it waits until that one lets go.
-pub(super) async fn take_over(
-    shell: &Shell,
-    fold: &mut Fold,
-    must_ask: bool,
-) -> Result<Reign, Interruption> {
+/// Where [`Shell::must_ask`], another owner reigns who must not be deposed: it waits until that
+/// one lets go. A late announcement of its own is no other's.
+pub(super) async fn take_over(shell: &Shell, fold: &mut Fold) -> Result<Reign, Interruption> {
     check_log(shell, fold).await?;
     let mut reader = shell.log.reader(shell.stream(Topic::Log), fold.row().next_log.0)?;
     let end = shell.log.bounds(shell.stream(Topic::Log)).await?.end;
     read_until(fold, &mut *reader, LogOffset(end)).await?;
-    while must_ask && !fold.row().closed {
+    while shell.must_ask && !fold.row().closed && !shell.instance.announced(fold.row().term) {
         read_batch(fold, &mut *reader).await?;
     }
 

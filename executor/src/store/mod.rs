@@ -41,6 +41,8 @@ const DIRTY: u32 = 1 << 31;
 const WRITE_BUFFER_BYTES: usize = 64 << 20;
 const WRITE_BUFFERS_MAX: i32 = 4;
 const BLOCK_CACHE_BYTES: usize = 128 << 20;
+/// Open files of the database, so that connections have theirs.
+const OPEN_FILES_MAX: i32 = 128;
 /// Of RocksDB's own log of what it did.
 const INFO_LOG_BYTES: usize = 4 << 20;
 
@@ -320,6 +322,7 @@ fn database_options() -> Options {
     options.set_max_write_buffer_number(WRITE_BUFFERS_MAX);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_block_based_table_factory(&table);
+    options.set_max_open_files(OPEN_FILES_MAX);
     options.set_max_log_file_size(INFO_LOG_BYTES);
     options.set_keep_log_file_num(2);
     options

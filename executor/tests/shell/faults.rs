@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
-use everlog_executor::ExecutorLimits;
+use everlog_executor::{ExecutorLimits, Standing};
 use everlog_log_client::embedded::EmbeddedLog;
 use everlog_log_client::{
     AppendError, Appender, Appending, Bounds, CheckpointReader, Checkpointer, EventLog, LogError,
-    Reader, Stream, Topic,
+    Logged, Reader, Stream, Topic,
 };
 use everlog_log_schema::PartitionId;
 use everlog_log_schema::owner_api::BoxFuture;
 
-use crate::house::{Call, House, answer, text};
+use tokio::sync::watch;
+
+use crate::house::{Call, House, answer, owned, standing, text, within};
 
 /// What becomes of some appends.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +37,31 @@ struct Faulty {
     fault: Fault,
     every: u64,
     appends: Arc<AtomicU64>,
+    /// With each change all readers fail once.
+    outages: watch::Sender<()>,
+}
+
+impl Faulty {
+    fn new(house: &House, fault: Fault, every: u64) -> Arc<Self> {
+        let (log, appends) = (Arc::clone(&house.log), Arc::default());
+        Arc::new(Self { log, fault, every, appends, outages: watch::Sender::default() })
+    }
+}
+
+struct FaultyReader {
+    reader: Box<dyn Reader>,
+    outages: watch::Receiver<()>,
+}
+
+impl Reader for FaultyReader {
+    fn next(&mut self) -> BoxFuture<'_, Result<Vec<Logged>, LogError>> {
+        Box::pin(async move {
+            tokio::select! {
+                read = self.reader.next() => read,
+                Ok(()) = self.outages.changed() => Err(LogError::Unavailable("outage".into())),
+            }
+        })
+    }
 }
 
 struct FaultyAppender {
@@ -75,7 +103,8 @@ impl EventLog for Faulty {
     }
 
     fn reader(&self, stream: Stream, from: u64) -> Result<Box<dyn Reader>, LogError> {
-        self.log.reader(stream, from)
+        let (reader, outages) = (self.log.reader(stream, from)?, self.outages.subscribe());
+        Ok(Box::new(FaultyReader { reader, outages }))
     }
 
     fn bounds(&self, stream: Stream) -> BoxFuture<'_, Result<Bounds, LogError>> {
@@ -105,8 +134,7 @@ impl EventLog for Faulty {
 /// many attempts that took.
 async fn all_complete_despite(fault: Fault, every: u64) -> usize {
     let house = House::build();
-    let appends = Arc::default();
-    let log = Arc::new(Faulty { log: Arc::clone(&house.log), fault, every, appends });
+    let log = Faulty::new(&house, fault, every);
     let executor = house.start_on(log, &house.tables(), ExecutorLimits::default());
     let calls: Vec<Call> = (0..30)
         .map(|uuid| Call::new(uuid, "steps"))
@@ -145,4 +173,31 @@ async fn a_record_that_is_lost_though_nobody_says_so_ends_the_term_and_loses_not
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_is_waited_for_and_ends_no_term() {
     assert_eq!(all_complete_despite(Fault::QueueFull, 3).await, 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_superseded_executor_deposes_nobody_after_an_outage() {
+    let house = House::build();
+    let log = Faulty::new(&house, Fault::QueueFull, u64::MAX);
+    let outages = log.outages.clone();
+    let first = house.start_on(log, &house.tables(), ExecutorLimits::default());
+    owned(&first, 0).await;
+    let tables = house.directory.path().join("second");
+    let second = house.start_in(&tables, ExecutorLimits::default());
+    owned(&second, 0).await;
+    standing(&first, 0, |standing| !matches!(standing, Standing::Owner { .. })).await;
+    let by_outage =
+        |standing: &Standing| matches!(standing, Standing::Standby(why) if why.contains("outage"));
+    within("an outage to be noticed", async {
+        while !by_outage(&standing(&first, 0, |_| true).await) {
+            outages.send_replace(());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let deposed = tokio::time::timeout(Duration::from_secs(1), owned(&first, 0)).await;
+    assert!(deposed.is_err(), "the first has deposed the second: {deposed:?}");
+    owned(&second, 0).await;
+    second.drain(Duration::ZERO).await.unwrap();
+    owned(&first, 0).await;
 }

@@ -122,6 +122,7 @@ pub(crate) async fn answer(
                 Err(OwnerError::Unavailable(_)) => {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
+                Err(stopped @ OwnerError::Stopped(_)) => panic!("{stopped}"),
                 Err(OwnerError::NotFound) => panic!("{id} is not found"),
             }
         }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use everlog_log_schema::owner_api::{OwnerError, Verdict};
-use everlog_log_schema::{InboxOffset, RequestId};
+use everlog_log_schema::owner_api::{OwnerError, Progress, Verdict};
+use everlog_log_schema::{InboxOffset, OnMaxAttempts, RequestId, Status};
 
 use crate::house::{Call, House, answer, owned, text, within};
 
@@ -55,6 +55,8 @@ async fn a_caller_is_not_answered_with_a_later_life_of_its_id() {
     let owner = executor.owner_api();
     let other = owner.attach(call.id, Some(forgotten));
     assert_eq!(within("an answer", other).await, Err(OwnerError::NotFound));
+    let verdict = owner.verdict(call.id, call.request, forgotten);
+    assert_eq!(within("a verdict", verdict).await, Err(OwnerError::NotFound));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,10 +67,34 @@ async fn the_output_is_there_once_the_call_has_completed() {
     house.send(&call.envelope()).await;
     house.functions.at_the_gate(call.id).await;
     let owner = executor.owner_api();
-    assert_eq!(within("an answer", owner.output(call.id)).await, Ok(None));
+    let unfinished = Progress::Unfinished { status: Status::Running, last_error: None };
+    assert_eq!(within("an answer", owner.output(call.id)).await, Ok(unfinished));
     house.functions.open_gate();
     let answered = answer(&executor, call.id, None).await;
-    assert_eq!(within("an answer", owner.output(call.id)).await, Ok(Some(answered)));
+    assert_eq!(within("an answer", owner.output(call.id)).await, Ok(Progress::Completed(answered)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_output_of_a_failing_call_tells_why() {
+    let house = House::build();
+    let executor = house.start();
+    let mut call = Call::new(1, "flaky");
+    call.retry.max_attempts = Some(1);
+    call.retry.on_max_attempts = OnMaxAttempts::Pause;
+    house.send(&call.envelope()).await;
+    let owner = executor.owner_api();
+    let error = within("the call to pause", async {
+        loop {
+            match owner.output(call.id).await {
+                Ok(Progress::Unfinished { status: Status::Paused, last_error }) => {
+                    return last_error.unwrap();
+                }
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    })
+    .await;
+    assert_eq!((error.code, error.message.as_str()), (500, "not yet"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

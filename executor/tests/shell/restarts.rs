@@ -251,3 +251,20 @@ async fn a_repeat_that_waited_in_the_inbox_is_not_a_new_call() {
     within("the call to be forgotten", forgotten()).await;
     assert_eq!(house.functions.attempts(call.id), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleep_is_not_held_up_by_a_message_that_waits() {
+    let house = House::build();
+    let executor = house.start();
+    let sleeper = Call::new(1, "sleep").body("200");
+    house.send(&sleeper.envelope()).await;
+    house.functions.attempted(1).await;
+    executor.abort().await;
+    house.append(Topic::Metadata, PartitionId(0), "a change".into()).await;
+    let held_up = Call { metadata: MetadataOffset(1), ..Call::new(2, "echo") };
+    house.send(&held_up.envelope()).await;
+
+    let executor = house.start();
+    answer(&executor, sleeper.id, None).await;
+    assert_eq!(house.functions.attempts(held_up.id), 0);
+}

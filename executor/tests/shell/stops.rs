@@ -49,7 +49,8 @@ async fn a_broken_invariant_stops_its_partition_alone_and_names_the_record() {
     house.functions.open_gate();
     let reason = stopped(&executor).await;
     assert!(reason.contains("an invariant broke at the record at offset"), "{reason}");
-    assert!(matches!(within("an answer", waiting).await.unwrap(), Err(OwnerError::Unavailable(_))));
+    let told = Err(OwnerError::Stopped(reason));
+    assert_eq!(within("an answer", waiting).await.unwrap(), told);
     lives(&house, &executor).await;
     // Nothing of the batch was kept.
     executor.abort().await;
@@ -218,6 +219,23 @@ async fn a_call_whose_code_is_gone_pauses_and_says_why() {
     assert_eq!(row.status, Status::Paused);
     let message = row.last_error.unwrap().message;
     assert!(message.contains("[RT0011] service Plain is not registered"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_that_nobody_follows_any_more_stops_the_partition_and_pauses_no_call() {
+    let mut house = House::build();
+    let executor = house.start();
+    owned(&executor, 0).await;
+    house.metadata = tokio::sync::watch::Sender::default();
+    let call = Call::new(1, "echo");
+    house.send(&call.envelope()).await;
+    let reason = stopped(&executor).await;
+    assert!(reason.contains("failed to follow the metadata"), "{reason}");
+    assert_eq!(house.functions.attempts(call.id), 0);
+    executor.abort().await;
+    let store = Store::open(house.tables(), StoreOptions::default()).unwrap();
+    let row = reads::invocation(&store.tables(PartitionId(0)), call.id).unwrap().unwrap();
+    assert_eq!(row.status, Status::Running);
 }
 
 #[tokio::test(flavor = "multi_thread")]

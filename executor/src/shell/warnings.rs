@@ -1,0 +1,66 @@
+//! What whoever runs the functions is told about attempts that fail: most often these are theirs
+//! to mend.
+//!
+//! **Invariant:** what a function says cannot forge lines of the log or flood it.
+
+use everlog_log_schema::{AttemptError, InvocationId, InvocationRow, Millis, Target, Then};
+
+/// How much of what a function says is quoted, in characters.
+const QUOTED_CHARS_MAX: usize = 300;
+
+/// Tells of a failed attempt: of the first since the invocation last got on, then of every time
+/// that their number has doubled, and of the last.
+pub(super) fn warn_of_failure(
+    invocation: InvocationId,
+    row: &InvocationRow,
+    error: &AttemptError,
+    then: &Then,
+    now: Millis,
+) {
+    let failures = row.failures_since_progress.saturating_add(1);
+    if !is_worth_telling(failures, then) {
+        return;
+    }
+    let then = match then {
+        Then::RetryAt(at) => format!("retry in {} ms", at.0.saturating_sub(now.0)),
+        Then::Pause => "paused".to_owned(),
+        Then::Kill => "ended".to_owned(),
+    };
+    let Target { service, handler, .. } = &row.target;
+    let (code, message) = (error.code, quoted(&error.message));
+    tracing::warn!(
+        %invocation, service, handler, failures, code, then, "an attempt failed: {message}"
+    );
+}
+
+fn is_worth_telling(failures: u32, then: &Then) -> bool {
+    failures.is_power_of_two() || !matches!(then, Then::RetryAt(_))
+}
+
+/// What a function said: one line, in quotation marks, control characters escaped.
+fn quoted(message: &str) -> String {
+    match message.char_indices().nth(QUOTED_CHARS_MAX) {
+        None => format!("{message:?}"),
+        Some((end, _)) => format!("{:?}…", message.get(..end).unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_function_says_stays_on_one_line_and_short() {
+        assert_eq!(quoted("a\nERROR\u{1b}[31m"), r#""a\nERROR\u{1b}[31m""#);
+        assert_eq!(quoted(&"é".repeat(300)), format!("\"{}\"", "é".repeat(300)));
+        assert_eq!(quoted(&"é".repeat(301)), format!("\"{}\"…", "é".repeat(300)));
+    }
+
+    #[test]
+    fn a_long_row_of_failures_is_told_of_ever_more_seldom_and_its_end_always() {
+        let retry = Then::RetryAt(Millis(1));
+        let told: Vec<u32> = (1..70).filter(|count| is_worth_telling(*count, &retry)).collect();
+        assert_eq!(told, [1, 2, 4, 8, 16, 32, 64]);
+        assert!(is_worth_telling(70, &Then::Pause) && is_worth_telling(3, &Then::Kill));
+    }
+}
