@@ -15,6 +15,7 @@ use everlog_gateway::{Addresses, Gateway, GatewayConfig, GatewayLimits, HealthCh
 use everlog_log_client::embedded::{EmbeddedLog, EmbeddedOptions};
 use everlog_log_client::{EventLog, follow_metadata};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use crate::cli::DevOptions;
@@ -28,6 +29,8 @@ use crate::version::VERSION;
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// How long callers whose functions have ended get to be answered.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
+/// How long the databases get to close.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
 /// The exit code after a second signal, as shells give it for an interrupted program.
 const INTERRUPTED: u8 = 130;
 
@@ -35,11 +38,18 @@ const INTERRUPTED: u8 = 130;
 type Running = Arc<Mutex<Option<Executor>>>;
 
 /// Runs a server until a signal ends it.
-pub(crate) async fn run(options: DevOptions) -> Result<ExitCode> {
-    let mut signals = Signals::catch().context("failed to catch signals")?;
+pub(crate) fn run(options: DevOptions, runtime: Runtime) -> Result<ExitCode> {
     let folder = Folder::choose(&options)?;
-    let server = Server::start(&options, &folder).await?;
-    greet(&options, &folder, &server.gateway);
+    let ended = runtime.block_on(serve(options, &folder));
+    // Tasks hold the databases open, which write to the folder until they are closed.
+    runtime.shutdown_timeout(CLOSE_MAX);
+    ended
+}
+
+async fn serve(options: DevOptions, folder: &Folder) -> Result<ExitCode> {
+    let mut signals = Signals::catch().context("failed to catch signals")?;
+    let server = Server::start(&options, folder).await?;
+    greet(&options, folder, &server.gateway);
     let mut registrations = JoinSet::new();
     for uri in options.register {
         registrations.spawn(register(server.gateway.registrar(), uri));

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     match cli.command {
         Subcommand::Dev(options) => {
             logs::start(options.log_format);
-            match runtime.block_on(dev::run(options)) {
+            match dev::run(options, runtime) {
                 Ok(code) => code,
                 Err(error) => fail(&error),
             }
