@@ -1,11 +1,16 @@
 //! What is registered: deployments and their services. A fold over the metadata topic.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
 use crate::codec::list;
 use crate::{DeploymentId, HandlerKind, Header, MetadataOffset, Millis, RetryPolicy};
+
+/// The versions of the service protocol that this program speaks: what it asks of a deployment is
+/// the highest that both speak.
+pub const PROTOCOL_VERSIONS: RangeInclusive<u32> = 5..=6;
 
 /// One record of the metadata topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

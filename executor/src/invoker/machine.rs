@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everlog_log_schema::limits::JOURNAL_ENTRIES_MAX;
+use everlog_log_schema::metadata::PROTOCOL_VERSIONS;
 use everlog_log_schema::{CompletionId, Effect, Entry, NotificationId, WaitSet};
 
 use super::error::Failure;
@@ -102,7 +103,7 @@ impl Machine {
 
     /// Learns from the journal what earlier attempts did.
     fn recall(&mut self, start: &AttemptStart) -> Result<(), Failure> {
-        if !(5..=6).contains(&start.protocol_version) {
+        if !PROTOCOL_VERSIONS.contains(&start.protocol_version) {
             return Err(Failure::UnsupportedVersion(start.protocol_version));
         }
         for (index, entry) in start.journal.iter().enumerate() {

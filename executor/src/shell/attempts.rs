@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use everlog_log_schema::metadata::{Deployment, Handler, Metadata};
+use everlog_log_schema::metadata::{Deployment, Handler, Metadata, PROTOCOL_VERSIONS};
 use everlog_log_schema::{
     Append, AttemptError, AttemptFailed, AttemptId, Command, DeploymentId, End, Entry,
     InvocationId, InvocationRow, MetadataOffset, Millis, Pin, Status, Suspend, Target, Then,
@@ -29,8 +29,6 @@ use crate::config::ExecutorLimits;
 use crate::invoker::{AttemptEvent, AttemptEventKind, AttemptHandle, AttemptStart, Invoker};
 use crate::metrics;
 
-/// The versions of the service protocol that this program speaks.
-const PROTOCOL_VERSIONS: std::ops::RangeInclusive<u32> = 5..=6;
 /// How many running rows one search for a waiting invocation looks at.
 const SEARCH_ROWS_MAX: usize = 1_024;
 /// How many events wait between attempts and their partition.

@@ -4,13 +4,12 @@
 //! a version wins: two gateways that register at once cannot overwrite each other unseen.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use everlog_log_client::{AppendError, ChangeError, append_metadata_change};
 use everlog_log_schema::metadata::{
-    Change, Deployment, Metadata, MetadataChange, ProtocolMode, Service,
+    Change, Deployment, Metadata, MetadataChange, PROTOCOL_VERSIONS, ProtocolMode, Service,
 };
 use everlog_log_schema::{DeploymentId, MetadataOffset, Millis};
 use serde::Deserialize;
@@ -26,8 +25,6 @@ use super::offered::{self, OfferError};
 use crate::backoff::Backoff;
 use crate::time::now;
 
-/// The versions of the service protocol that Everlog speaks.
-const PROTOCOL_VERSIONS: RangeInclusive<u32> = 5..=6;
 /// How long a registration may take to be recorded and read back.
 const RECORD_MAX: Duration = Duration::from_secs(30);
 
