@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use everlog_log_client::Topic;
 use everlog_log_schema::codec::encode_record;
-use everlog_log_schema::owner_api::OwnerError;
+use everlog_log_schema::owner_api::{OwnerError, Progress};
 use everlog_log_schema::{
     AnnounceOwner, Append, AttemptId, Command, End, Entry, Epoch, InboxOffset, Incarnation, Ingest,
-    Intake, Level, MetadataOffset, Millis, Outcome, PartitionId, Record, Row, RowKey, Seq, Term,
+    Intake, Level, MetadataOffset, Millis, Outcome, PartitionId, Record, Row, RowKey, Seq, Status,
+    Term,
 };
 
 use crate::functions::now;
@@ -153,11 +154,29 @@ async fn sleepers_wake_after_a_crash_and_none_early() {
 async fn a_timer_that_fell_due_meanwhile_fires_at_once() {
     let house = House::build();
     let executor = house.start();
-    let call = Call::new(1, "sleep").body("100");
+    let call = Call::new(1, "sleep").body("1000");
     house.send(&call.envelope()).await;
-    house.functions.attempted(1).await;
+    let owner = executor.owner_api();
+    within("the call to sleep", async {
+        while !matches!(
+            owner.output(call.id).await,
+            Ok(Progress::Unfinished { status: Status::Suspended(_), .. })
+        ) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let due = Millis(now().0 + 1_000);
+    // It holds the tables open.
+    drop(owner);
     executor.abort().await;
-    tokio::time::sleep(Duration::from_millis(150)).await;
+    within("the timer to be due", async {
+        while now() < due {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(house.functions.steps(call.id), Vec::<String>::new());
     let executor = house.start();
     answer(&executor, call.id, None).await;
 }
