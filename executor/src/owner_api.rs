@@ -1,7 +1,7 @@
 //! The owner API, answered from memory and tables.
 //!
 //! **Invariant:** "not found" is said only where it is certain: after the caller's own message was
-//! taken in, or, where it names none, after all that was in the log when it asked.
+//! taken in, or, where it names none, after all that was in the inbox and the log when it asked.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ impl OwnerApi for Owners {
     ) -> BoxFuture<'_, Result<Answer, OwnerError>> {
         Box::pin(async move {
             let (partition, desk) = self.desk_of(id)?;
-            self.settled(partition, desk, after).await?;
+            self.settled(partition, desk, id, after).await?;
             let subscription = desk.subscribe(id)?;
             match self.look(partition, id, after)? {
                 Found::Completed(answer) => Ok(answer),
@@ -44,7 +44,7 @@ impl OwnerApi for Owners {
     fn output(&self, id: InvocationId) -> BoxFuture<'_, Result<Progress, OwnerError>> {
         Box::pin(async move {
             let (partition, desk) = self.desk_of(id)?;
-            self.settled(partition, desk, None).await?;
+            self.settled(partition, desk, id, None).await?;
             match self.look(partition, id, None)? {
                 Found::Completed(answer) => Ok(Progress::Completed(answer)),
                 Found::Live(row) => {
@@ -63,7 +63,7 @@ impl OwnerApi for Owners {
     ) -> BoxFuture<'_, Result<Verdict, OwnerError>> {
         Box::pin(async move {
             let (partition, desk) = self.desk_of(id)?;
-            self.settled(partition, desk, Some(after)).await?;
+            self.settled(partition, desk, id, Some(after)).await?;
             match self.row(partition, id)? {
                 Some(row) if is_later_life(&row, after) => Err(OwnerError::NotFound),
                 Some(row) if row.request_id == request => Ok(Verdict::Accepted),
@@ -88,20 +88,32 @@ impl Owners {
         Ok((partition, desk))
     }
 
-    /// Waits until the tables answer for all that the caller may know of.
+    /// Waits until the tables answer for all that the caller may know of `id`: for the whole inbox
+    /// only where nothing is known of it, since a message that waits there for metadata concerns
+    /// no invocation that is here already.
     async fn settled(
         &self,
         partition: PartitionId,
         desk: &Desk,
+        id: InvocationId,
         after: Option<InboxOffset>,
     ) -> Result<(), OwnerError> {
         if let Some(after) = after {
             return desk.reach(|_, next_inbox| next_inbox > after).await;
         }
-        let stream = Stream { topic: Topic::Log, partition };
-        let bounds = self.log.bounds(stream).await;
-        let end = bounds.map_err(|error| OwnerError::Unavailable(error.to_string()))?.end;
-        desk.reach(|next_log, _| next_log >= LogOffset(end)).await
+        let log = self.end(Topic::Log, partition).await?;
+        desk.reach(|next_log, _| next_log >= LogOffset(log)).await?;
+        if self.row(partition, id)?.is_some() {
+            return Ok(());
+        }
+        let inbox = self.end(Topic::Invocations, partition).await?;
+        desk.reach(|_, next_inbox| next_inbox >= InboxOffset(inbox)).await
+    }
+
+    /// The offset that the next message or record of a topic will have.
+    async fn end(&self, topic: Topic, partition: PartitionId) -> Result<u64, OwnerError> {
+        let bounds = self.log.bounds(Stream { topic, partition }).await;
+        bounds.map(|bounds| bounds.end).map_err(|error| OwnerError::Unavailable(error.to_string()))
     }
 
     /// Looks for the life that the message at `after` belongs to; a later life of the same id is

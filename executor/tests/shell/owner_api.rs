@@ -60,6 +60,20 @@ async fn a_caller_is_not_answered_with_a_later_life_of_its_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_known_from_then_on() {
+    let house = House::build();
+    let executor = house.start();
+    owned(&executor, 0).await;
+    let owner = executor.owner_api();
+    for uuid in 1..=20 {
+        let call = Call::new(uuid, "gated");
+        house.send(&call.envelope()).await;
+        let progress = within("an answer", owner.output(call.id)).await;
+        assert!(matches!(progress, Ok(Progress::Unfinished { .. })), "{uuid}: {progress:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_output_is_there_once_the_call_has_completed() {
     let house = House::build();
     let executor = house.start();
