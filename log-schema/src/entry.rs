@@ -4,7 +4,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::list;
-use crate::{CompletionId, Millis};
+use crate::limits::{self, LimitExceeded};
+use crate::{
+    CompletionId, HandlerKind, Incarnation, InvocationId, MetadataOffset, Millis, RequestId,
+    RetryPolicy, Target,
+};
 
 /// One entry of an invocation's journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,13 +59,21 @@ impl Entry {
             Self::Output { name, outcome: Outcome::Failure(failure) } => {
                 name.len() + failure.payload_bytes()
             }
-            Self::Notification { result, .. } => match result {
-                NotificationResult::Void => 0,
-                NotificationResult::Value(value) => value.len(),
-                NotificationResult::Failure(failure) => failure.payload_bytes(),
-            },
+            Self::Notification { result, .. } => result.payload_bytes(),
         };
         bytes as u64
+    }
+}
+
+impl NotificationResult {
+    /// Counts the bytes of what came from outside, as [`Entry::payload_bytes`] does.
+    pub(crate) fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Void | Self::InvocationId(_) => 0,
+            Self::Value(value) => value.len(),
+            Self::Failure(failure) => failure.payload_bytes(),
+            Self::StateKeys(keys) => keys.iter().map(Bytes::len).sum(),
+        }
     }
 }
 
@@ -92,6 +104,160 @@ pub enum Effect {
         /// When it is due.
         wake_at: Millis,
     },
+    /// The value of a key of the object's state.
+    GetState {
+        /// Names the value.
+        completion: CompletionId,
+        /// The key.
+        key: Bytes,
+    },
+    /// All keys of the object's state.
+    GetStateKeys {
+        /// Names the list.
+        completion: CompletionId,
+    },
+    /// A key of the object's state gets a value.
+    SetState {
+        /// The key.
+        key: Bytes,
+        /// Where the value stands in the command.
+        value: Span,
+    },
+    /// A key of the object's state goes.
+    ClearState {
+        /// The key.
+        key: Bytes,
+    },
+    /// All keys of the object's state go.
+    ClearAllState,
+    /// A call of another function, or a one-way call.
+    Call(Box<Call>),
+    /// A signal for an invocation; also how an awakeable is completed.
+    SendSignal {
+        /// Whom it is for.
+        target: InvocationId,
+        /// The life it is for, where the sender knows: an awakeable id names it.
+        incarnation: Option<Incarnation>,
+        /// Which signal.
+        signal: SignalId,
+        /// What it carries.
+        result: SignalResult,
+    },
+    /// The outcome of an invocation, once it has one.
+    Attach {
+        /// Names the outcome.
+        completion: CompletionId,
+        /// Whose outcome.
+        target: InvocationId,
+    },
+    /// The outcome of an invocation, if it has one.
+    GetOutput {
+        /// Names what came of the question.
+        completion: CompletionId,
+        /// Whose outcome.
+        target: InvocationId,
+    },
+}
+
+/// Where a value stands within the bytes of the command that carries it, so that it is written
+/// once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// The first byte.
+    pub start: u32,
+    /// How many bytes.
+    pub bytes: u32,
+}
+
+impl Span {
+    /// Tells where `part` stands within `whole`, of which it must be a slice. None if it is not.
+    #[must_use]
+    pub fn of(part: &[u8], whole: &[u8]) -> Option<Self> {
+        let bytes = u32::try_from(part.len()).ok()?;
+        if part.is_empty() {
+            return Some(Self { start: 0, bytes });
+        }
+        let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
+        let fits = start.checked_add(part.len()).is_some_and(|end| end <= whole.len());
+        fits.then_some(Self { start: u32::try_from(start).ok()?, bytes })
+    }
+
+    /// Takes the value out of the command's bytes without a copy. None where it leads beyond them.
+    #[must_use]
+    pub fn slice(self, command: &Bytes) -> Option<Bytes> {
+        let start = usize::try_from(self.start).ok()?;
+        let end = start.checked_add(usize::try_from(self.bytes).ok()?)?;
+        (end <= command.len()).then(|| command.slice(start..end))
+    }
+}
+
+/// A call, resolved against metadata by whoever proposed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Names the notification of the callee's id.
+    pub id_completion: CompletionId,
+    /// Names the outcome; none for a one-way call.
+    pub completion: Option<CompletionId>,
+    /// The callee.
+    pub callee: InvocationId,
+    /// Names this request: derived from the caller and the place of the command.
+    pub request_id: RequestId,
+    /// Whom to call.
+    pub target: Target,
+    /// How the handler is run.
+    pub kind: HandlerKind,
+    /// The caller's headers, in order.
+    #[serde(with = "list::headers")]
+    pub headers: Vec<Header>,
+    /// Where the argument stands in the command.
+    pub parameter: Span,
+    /// The key under which a repeated call is the same call.
+    pub idempotency_key: Option<String>,
+    /// Not before this time, if given.
+    pub start_at: Option<Millis>,
+    /// How long the outcome is kept after completion (a duration).
+    pub retention: Millis,
+    /// What to do when an attempt fails.
+    pub retry: RetryPolicy,
+    /// The W3C trace context that the callee continues.
+    pub traceparent: Option<String>,
+    /// How far metadata was folded when the target was resolved.
+    pub metadata: MetadataOffset,
+}
+
+/// Names a signal.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum SignalId {
+    /// By a number: 1 cancels, 17 and above are awakeables.
+    Index(u32),
+    /// By a name.
+    Name(String),
+}
+
+impl SignalId {
+    /// Asks the function to end: see [`Effect::SendSignal`].
+    pub const CANCEL: Self = Self::Index(1);
+
+    /// Refuses a name that is too long.
+    pub fn check_limits(&self) -> Result<(), LimitExceeded> {
+        match self {
+            Self::Index(_) => Ok(()),
+            Self::Name(name) => {
+                limits::check("signal name", name.len(), limits::SIGNAL_NAME_BYTES_MAX)
+            }
+        }
+    }
+}
+
+/// What the command that sends a signal carries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SignalResult {
+    /// Nothing but that it was sent.
+    Void,
+    /// A value: where it stands in the command.
+    Value(Span),
+    /// A terminal failure.
+    Failure(Failure),
 }
 
 /// What a notification answers.
@@ -104,6 +270,8 @@ pub enum NotificationId {
         /// The message type of the service protocol (0x8000–0xFBFE), such as 0x8011 for a run.
         kind: u16,
     },
+    /// Somebody: it is a signal.
+    Signal(SignalId),
 }
 
 /// What a notification carries.
@@ -115,6 +283,10 @@ pub enum NotificationResult {
     Value(Bytes),
     /// A terminal failure.
     Failure(Failure),
+    /// The id of an invocation that was called.
+    InvocationId(InvocationId),
+    /// The keys of an object's state, in order.
+    StateKeys(#[serde(with = "list::state_keys")] Vec<Bytes>),
 }
 
 /// How an invocation, or a side effect, ended.

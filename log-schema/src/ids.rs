@@ -48,7 +48,8 @@ number!(/// Milliseconds since the Unix epoch, as stamped by the owner; or a dur
     Millis(u64) as "adapt::long");
 number!(/// The id a function gave to something it may wait for; counts from 1 within an invocation.
     CompletionId(u32) as "adapt::count");
-number!(/// A random number that names one request of a gateway, so that its resend is known.
+number!(/// Names one request, so that its resend is known: of a gateway a random number, of a function a
+/// hash of the caller and the place of the command.
     RequestId(u128) as "adapt::request_id");
 
 /// The identity of one durable call. Carries its partition key, so that any id can be routed.

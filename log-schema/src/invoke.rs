@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::list;
 use crate::limits::{self, LimitExceeded};
-use crate::{Header, InvocationId, Millis, RequestId};
+use crate::{Caller, Header, InvocationId, Millis, RequestId};
 
 /// Asks for an invocation. Whoever sends it has resolved the target against metadata: a partition
 /// never reads metadata itself.
@@ -28,6 +28,8 @@ pub struct Invoke {
     pub idempotency_key: Option<String>,
     /// The gateway that waits for the answer; none for a send.
     pub reply_to: Option<String>,
+    /// The function that calls, if one does.
+    pub caller: Option<Caller>,
     /// Not before this time, if given.
     pub start_at: Option<Millis>,
     /// How long the outcome is kept after completion (a duration).

@@ -10,6 +10,7 @@ pub mod codec;
 mod entry;
 mod ids;
 mod invoke;
+pub mod kinds;
 pub mod limits;
 mod message;
 pub mod metadata;
@@ -21,19 +22,23 @@ mod rows;
 pub mod strategies;
 
 pub use entry::{
-    Effect, Entry, Failure, Header, NotificationId, NotificationResult, Outcome, WaitSet,
+    Call, Effect, Entry, Failure, Header, NotificationId, NotificationResult, Outcome, SignalId,
+    SignalResult, Span, WaitSet,
 };
 pub use ids::{
     AttemptId, CompletionId, DeploymentId, Epoch, IdError, InboxOffset, Incarnation, InvocationId,
     Level, LogOffset, MetadataOffset, Millis, PartitionId, PartitionKey, RequestId, Seq, Term,
 };
 pub use invoke::{HandlerKind, Invoke, OnMaxAttempts, RetryPolicy, Target};
-pub use message::{Envelope, Message, Source};
+pub use message::{
+    Attach, Caller, Complete, Envelope, Life, Message, Order, OrderAction, Signal, Source,
+};
 pub use partitioning::{partition_key_of, partition_of};
 pub use record::{
     AnnounceOwner, Append, AttemptError, AttemptFailed, Checkpointed, Command, End, Ingest, Intake,
-    Pin, Record, Suspend, Then, TimerFired,
+    OutboxDelivered, Pin, Record, Suspend, Then, TimerFired,
 };
 pub use rows::{
-    InvocationRow, LockRow, OpenKind, OpenRow, PartitionRow, Row, RowKey, Status, Timer, TimerKind,
+    InvocationRow, JournalRow, LockRow, ObjectRow, OpenKind, OpenRow, OutboxRow, PartitionRow, Row,
+    RowKey, SentRow, Status, StatusKind, Timer, TimerKind,
 };
