@@ -1,11 +1,13 @@
 //! Journals at their limit and one above.
 
-use everlog_log_schema::limits::{BODY_BYTES_MAX, JOURNAL_BYTES_MAX, JOURNAL_ENTRIES_MAX};
+use everlog_log_schema::limits::{
+    BODY_BYTES_MAX, JOURNAL_BYTES_MAX, JOURNAL_COMMANDS_MAX, JOURNAL_ENTRIES_MAX,
+};
 use everlog_log_schema::{InvocationRow, Status};
 use expect_test::expect;
 
-use super::script::{Log, id};
-use crate::journal::COMMANDS_MAX;
+use super::script::Log;
+use super::words::id;
 use crate::reads;
 
 /// An invocation with as many commands as there may be, all of them runs.
@@ -13,11 +15,12 @@ fn full() -> Log {
     let mut log = Log::default();
     log.play("e1: announce");
     log.play("e1: ingest invoke 7 plain");
-    let runs: Vec<_> = (1..COMMANDS_MAX).map(|completion| format!("run {completion}")).collect();
+    let runs: Vec<_> =
+        (1..JOURNAL_COMMANDS_MAX).map(|completion| format!("run {completion}")).collect();
     for runs in runs.chunks(1_000) {
         assert_eq!(log.play(&format!("e1: append 7 {}", runs.join(", "))), [""; 0]);
     }
-    assert_eq!(row(&log).commands, COMMANDS_MAX);
+    assert_eq!(row(&log).commands, JOURNAL_COMMANDS_MAX);
     log
 }
 
@@ -28,23 +31,26 @@ fn row(log: &Log) -> InvocationRow {
 #[test]
 fn a_full_journal_still_takes_the_results_of_all_its_runs_and_the_output_of_a_kill() {
     let mut log = full();
-    let results: Vec<_> = (1..COMMANDS_MAX).map(|run| format!("result {run} ok")).collect();
+    let results: Vec<_> = (1..JOURNAL_COMMANDS_MAX).map(|run| format!("result {run} ok")).collect();
     for results in results.chunks(1_000) {
         let told = log.play(&format!("e1: append 7 {}", results.join(", ")));
         assert_eq!(told.len(), results.len());
     }
     log.play("e1: fail 7 kill");
-    assert_eq!(row(&log).entries, 2 * COMMANDS_MAX);
+    assert_eq!(row(&log).entries, 2 * JOURNAL_COMMANDS_MAX);
     assert!(row(&log).entries <= JOURNAL_ENTRIES_MAX);
     assert!(reads::outcome_of(&log.tables, id(7)).unwrap().is_some());
 }
 
 #[test]
-fn a_command_too_many_pauses_the_invocation_and_stores_nothing() {
+fn a_command_too_many_pauses_the_invocation_and_is_not_stored() {
     let mut log = full();
-    let effects = log.play("e1: append 7 result 1 ok, set");
-    expect!["stop 7"].assert_eq(&effects.join("\n"));
-    assert_eq!(row(&log).entries, COMMANDS_MAX);
+    let effects = log.play("e1: append 7 result 1 ok, step");
+    expect![[r#"
+        notify 7 life 0 by 1.0 [24999] 0x8011 of 1: Value(b"ok")
+        stop 7"#]]
+    .assert_eq(&effects.join("\n"));
+    assert_eq!(row(&log).entries, JOURNAL_COMMANDS_MAX + 1);
     expect![[r#"
         (
             Paused,
@@ -71,7 +77,7 @@ fn full_but(left: u64) -> Log {
     log.play("e1: append 7 run 1, sleep 2 until 500");
     while row(&log).journal_bytes < JOURNAL_BYTES_MAX - left {
         let bytes = (JOURNAL_BYTES_MAX - left - row(&log).journal_bytes).min(BODY_BYTES_MAX as u64);
-        assert_eq!(log.play(&format!("e1: append 7 set bytes {bytes}")), [""; 0]);
+        assert_eq!(log.play(&format!("e1: append 7 step bytes {bytes}")), [""; 0]);
     }
     log
 }
@@ -107,7 +113,7 @@ fn a_byte_too_many_pauses_the_invocation_and_stores_nothing() {
 fn what_follows_an_output_needs_no_place() {
     let mut log = full_but(2);
     let entries = row(&log).entries;
-    assert_eq!(log.play("e1: append 7 output ok, set bytes 9"), [""; 0]);
+    assert_eq!(log.play("e1: append 7 output ok, step bytes 9"), [""; 0]);
     assert_eq!(log.play("e1: append 7 result 1 abc"), [""; 0]);
     assert_eq!((row(&log).status, row(&log).entries), (Status::Running, entries + 1));
     assert_eq!(log.play("e1: end 7").last().unwrap(), "answer 7");

@@ -9,12 +9,15 @@ mod acceptance;
 mod append;
 mod attempt_failed;
 mod checkpoint;
+mod commands;
 mod end;
+mod entries;
 mod ingest;
 mod invariants;
 mod keys;
 mod laws;
 mod limits;
+mod messages;
 mod reads;
 mod retry;
 mod script;
@@ -23,6 +26,8 @@ mod suspend;
 mod takeover;
 mod timers;
 mod trace;
+mod wild;
+mod words;
 
 use expect_test::Expect;
 

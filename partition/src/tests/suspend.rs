@@ -193,8 +193,8 @@ fn an_unfinished_run_beside_something_else_waits() {
             rows
                 partition epoch 1 term 1 next seq 6 inbox 3 now 0 log 6
                 7 suspended on [1, 2]: life 0 attempt 1.0 entries 3 commands 3 progress 0
-                8 suspended on [1]: life 1 attempt 1.0 entries 2 commands 2 progress 0
-                9 suspended on [1]: life 2 attempt 1.0 entries 2 commands 2 progress 0
+                8 suspended on [1] named ["paid"]: life 1 attempt 1.0 entries 2 commands 2 progress 0
+                9 suspended on [1] signals [1, 17]: life 2 attempt 1.0 entries 2 commands 2 progress 0
                 7 [0] input
                 7 [1] run 1
                 7 [2] sleep 2 until 900
@@ -227,7 +227,7 @@ fn waiting_for_a_signal_alone_waits() {
             e1: suspend 7 signals 17
             rows
                 partition epoch 1 term 1 next seq 3 inbox 1 now 0 log 3
-                7 suspended on []: life 0 attempt 1.0 entries 1 commands 1 progress 0
+                7 suspended on [] signals [17]: life 0 attempt 1.0 entries 1 commands 1 progress 0
                 7 [0] input
         "#]],
     );
