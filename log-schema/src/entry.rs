@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::list;
+use crate::invoke::check_call;
 use crate::limits::{self, LimitExceeded};
 use crate::{
     CompletionId, HandlerKind, Incarnation, InvocationId, MetadataOffset, Millis, RequestId,
@@ -67,7 +68,8 @@ impl Entry {
 
 impl NotificationResult {
     /// Counts the bytes of what came from outside, as [`Entry::payload_bytes`] does.
-    pub(crate) fn payload_bytes(&self) -> usize {
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
         match self {
             Self::Void | Self::InvocationId(_) => 0,
             Self::Value(value) => value.len(),
@@ -225,6 +227,13 @@ pub struct Call {
     pub metadata: MetadataOffset,
 }
 
+impl Call {
+    /// Checks the parts that have limits of their own: a call within them can be sent.
+    pub fn check_limits(&self) -> Result<(), LimitExceeded> {
+        check_call(&self.target, self.idempotency_key.as_deref(), &self.headers)
+    }
+}
+
 /// Names a signal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum SignalId {
@@ -335,10 +344,15 @@ pub struct WaitSet {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
     use super::{
-        Bytes, CompletionId, Effect, Entry, Failure, Header, NotificationId, NotificationResult,
-        Outcome,
+        Bytes, Call, CompletionId, Effect, Entry, Failure, HandlerKind, Header, InvocationId,
+        MetadataOffset, Millis, NotificationId, NotificationResult, Outcome, RequestId,
+        RetryPolicy, SignalId, Span, Target,
     };
+    use crate::limits::{self, LimitExceeded};
+    use crate::{OnMaxAttempts, PartitionKey};
 
     #[test]
     fn the_payload_of_an_entry_is_all_that_came_from_outside() {
@@ -358,7 +372,85 @@ mod tests {
             notification(NotificationResult::Void),
             notification(NotificationResult::Value(body())),
             notification(NotificationResult::Failure(failure())),
+            notification(NotificationResult::StateKeys(vec![body(), body()])),
+            notification(NotificationResult::InvocationId(call().callee)),
         ];
-        assert_eq!(entries.map(|entry| entry.payload_bytes()), [12, 4, 7, 12, 0, 4, 9]);
+        assert_eq!(entries.map(|entry| entry.payload_bytes()), [12, 4, 7, 12, 0, 4, 9, 8, 0]);
+    }
+
+    #[test]
+    fn a_span_names_a_part_of_a_command_and_nothing_beyond_it() {
+        let command = Bytes::from_static(b"0123456789");
+        let span = Span::of(&command[3..7], &command).unwrap();
+        assert_eq!(span, Span { start: 3, bytes: 4 });
+        assert_eq!(span.slice(&command).unwrap(), "3456");
+        assert_eq!(Span::of(&command, &command), Some(Span { start: 0, bytes: 10 }));
+        assert_eq!(Span::of(&[], &command), Some(Span { start: 0, bytes: 0 }));
+        let within = command.slice(2..5);
+        assert_eq!(Span::of(&command[1..3], &within), None, "it begins before");
+        assert_eq!(Span::of(&command[4..6], &within), None, "it ends behind");
+        assert_eq!(Span { start: 6, bytes: 4 }.slice(&command).unwrap(), "6789");
+        assert_eq!(Span { start: 10, bytes: 0 }.slice(&command).unwrap(), "");
+        assert_eq!(Span { start: 7, bytes: 4 }.slice(&command), None);
+        assert_eq!(Span { start: 11, bytes: 0 }.slice(&command), None);
+        assert_eq!(Span { start: u32::MAX, bytes: u32::MAX }.slice(&command), None);
+    }
+
+    fn call() -> Call {
+        let callee = InvocationId { partition_key: PartitionKey(1), uuid: 2 };
+        Call {
+            id_completion: CompletionId(1),
+            completion: None,
+            callee,
+            request_id: RequestId(3),
+            target: Target { service: "s".into(), key: None, handler: "h".into() },
+            kind: HandlerKind::Plain,
+            headers: Vec::new(),
+            parameter: Span { start: 0, bytes: 0 },
+            idempotency_key: None,
+            start_at: None,
+            retention: Millis(0),
+            retry: RetryPolicy {
+                initial_interval: Millis(500),
+                factor_permille: 2_000,
+                max_interval: Millis(60_000),
+                max_attempts: None,
+                on_max_attempts: OnMaxAttempts::Pause,
+            },
+            traceparent: None,
+            metadata: MetadataOffset(0),
+        }
+    }
+
+    #[test]
+    fn every_limit_of_a_functions_call_holds_at_the_limit_and_one_above() {
+        type Case = (usize, fn(&mut Call, String));
+        let cases: [Case; 5] = [
+            (limits::NAME_BYTES_MAX, |call, text| call.target.service = text),
+            (limits::NAME_BYTES_MAX, |call, text| call.target.handler = text),
+            (limits::KEY_BYTES_MAX, |call, text| call.target.key = Some(text)),
+            (limits::KEY_BYTES_MAX, |call, text| call.idempotency_key = Some(text)),
+            (limits::HEADERS_BYTES_MAX, |call, value| {
+                call.headers = vec![Header { key: String::new(), value }];
+            }),
+        ];
+        for (max, set) in cases {
+            let of = |bytes| {
+                let mut call = call();
+                set(&mut call, "k".repeat(bytes));
+                call.check_limits()
+            };
+            assert_eq!(of(max), Ok(()));
+            assert!(matches!(of(max + 1), Err(LimitExceeded { bytes, .. }) if bytes == max + 1));
+        }
+    }
+
+    #[test]
+    fn a_signal_has_a_name_of_its_limit_and_not_one_byte_more() {
+        let of = |bytes| SignalId::Name("n".repeat(bytes)).check_limits();
+        let max = limits::SIGNAL_NAME_BYTES_MAX;
+        assert_eq!(of(max), Ok(()));
+        assert_eq!(of(max + 1), Err(LimitExceeded { what: "signal name", bytes: max + 1, max }));
+        assert_eq!(SignalId::CANCEL.check_limits(), Ok(()));
     }
 }

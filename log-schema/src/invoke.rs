@@ -44,20 +44,28 @@ impl Invoke {
     /// Checks the parts that have limits of their own. Nothing beyond them is ever written to an
     /// inbox, or taken in from one.
     pub fn check_limits(&self) -> Result<(), LimitExceeded> {
-        let check = limits::check;
-        check("service name", self.target.service.len(), limits::NAME_BYTES_MAX)?;
-        check("handler name", self.target.handler.len(), limits::NAME_BYTES_MAX)?;
-        check("object key", text_bytes(self.target.key.as_ref()), limits::KEY_BYTES_MAX)?;
-        let idempotency_key = text_bytes(self.idempotency_key.as_ref());
-        check("idempotency key", idempotency_key, limits::KEY_BYTES_MAX)?;
-        let headers = self.headers.iter().map(|header| header.key.len() + header.value.len());
-        check("set of headers", headers.sum(), limits::HEADERS_BYTES_MAX)?;
-        check("body", self.body.len(), limits::BODY_BYTES_MAX)
+        check_call(&self.target, self.idempotency_key.as_deref(), &self.headers)?;
+        limits::check("body", self.body.len(), limits::BODY_BYTES_MAX)
     }
 }
 
-fn text_bytes(text: Option<&String>) -> usize {
-    text.map_or(0, String::len)
+/// Checks what a call has beside its body, whoever makes it.
+pub(crate) fn check_call(
+    target: &Target,
+    idempotency_key: Option<&str>,
+    headers: &[Header],
+) -> Result<(), LimitExceeded> {
+    let check = limits::check;
+    check("service name", target.service.len(), limits::NAME_BYTES_MAX)?;
+    check("handler name", target.handler.len(), limits::NAME_BYTES_MAX)?;
+    check("object key", text_bytes(target.key.as_deref()), limits::KEY_BYTES_MAX)?;
+    check("idempotency key", text_bytes(idempotency_key), limits::KEY_BYTES_MAX)?;
+    let headers = headers.iter().map(|header| header.key.len() + header.value.len());
+    check("set of headers", headers.sum(), limits::HEADERS_BYTES_MAX)
+}
+
+fn text_bytes(text: Option<&str>) -> usize {
+    text.map_or(0, str::len)
 }
 
 /// Whom a call is for.

@@ -5,9 +5,12 @@
 //!
 //! **Architecture invariant:** no I/O, no clock, no randomness, no thread.
 
+mod awakeable;
 mod base62;
 pub mod codec;
+mod command;
 mod entry;
+pub mod identity;
 mod ids;
 mod invoke;
 pub mod kinds;
@@ -21,6 +24,8 @@ mod rows;
 #[cfg(any(test, feature = "proptest"))]
 pub mod strategies;
 
+pub use awakeable::AwakeableId;
+pub use command::{command_kind_name, command_name, notification_kind_name};
 pub use entry::{
     Call, Effect, Entry, Failure, Header, NotificationId, NotificationResult, Outcome, SignalId,
     SignalResult, Span, WaitSet,

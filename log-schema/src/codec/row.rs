@@ -15,17 +15,17 @@ pub fn encode_row(row: &Row) -> Result<Bytes, EncodeError> {
         Row::Invocation(row) => avro::ROW_INVOCATION.encode(row),
         Row::Journal(row) => avro::ROW_JOURNAL.encode(row),
         Row::Open(row) => avro::ROW_OPEN.encode(row),
-        Row::Running => avro::ROW_RUNNING.encode(&Mark {}),
-        Row::Timer => avro::ROW_TIMER.encode(&Mark {}),
+        Row::Running => avro::ROW_RUNNING.encode(&RunningRow {}),
+        Row::Timer => avro::ROW_TIMER.encode(&TimerRow {}),
         Row::Lock(row) => avro::ROW_LOCK.encode(row),
         Row::Queue(invocation) => avro::ROW_QUEUE.encode(&QueueRow { invocation: *invocation }),
         Row::Sender(seq) => avro::ROW_SENDER.encode(&SenderRow { seq: *seq }),
-        Row::Packed(entries) => avro::ROW_PACKED.encode(&Parts { entries }),
+        Row::Packed(entries) => avro::ROW_PACKED.encode(&BorrowedPackedRow { entries }),
         Row::Object(row) => avro::ROW_OBJECT.encode(row),
         Row::State(value) => avro::ROW_STATE.encode(&StateRow { value }),
         Row::Outbox(row) => avro::ROW_OUTBOX.encode(row),
         Row::Sent(row) => avro::ROW_SENT.encode(row),
-        Row::Waiting => avro::ROW_WAITING.encode(&Mark {}),
+        Row::Waiting => avro::ROW_WAITING.encode(&WaitingRow {}),
     }
 }
 
@@ -37,11 +37,11 @@ pub fn decode_row(key: &RowKey, bytes: &[u8]) -> Result<Row, DecodeError> {
         RowKey::Journal(..) => Row::Journal(avro::ROW_JOURNAL.decode(bytes)?),
         RowKey::Open(..) => Row::Open(avro::ROW_OPEN.decode(bytes)?),
         RowKey::Running(_) => {
-            let Mark {} = avro::ROW_RUNNING.decode(bytes)?;
+            let RunningRow {} = avro::ROW_RUNNING.decode(bytes)?;
             Row::Running
         }
         RowKey::Timer(_) => {
-            let Mark {} = avro::ROW_TIMER.decode(bytes)?;
+            let TimerRow {} = avro::ROW_TIMER.decode(bytes)?;
             Row::Timer
         }
         RowKey::Lock { .. } => Row::Lock(avro::ROW_LOCK.decode(bytes)?),
@@ -65,15 +65,20 @@ pub fn decode_row(key: &RowKey, bytes: &[u8]) -> Result<Row, DecodeError> {
         RowKey::Outbox(..) => Row::Outbox(avro::ROW_OUTBOX.decode(bytes)?),
         RowKey::Sent(_) => Row::Sent(avro::ROW_SENT.decode(bytes)?),
         RowKey::Waiting(..) => {
-            let Mark {} = avro::ROW_WAITING.decode(bytes)?;
+            let WaitingRow {} = avro::ROW_WAITING.decode(bytes)?;
             Row::Waiting
         }
     })
 }
 
-/// A row whose key says all.
 #[derive(Serialize, Deserialize)]
-struct Mark {}
+struct RunningRow {}
+
+#[derive(Serialize, Deserialize)]
+struct TimerRow {}
+
+#[derive(Serialize, Deserialize)]
+struct WaitingRow {}
 
 #[derive(Serialize, Deserialize)]
 struct QueueRow {
@@ -86,7 +91,7 @@ struct SenderRow {
 }
 
 #[derive(Serialize)]
-struct Parts<'a> {
+struct BorrowedPackedRow<'a> {
     #[serde(serialize_with = "list::entries::serialize")]
     entries: &'a [JournalRow],
 }
