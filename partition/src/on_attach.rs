@@ -40,13 +40,11 @@ pub(crate) fn attach(
         let failure = Failure { code: NOT_FOUND, message, metadata: Vec::new() };
         return complete(at, caller, completion, NotificationResult::Failure(failure));
     }
-    match reads::outcome_of(at.tables, target)? {
-        Some((_, outcome)) => complete(at, caller, completion, result_of(outcome)),
-        None => {
-            at.tables.put(RowKey::Waiting(target, caller, completion), Row::Waiting);
-            Ok(())
-        }
+    if let Some((_, outcome)) = reads::outcome_of(at.tables, target)? {
+        return complete(at, caller, completion, result_of(outcome));
     }
+    at.tables.put(RowKey::Waiting(target, caller, completion), Row::Waiting);
+    Ok(())
 }
 
 /// Tells a function what came of what it waits for.

@@ -111,9 +111,9 @@ fn signal_result(result: NotificationResult) -> (Bytes, SignalResult) {
             (all, SignalResult::Value(value))
         }
         NotificationResult::Failure(failure) => (Bytes::new(), SignalResult::Failure(failure)),
-        other => {
-            assert_eq!(other, NotificationResult::Void);
-            (Bytes::new(), SignalResult::Void)
+        NotificationResult::Void => (Bytes::new(), SignalResult::Void),
+        other @ (NotificationResult::InvocationId(_) | NotificationResult::StateKeys(_)) => {
+            panic!("no signal carries {other:?}")
         }
     }
 }

@@ -166,7 +166,9 @@ fn open_in(journal: &[Entry]) -> BTreeMap<CompletionId, OpenKind> {
     let mut asked = None;
     for entry in journal {
         match entry {
-            Entry::Input { .. } | Entry::Output { .. } => assert_eq!(asked, None),
+            Entry::Input { .. }
+            | Entry::Output { .. }
+            | Entry::Notification { id: NotificationId::Signal(_), .. } => assert_eq!(asked, None),
             Entry::Command { effect, .. } => {
                 assert_eq!(asked, None);
                 asked = asked_in(effect);
@@ -176,7 +178,6 @@ fn open_in(journal: &[Entry]) -> BTreeMap<CompletionId, OpenKind> {
                 let answers = asked.take().is_some_and(|asked| asked == *id);
                 assert!(answers || open.remove(id).is_some(), "{id} came twice, or undeclared");
             }
-            Entry::Notification { id: NotificationId::Signal(_), .. } => assert_eq!(asked, None),
         }
     }
     assert_eq!(asked, None);

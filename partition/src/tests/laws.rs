@@ -155,6 +155,23 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Nor does any other record that can be written, whatever its numbers are.
+    #[test]
+    fn no_command_panics(
+        steps in steps(),
+        commands in prop::collection::vec(strategies::command(), 1..20),
+    ) {
+        let mut log = Stream::of(&steps).log;
+        for command in commands {
+            let epoch = reads::partition(&log.tables).unwrap().epoch.0;
+            let record = log.stamped(epoch, None, None, vec![command]);
+            let (outcome, actions) = log.append(&record);
+            prop_assert!(outcome == Ok(Acceptance::Accepted) || actions.is_empty());
+        }
+    }
+}
+
 /// Who writes a wild record.
 #[derive(Debug, Clone)]
 enum Writer {

@@ -154,14 +154,12 @@ impl Stream {
 
     /// Takes one step.
     pub(super) fn step(&mut self, step: &Step) {
-        match step {
-            Step::Wait(duration) => self.log.now += duration,
-            Step::Deliver { again } => self.deliver(*again),
-            step => {
-                if let Some(line) = self.line(step) {
-                    self.write(&line);
-                }
-            }
+        if let Step::Wait(duration) = step {
+            self.log.now += duration;
+        } else if let Step::Deliver { again } = step {
+            self.deliver(*again);
+        } else if let Some(line) = self.line(step) {
+            self.write(&line);
         }
     }
 

@@ -3,6 +3,9 @@
 use expect_test::expect;
 
 use super::check;
+use super::script::Log;
+use super::words::id;
+use crate::reads;
 
 #[test]
 fn a_suspended_invocation_wakes_when_its_sleep_ends() {
@@ -368,4 +371,33 @@ fn a_suspension_begins_the_retry_policy_anew() {
                 timer 7 life 0 sleep 1 at 900
         "#]],
     );
+}
+
+/// It shows when an invocation began to wait, whatever came since.
+#[test]
+fn the_time_of_the_last_change_of_status_is_kept() {
+    let mut log = Log::default();
+    let mut changed = Vec::new();
+    for line in [
+        "e1 @5: announce",
+        "e1 @10: ingest invoke 7 exclusive/a start 20; ingest invoke 8 exclusive/a",
+        "e1 @20: fire 7 start at 20",
+        "e1 @30: append 8 output done; end 8",
+        "e1 @40: append 7 sleep 1 until 900, sleep 2 until 60",
+        "e1 @50: suspend 7 on 1",
+        "e1 @60: fire 7 sleep 2 at 60",
+        "e1 @70: ingest pause 7",
+        "e1 @80: ingest signal 7 17 void",
+        "e1 @90: ingest resume 7",
+        "e1 @95: ingest pause 7; ingest kill 7",
+        "e1 @99: ingest kill 7",
+    ] {
+        log.play(line);
+        if let Some(row) = reads::invocation(&log.tables, id(7)).unwrap() {
+            changed.push(format!("{} {}", row.modified_at, row.status.kind().name()));
+        }
+    }
+    let want = "10 scheduled, 20 pending, 30 running, 30 running, 50 suspended, 50 suspended, \
+                70 paused, 70 paused, 90 running, 95 completed, 95 completed";
+    assert_eq!(changed.join(", "), want);
 }
