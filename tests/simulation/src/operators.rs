@@ -63,13 +63,12 @@ pub fn order(env: &mut Env) {
     else {
         return;
     };
-    let action = match env.rng.below(8) {
+    let action = match env.rng.below(7) {
+        0..6 if completed && is_purged_safely(env, target) => OrderAction::Purge,
         0..3 => return send(env, Message::Signal(Box::new(cancel(target)))),
         3 => OrderAction::Kill,
         4 | 5 => OrderAction::Pause,
-        6 => OrderAction::Resume,
-        _ if completed && is_purged_safely(env, target) => OrderAction::Purge,
-        _ => return,
+        _ => OrderAction::Resume,
     };
     order_about(env, target, action);
 }

@@ -142,19 +142,19 @@ fn step(rng: &mut Rng, kind: HandlerKind, depth: u8) -> Step {
     let child = rng.draw();
     let calls = depth < DEPTH_MAX;
     let writes = kind == HandlerKind::Exclusive;
-    match rng.below(20) {
+    match rng.below(24) {
         4 => Step::Sleep(ms),
         5 => Step::TwoRuns,
         6 | 7 => Step::RunAndSleep(ms),
         8 => Step::RunOrSleep(ms),
         9 => Step::Await,
-        10 | 11 if calls => Step::Call(child),
-        12 if calls => Step::SendAndAttach(child),
-        13 if calls => Step::SendAndSignal(child),
-        14 if calls => Step::SendAndPeek(child),
-        15..=17 if writes => Step::Count,
-        18 if writes => Step::ClearAll,
-        19 if writes => Step::Clear,
+        10..=13 if calls => Step::Call(child),
+        14 | 15 if calls => Step::SendAndAttach(child),
+        16 if calls => Step::SendAndSignal(child),
+        17 if calls => Step::SendAndPeek(child),
+        18..=20 if writes => Step::Count,
+        21 if writes => Step::ClearAll,
+        22 if writes => Step::Clear,
         _ => Step::Run,
     }
 }
@@ -186,9 +186,9 @@ pub(crate) struct Callee {
 impl Callee {
     /// Draws the callee of a call, at the depth below its caller's.
     pub(crate) fn of(child: u64, depth: u8, expects_ping: bool) -> Self {
-        let shared = Rng::new(child).chance(250) && !expects_ping;
+        let shared = Rng::new(child).chance(400) && !expects_ping;
         // What has the same idempotency key is the same call, whoever makes it.
-        let seed = if shared { child % 3 } else { child };
+        let seed = if shared { child % 2 } else { child };
         let mut rng = Rng::new(seed ^ 0xca11);
         let depth = depth + 1;
         let kind = match rng.below(10) {

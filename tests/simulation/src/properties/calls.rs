@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use everlog_log_schema::{
     CompletionId, Effect as Asks, Entry, InvocationId, Message, NotificationId, NotificationResult,
-    Outcome, RequestId, kinds,
+    Outcome, RequestId, Row, kinds,
 };
 use everlog_partition::Action;
 
@@ -21,6 +21,8 @@ const NOT_FOUND: u32 = 404;
 pub(super) struct Calls {
     /// Whose outcome a completion is.
     asked: BTreeMap<(Life, CompletionId), InvocationId>,
+    /// The requests that have created an invocation.
+    created: BTreeSet<RequestId>,
     made: BTreeMap<RequestId, Life>,
     sent: BTreeSet<RequestId>,
     taken: BTreeSet<RequestId>,
@@ -49,6 +51,18 @@ impl Calls {
                 }
                 Entry::Input { .. } => {}
             }
+        }
+        for change in recorded.changes {
+            if let Some(Row::Invocation(row)) = &change.new {
+                self.created.insert(row.request_id);
+            }
+        }
+        let joins = recorded.messages().any(|message| {
+            matches!(message, Message::Invoke(invoke)
+                if invoke.caller.is_some() && !self.created.contains(&invoke.request_id))
+        });
+        if joins {
+            coverage.hit(Case::Joined);
         }
         for action in recorded.actions {
             if let Action::Send { row, .. } = action
