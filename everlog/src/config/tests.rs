@@ -123,7 +123,9 @@ fn an_unknown_setting_is_named_with_its_place_and_the_nearest() {
     );
     refused_file(
         "[servces.Cart]\nconcurrency = 3",
-        &expect!["everlog.toml:1: unknown setting `servces`, did you mean `services`?; `everlog config show` lists all"],
+        &expect![
+            "everlog.toml:1: unknown setting `servces`, did you mean `services`?; `everlog config show` lists all"
+        ],
     );
     refused_variable(
         "EVERLOG_DATADIR",
