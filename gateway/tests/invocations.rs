@@ -319,6 +319,7 @@ async fn every_refusal_has_a_status_a_code_and_a_sentence() {
         let sentence = answer.json()["message"].as_str().unwrap().to_owned();
         assert!(sentence.ends_with(&format!(" (docs/errors/admin.md#{code})")), "{sentence}");
     }
+    assert_eq!(world.owner.messages(), 0);
 }
 
 #[tokio::test]

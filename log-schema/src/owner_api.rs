@@ -39,7 +39,8 @@ pub trait OwnerApi: Send + Sync + 'static {
         after: InboxOffset,
     ) -> BoxFuture<'_, Result<Verdict, OwnerError>>;
 
-    /// Shows an invocation as it stands once the message at `after` is taken in.
+    /// Shows an invocation as it stands once the message at `after` is taken in. Without one, it
+    /// says [`OwnerError::NotFound`] only once all is taken in that stood in the inbox when asked.
     fn invocation(
         &self,
         id: InvocationId,

@@ -52,14 +52,18 @@ struct State {
 }
 
 pub struct TestOwner {
+    log: Arc<dyn EventLog>,
     state: Mutex<State>,
     changed: watch::Sender<()>,
 }
 
 impl TestOwner {
     pub fn start(log: &Arc<dyn EventLog>) -> Arc<Self> {
-        let owner =
-            Arc::new(Self { state: Mutex::new(State::default()), changed: watch::Sender::new(()) });
+        let owner = Arc::new(Self {
+            log: Arc::clone(log),
+            state: Mutex::new(State::default()),
+            changed: watch::Sender::new(()),
+        });
         for partition in (0..PARTITIONS).map(PartitionId) {
             let stream = Stream { topic: Topic::Invocations, partition };
             let mut reader = log.reader(stream, 0).unwrap();
@@ -163,7 +167,7 @@ impl TestOwner {
         Err(OwnerError::Unavailable("it moved".into()))
     }
 
-    /// Answers with what is there once the message at `after` is taken in.
+    /// Answers with what is there once the message at `after` is taken in, or all that is there now.
     async fn once<T>(
         &self,
         id: InvocationId,
@@ -171,6 +175,9 @@ impl TestOwner {
         answer: impl Fn(&State) -> Option<T>,
     ) -> Result<T, OwnerError> {
         self.unavailable()?;
+        let partition = partition_of(id.partition_key, PARTITIONS);
+        let stream = Stream { topic: Topic::Invocations, partition };
+        let last = self.log.bounds(stream).await.unwrap().end.checked_sub(1).map(InboxOffset);
         let mut changed = self.changed.subscribe();
         loop {
             {
@@ -178,7 +185,7 @@ impl TestOwner {
                 if let Some(answer) = answer(&state) {
                     return Ok(answer);
                 }
-                let taken_in = after.is_none_or(|after| state.taken_in(id, after));
+                let taken_in = after.or(last).is_none_or(|after| state.taken_in(id, after));
                 if taken_in && !state.rows.contains_key(&id) {
                     return Err(OwnerError::NotFound);
                 }

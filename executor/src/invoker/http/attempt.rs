@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everlog_log_schema::{AttemptId, Entry, InvocationId, Millis};
+use everlog_log_schema::{AttemptId, InvocationId, Millis};
 use http::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -18,7 +18,7 @@ use super::pool::{Lease, Pool, sentence_of};
 use super::request::{Chunk, RequestBody, content_type, request};
 use crate::invoker::error::Failure;
 use crate::invoker::machine::Machine;
-use crate::invoker::{AttemptEvent, AttemptStart};
+use crate::invoker::{AttemptEvent, AttemptStart, Notice};
 
 /// How many bytes that have arrived together are looked at before they are reported.
 const GATHER_BYTES_MAX: usize = 256 << 10;
@@ -38,7 +38,7 @@ pub(super) async fn run(
     pool: Arc<Pool>,
     start: AttemptStart,
     events: mpsc::Sender<AttemptEvent>,
-    notifications: mpsc::UnboundedReceiver<Entry>,
+    notices: mpsc::UnboundedReceiver<Notice>,
 ) {
     let (to_function, body) = RequestBody::new();
     let request = request(&start, body);
@@ -58,7 +58,7 @@ pub(super) async fn run(
     match request {
         Ok(request) => {
             let stream = Stream::Asking(Box::pin(asking.ask(request)));
-            attempt.converse(stream, to_function, notifications).await;
+            attempt.converse(stream, to_function, notices).await;
         }
         Err(failure) => {
             attempt.machine.fail(failure);
@@ -81,7 +81,7 @@ impl Attempt {
         &mut self,
         mut stream: Stream,
         to_function: mpsc::Sender<Chunk>,
-        mut notifications: mpsc::UnboundedReceiver<Entry>,
+        mut notices: mpsc::UnboundedReceiver<Notice>,
     ) {
         let mut last_traffic = Instant::now();
         // Whether the function can be told more: it may have stopped listening, or know the end.
@@ -98,8 +98,8 @@ impl Attempt {
                     last_traffic = Instant::now();
                     self.hear(heard, &mut stream).await;
                 }
-                Some(entry) = notifications.recv() => {
-                    self.machine.notify(entry);
+                Some(notice) = notices.recv() => {
+                    self.machine.notify(notice);
                 }
                 permit = to_function.reserve(), if has_news && is_listening => {
                     match (permit, self.machine.take_bytes()) {

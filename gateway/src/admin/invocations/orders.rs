@@ -61,13 +61,6 @@ struct BulkView {
     next: Option<String>,
 }
 
-/// An order on its way.
-struct Sent {
-    id: InvocationId,
-    before: StatusKind,
-    offset: InboxOffset,
-}
-
 impl Verb {
     /// Reads the last segment of a path.
     pub(in crate::admin) fn parse(name: &str) -> Option<Self> {
@@ -127,18 +120,13 @@ impl Verb {
         }
     }
 
-    /// What became of an order that was taken in; `before` is none where the invocation was not
-    /// there yet.
-    fn outcome(
-        self,
-        before: Option<StatusKind>,
-        after: StatusKind,
-    ) -> Result<&'static str, AdminError> {
+    /// What became of an order that applied before it was taken in.
+    fn outcome(self, after: StatusKind) -> Result<&'static str, AdminError> {
         let done = match self {
             Self::Cancel | Self::Kill => after == StatusKind::Completed,
             Self::Pause => after == StatusKind::Paused,
             // Since then it may have gone anywhere.
-            Self::Resume => before.is_some(),
+            Self::Resume => true,
             // It is there: this is not the one that was to be forgotten.
             Self::Purge => false,
         };
@@ -167,20 +155,18 @@ impl Admin {
     /// Gives an order about one invocation, and tells what became of it.
     pub(in crate::admin) async fn order(&self, verb: Verb, id: &str) -> Result<Reply, AdminError> {
         let id = parse_id(id)?;
-        let before = self.invocation(id, None).await?.as_ref().map(kind);
-        if let Some(status) = before {
-            match verb.meaning(status) {
-                Meaning::Applies => {}
-                Meaning::Already(outcome) => return Ok(view(id, status.name(), outcome)),
-                Meaning::Refused(error) => return Err(error),
-            }
+        let before = self.invocation(id, None).await?;
+        let before = kind(&before.ok_or(AdminError::InvocationNotFound(id))?);
+        match verb.meaning(before) {
+            Meaning::Applies => {}
+            Meaning::Already(outcome) => return Ok(view(id, before.name(), outcome)),
+            Meaning::Refused(error) => return Err(error),
         }
-        // What is not there may stand in the inbox still, before the order.
         let message = inbox::encode(MetadataOffset(0), verb.message(id))?;
         let offset = self.inbox.append(self.inbox.partition(id), message).await?;
         match self.invocation(id, Some(offset)).await?.as_ref().map(kind) {
-            Some(after) => Ok(view(id, after.name(), verb.outcome(before, after)?)),
-            None if before.is_some() && verb == Verb::Purge => Ok(view(id, PURGED, "done")),
+            Some(after) => Ok(view(id, after.name(), verb.outcome(after)?)),
+            None if verb == Verb::Purge => Ok(view(id, PURGED, "done")),
             None => Err(AdminError::InvocationNotFound(id)),
         }
     }
@@ -196,15 +182,13 @@ impl Admin {
             return Err(AdminError::FilterRequired);
         }
         let Page { found, next } = self.page(&filter).await?;
-        let wanted = found.iter().map(|(id, row)| (*id, kind(row)));
-        let wanted = wanted.filter(|(_, status)| verb.meaning(*status) == Meaning::Applies);
+        let wanted = found.iter().filter(|(_, row)| verb.meaning(kind(row)) == Meaning::Applies);
+        let wanted = wanted.map(|(id, _)| *id);
         let mut changed = 0;
-        for sent in self.send_all(verb, wanted).await? {
-            let Sent { id, before, offset } = sent;
-            changed += match self.invocation(id, Some(offset)).await? {
-                Some(row) => usize::from(verb.outcome(Some(before), kind(&row)).is_ok()),
-                None => 1,
-            };
+        for (id, offset) in self.send_all(verb, wanted).await? {
+            let after = self.invocation(id, Some(offset)).await?;
+            let done = after.is_none_or(|row| verb.outcome(kind(&row)).is_ok());
+            changed += usize::from(done);
         }
         let next = next.as_ref().map(Place::to_string);
         Ok(json_reply(StatusCode::OK, &BulkView { matched: found.len(), changed, next }))
@@ -214,17 +198,16 @@ impl Admin {
     async fn send_all(
         &self,
         verb: Verb,
-        wanted: impl Iterator<Item = (InvocationId, StatusKind)>,
-    ) -> Result<Vec<Sent>, AdminError> {
+        wanted: impl Iterator<Item = InvocationId>,
+    ) -> Result<Vec<(InvocationId, InboxOffset)>, AdminError> {
         let mut queued = Vec::new();
-        for (id, before) in wanted {
+        for id in wanted {
             let message = inbox::encode(MetadataOffset(0), verb.message(id))?;
-            queued.push((id, before, self.inbox.queue(self.inbox.partition(id), message)?));
+            queued.push((id, self.inbox.queue(self.inbox.partition(id), message)?));
         }
         let mut sent = Vec::with_capacity(queued.len());
-        for (id, before, appending) in queued {
-            let offset = InboxOffset(appending.await.map_err(InboxError::from)?);
-            sent.push(Sent { id, before, offset });
+        for (id, appending) in queued {
+            sent.push((id, InboxOffset(appending.await.map_err(InboxError::from)?)));
         }
         Ok(sent)
     }
@@ -294,26 +277,20 @@ mod tests {
 
     #[test]
     fn an_order_tells_what_became_of_it() {
-        use StatusKind::{BackingOff, Completed, Paused, Pending, Running, Suspended};
-        for (verb, before, after, expected) in [
-            (Verb::Cancel, Some(Pending), Completed, "done"),
-            (Verb::Cancel, Some(Suspended), Running, "accepted"),
-            (Verb::Cancel, None, Completed, "done"),
-            (Verb::Kill, Some(Running), Completed, "done"),
-            (Verb::Pause, Some(Running), Paused, "done"),
-            (Verb::Pause, Some(Running), Completed, "invocation-completed"),
-            (Verb::Pause, Some(Running), Running, "accepted"),
-            (Verb::Pause, None, Pending, "invocation-not-started"),
-            (Verb::Resume, Some(BackingOff), Running, "done"),
-            (Verb::Resume, Some(Paused), Completed, "done"),
-            (Verb::Resume, Some(Paused), Paused, "done"),
-            (Verb::Resume, None, Running, "done"),
-            (Verb::Resume, None, Pending, "invocation-not-started"),
-            (Verb::Purge, None, Running, "invocation-not-completed"),
-            (Verb::Purge, Some(Completed), Running, "invocation-not-completed"),
+        for (verb, after, expected) in [
+            (Verb::Cancel, StatusKind::Completed, "done"),
+            (Verb::Cancel, StatusKind::Running, "accepted"),
+            (Verb::Kill, StatusKind::Completed, "done"),
+            (Verb::Pause, StatusKind::Paused, "done"),
+            (Verb::Pause, StatusKind::Completed, "invocation-completed"),
+            (Verb::Pause, StatusKind::Running, "accepted"),
+            (Verb::Resume, StatusKind::Running, "done"),
+            (Verb::Resume, StatusKind::Completed, "done"),
+            (Verb::Resume, StatusKind::Paused, "done"),
+            (Verb::Purge, StatusKind::Running, "invocation-not-completed"),
         ] {
-            let outcome = verb.outcome(before, after).unwrap_or_else(|error| error.code().0);
-            assert_eq!(outcome, expected, "{verb:?} {before:?} {after:?}");
+            let outcome = verb.outcome(after).unwrap_or_else(|error| error.code().0);
+            assert_eq!(outcome, expected, "{verb:?} {after:?}");
         }
     }
 }
