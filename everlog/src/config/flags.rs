@@ -49,7 +49,7 @@ pub(crate) struct SettingFlags {
     /// Let web pages of this origin call; * is any. May be repeated.
     #[arg(long, value_name = "ORIGIN")]
     cors_origin: Vec<String>,
-    /// How many attempts are open at once [default: 1000].
+    /// How many attempts are open at once [default: 2000].
     #[arg(long, value_name = "N")]
     open_attempts_max: Option<u32>,
     /// After waiting for so long a function is asked to suspend; 0s: always at once [default: 1m].

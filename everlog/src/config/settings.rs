@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use everlog_executor::ExecutorLimits;
+use everlog_executor::{ExecutorLimits, ServiceConcurrency};
 use everlog_gateway::GatewayLimits;
 use serde::{Deserialize, Serialize};
 
@@ -112,11 +112,11 @@ impl Default for Settings {
             otlp_endpoint: None,
             tls_ca_file: None,
             open_attempts_max: count(executor.open_attempts_max),
-            deployment_concurrency_max: count(1_000),
+            deployment_concurrency_max: count(executor.deployment_concurrency_max),
             inactivity_timeout: Period(executor.inactivity_timeout),
             abort_timeout: Period(executor.abort_timeout),
-            eager_state_bytes_max: ByteSize(1 << 20),
-            unkeyed_retention: Period(Duration::from_mins(10)),
+            eager_state_bytes_max: ByteSize(executor.eager_state_bytes_max),
+            unkeyed_retention: Period(executor.unkeyed_retention),
             history_age_max: Period(executor.history_age_max),
             history_bytes_max: ByteSize(executor.history_bytes_max),
             requests_max: count(gateway.requests_max),
@@ -148,6 +148,10 @@ impl Settings {
             history_bytes_max: self.history_bytes_max.0,
             inactivity_timeout: self.inactivity_timeout.0,
             abort_timeout: self.abort_timeout.0,
+            deployment_concurrency_max: self.deployment_concurrency_max.get(),
+            concurrency: self.services.iter().map(ServiceSettings::concurrency).collect(),
+            eager_state_bytes_max: self.eager_state_bytes_max.0,
+            unkeyed_retention: self.unkeyed_retention.0,
             ..ExecutorLimits::default()
         }
     }
@@ -159,6 +163,17 @@ impl Settings {
             body_bytes_in_flight_max: self.body_bytes_in_flight_max.in_memory(),
             ..GatewayLimits::default()
         }
+    }
+}
+
+impl ServiceSettings {
+    /// How many attempts of a service there are at once, with its name.
+    fn concurrency((name, settings): (&String, &Self)) -> (String, ServiceConcurrency) {
+        let handlers = settings.handlers.iter();
+        let limited =
+            handlers.filter_map(|(name, handler)| Some((name.clone(), handler.concurrency?)));
+        let (concurrency, handlers) = (settings.concurrency, limited.collect());
+        (name.clone(), ServiceConcurrency { concurrency, handlers })
     }
 }
 
@@ -182,6 +197,13 @@ mod tests {
             abort_timeout: Period(Duration::from_secs(5)),
             requests_max: count(6),
             body_bytes_in_flight_max: ByteSize(7),
+            deployment_concurrency_max: count(8),
+            eager_state_bytes_max: ByteSize(9),
+            unkeyed_retention: Period(Duration::from_secs(10)),
+            services: serde_json::from_str(
+                r#"{ "A": { "concurrency": 11, "handlers": { "b": { "concurrency": 12 }, "c": {} } } }"#,
+            )
+            .unwrap(),
             ..settings
         };
         let executor = ExecutorLimits {
@@ -190,6 +212,16 @@ mod tests {
             history_bytes_max: 3,
             inactivity_timeout: Duration::ZERO,
             abort_timeout: Duration::from_secs(5),
+            deployment_concurrency_max: 8,
+            eager_state_bytes_max: 9,
+            unkeyed_retention: Duration::from_secs(10),
+            concurrency: BTreeMap::from([(
+                "A".into(),
+                ServiceConcurrency {
+                    concurrency: NonZeroUsize::new(11),
+                    handlers: BTreeMap::from([("b".into(), count(12))]),
+                },
+            )]),
             ..ExecutorLimits::default()
         };
         assert_eq!(settings.executor_limits(), executor);

@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn the_table_says_where_each_value_comes_from() {
-        expect![[r"
+        expect![[r#"
             SETTING                     VALUE               FROM
             abort_timeout               10m                 default
             admin_address               127.0.0.1:9070      default
@@ -143,7 +143,7 @@ mod tests {
             ingress_address             127.0.0.1:8080      default
             log                         debug               EVERLOG_LOG
             log_format                  human               default
-            open_attempts_max           1000                default
+            open_attempts_max           2000                default
             otlp_endpoint               -                   default
             partitions                  3                   everlog.toml:1
             register                    http://a, http://b  everlog.toml:2
@@ -156,7 +156,7 @@ mod tests {
             services.Cart.concurrency   2                   everlog.toml:4
             tls_ca_file                 -                   default
             unkeyed_retention           10m                 default
-        "]]
+        "#]]
         .assert_eq(&as_table(&config()));
     }
 

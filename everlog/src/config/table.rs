@@ -179,7 +179,7 @@ pub(crate) const SETTINGS: [Setting; 30] = [
         "unkeyed_retention",
         Unit::Duration,
         None,
-        "How long a completed call without idempotency key is kept, unless its service asks for more.",
+        "How long a function's call without idempotency key is kept after its end, unless its service asks for more.",
     ),
     setting(
         "history_age_max",
@@ -234,7 +234,7 @@ pub(crate) const SETTINGS: [Setting; 30] = [
         "services.NAME.concurrency",
         COUNT,
         None,
-        "How many invocations of this service run at once. No limit unless set.",
+        "How many attempts of this service are open at once. No limit unless set.",
     ),
     setting(
         "services.NAME.handlers.HANDLER.concurrency",

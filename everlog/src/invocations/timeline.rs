@@ -82,9 +82,11 @@ impl<'a> Results<'a> {
     }
 
     fn ends_a_step(&self, position: usize) -> bool {
-        self.by_completion
-            .iter()
-            .any(|(completion, found)| *found == position && self.awaited.contains(completion))
+        let Some(entry) = self.entries.get(position) else { return false };
+        let names_callee = entry.result_kind.as_deref() == Some("invocation-id");
+        let is_awaited = |completion| self.awaited.contains(&completion);
+        entry.side == Side::Notification
+            && (names_callee || entry.completion.is_some_and(is_awaited))
     }
 }
 
@@ -217,14 +219,13 @@ mod tests {
             ),
         ];
         expect![[r#"
-            #  STEP                      AT     TOOK   ATTEMPT  0                              10s  RESULT
-            0  Input                     +0ms          1        ▕█·······························▏
-            1  Run reserve               +20ms  1s     1        ▕████····························▏  77 B
-            3  Run charge                +1.1s  3s     1–3      ▕···██████████···················▏  failed 402: no money
-            5  Call → inv_9              +4.2s  5.8s‥  3        ▕·············██████████████████▶▏  waiting
-            6  CallInvocationId → inv_9  +4.2s         3        ▕·············█··················▏  invocation-id
-            7  Signal paid               +5s           3        ▕···············█················▏  void
-            8  Sleep                     +5s    5s‥    3        ▕···············████████████████▶▏  waiting, wakes in 5s
+            #  STEP          AT     TOOK   ATTEMPT  0                              10s  RESULT
+            0  Input         +0ms          1        ▕█·······························▏
+            1  Run reserve   +20ms  1s     1        ▕████····························▏  77 B
+            3  Run charge    +1.1s  3s     1–3      ▕···██████████···················▏  failed 402: no money
+            5  Call → inv_9  +4.2s  5.8s‥  3        ▕·············██████████████████▶▏  waiting
+            7  Signal paid   +5s           3        ▕···············█················▏  void
+            8  Sleep         +5s    5s‥    3        ▕···············████████████████▶▏  waiting, wakes in 5s
         "#]].assert_eq(&draw(&invocation(json!({})), &entries, now()));
     }
 

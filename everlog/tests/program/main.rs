@@ -9,5 +9,6 @@
 )]
 
 mod commands;
+mod invocations;
 mod process;
 mod server;
