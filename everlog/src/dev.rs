@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use everlog_connect::{Connector, TlsOptions};
 use everlog_executor::invoker::{HttpInvoker, HttpInvokerOptions};
 use everlog_executor::{Executor, ExecutorConfig, ExecutorLimits, Standing};
 use everlog_gateway::{Addresses, Gateway, GatewayConfig, GatewayLimits, HealthCheck, Ports};
@@ -113,11 +114,13 @@ impl Server {
         let ports = Ports::bind(options.ingress_address, options.admin_address).await?;
         let log: Arc<dyn EventLog> = Arc::clone(&embedded) as _;
         let metadata = follow_metadata(Arc::clone(&log)).await?;
+        let connector = Connector::new(&TlsOptions::default())?;
+        let invoker = HttpInvoker::new(HttpInvokerOptions::default(), connector.clone());
         let executor = Executor::start(ExecutorConfig {
             log: Arc::clone(&log),
             metadata: metadata.clone(),
             tables_dir: folder.path().join("tables"),
-            invoker: Arc::new(HttpInvoker::new(HttpInvokerOptions::default())),
+            invoker: Arc::new(invoker),
             address: "in-process".into(),
             limits: ExecutorLimits::default(),
         })?;
@@ -127,6 +130,7 @@ impl Server {
             log,
             metadata,
             owner,
+            connector,
             ports,
             limits: gateway_limits(),
             version: VERSION.into(),

@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use everlog_connect::Connector;
 use everlog_log_client::{EventLog, LogError};
 use everlog_log_schema::metadata::Metadata;
 use everlog_log_schema::owner_api::OwnerApi;
@@ -48,6 +49,8 @@ pub struct GatewayConfig {
     pub metadata: watch::Receiver<Arc<Metadata>>,
     /// Answers questions about invocations.
     pub owner: Arc<dyn OwnerApi>,
+    /// Leads to the deployments that are registered here.
+    pub connector: Connector,
     /// The two ports.
     pub ports: Ports,
     /// What it takes on.
@@ -146,6 +149,7 @@ impl Gateway {
         let registrar = Arc::new(Admin {
             log: config.log,
             metadata: config.metadata,
+            connector: config.connector,
             limits: config.limits.clone(),
             version: config.version,
             ingress_url: format!("http://{name}"),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everlog_log_schema::limits::JOURNAL_ENTRIES_MAX;
-use everlog_log_schema::metadata::PROTOCOL_VERSIONS;
+use everlog_log_schema::metadata::{PROTOCOL_VERSIONS, ProtocolMode};
 use everlog_log_schema::{CompletionId, Effect, Entry, NotificationId, WaitSet};
 
 use super::error::Failure;
@@ -86,7 +86,11 @@ impl Machine {
             outgoing: Outgoing::default(),
             untold: VecDeque::new(),
             events: Vec::new(),
-            phase: Phase::Open,
+            phase: match start.deployment.mode {
+                ProtocolMode::BidiStream => Phase::Open,
+                // Such a function answers only once its input has ended.
+                ProtocolMode::RequestResponse => Phase::Closing,
+            },
             commands: 0,
             entries: start.journal.len(),
             completions: BTreeMap::new(),

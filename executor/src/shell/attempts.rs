@@ -17,7 +17,7 @@ use everlog_log_schema::{
     InvocationId, InvocationRow, MetadataOffset, Millis, Pin, Status, Suspend, Target, Then,
 };
 use everlog_partition::{Tables, TablesError, after_failure, reads};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::error::StopReason;
 use super::places::{Place, Places};
@@ -26,13 +26,18 @@ use super::sizes::{
 };
 use super::warnings::warn_of_failure;
 use crate::config::ExecutorLimits;
-use crate::invoker::{AttemptEvent, AttemptEventKind, AttemptHandle, AttemptStart, Invoker};
+use crate::invoker::{
+    AttemptEvent, AttemptEventKind, AttemptHandle, AttemptStart, EventReceiver, EventSender,
+    Invoker, event_channel,
+};
 use crate::metrics;
 
 /// How many running rows one search for a waiting invocation looks at.
 const SEARCH_ROWS_MAX: usize = 1_024;
 /// How many events wait between attempts and their partition.
 const EVENTS_MAX: usize = 256;
+/// How many bytes those events may take, unless a single one takes more.
+const EVENTS_BYTES_MAX: u32 = 32 << 20;
 /// The code of an attempt that cannot start: its handler's code is not there.
 const NOT_FOUND: u32 = 404;
 /// The code of an attempt that took a step beyond the limits.
@@ -64,7 +69,7 @@ pub(crate) struct Attempts {
     metadata: watch::Receiver<Arc<Metadata>>,
     limits: ExecutorLimits,
     places: Places,
-    events: mpsc::Sender<AttemptEvent>,
+    events: EventSender,
     live: HashMap<InvocationId, Live>,
     /// Whether running rows may be there without an attempt.
     some_wait: bool,
@@ -84,8 +89,8 @@ impl Attempts {
         metadata: watch::Receiver<Arc<Metadata>>,
         limits: ExecutorLimits,
         places: Arc<Semaphore>,
-    ) -> (Self, mpsc::Receiver<AttemptEvent>) {
-        let (events, receiver) = mpsc::channel(EVENTS_MAX);
+    ) -> (Self, EventReceiver) {
+        let (events, receiver) = event_channel(EVENTS_MAX, EVENTS_BYTES_MAX);
         let attempts = Self {
             invoker,
             metadata,

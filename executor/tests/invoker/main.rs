@@ -2,8 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by a panic")]
 
+#[path = "../../../connect/tests/authority/mod.rs"]
+mod authority;
 mod connections;
 mod hostile;
+mod lanes;
+mod modes;
+mod patience;
 mod sdk;
 mod server;
 mod shell;

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use everlog_executor::invoker::{
-    AttemptEvent, AttemptEventKind, AttemptHandle, AttemptStart, Invoker,
+    AttemptEvent, AttemptEventKind, AttemptHandle, AttemptStart, EventSender, Invoker,
 };
 use everlog_log_schema::{
     AttemptError, CompletionId, Effect, Entry, InvocationId, Millis, NotificationId,
@@ -103,7 +103,7 @@ impl Functions {
 pub(crate) struct TestInvoker(pub(crate) Arc<Functions>);
 
 impl Invoker for TestInvoker {
-    fn start(&self, start: AttemptStart, events: mpsc::Sender<AttemptEvent>) -> AttemptHandle {
+    fn start(&self, start: AttemptStart, events: EventSender) -> AttemptHandle {
         let functions = Arc::clone(&self.0);
         functions.attempts.send_modify(|attempts| attempts.push(start.invocation));
         let (notifications, notified) = mpsc::unbounded_channel();
@@ -140,7 +140,7 @@ impl Drop for Counted {
 /// One attempt.
 struct Function {
     start: AttemptStart,
-    events: mpsc::Sender<AttemptEvent>,
+    events: EventSender,
     notified: mpsc::UnboundedReceiver<Entry>,
     functions: Arc<Functions>,
     /// Recorded commands that are not replayed yet.
@@ -153,7 +153,7 @@ struct Function {
 impl Function {
     fn replay(
         start: AttemptStart,
-        events: mpsc::Sender<AttemptEvent>,
+        events: EventSender,
         notified: mpsc::UnboundedReceiver<Entry>,
         functions: Arc<Functions>,
     ) -> Self {
@@ -308,7 +308,7 @@ impl Function {
     async fn tell(&self, kind: AttemptEventKind) {
         let AttemptStart { invocation, attempt, .. } = self.start;
         // An error means that nobody listens any more: the owner's term has ended.
-        let _ = self.events.send(AttemptEvent { invocation, attempt, kind }).await;
+        let _ = self.events.send(AttemptEvent { invocation, attempt, kind }, 0).await;
     }
 }
 

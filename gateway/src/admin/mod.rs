@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use everlog_connect::Connector;
 use everlog_log_client::EventLog;
 use everlog_log_schema::DeploymentId;
 use everlog_log_schema::metadata::Metadata;
@@ -47,6 +48,8 @@ pub(crate) struct Admin {
     pub(crate) log: Arc<dyn EventLog>,
     /// What is registered.
     pub(crate) metadata: watch::Receiver<Arc<Metadata>>,
+    /// Leads to deployments.
+    pub(crate) connector: Connector,
     /// What it takes on.
     pub(crate) limits: GatewayLimits,
     /// The version of this program.
