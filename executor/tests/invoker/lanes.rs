@@ -67,6 +67,35 @@ async fn attempts_beyond_the_limit_of_a_deployment_wait_in_order() {
 }
 
 #[tokio::test]
+async fn the_wait_for_a_place_is_not_silence() {
+    let server = Server::start(|request| {
+        let is_first = request.headers().contains_key("x-restate-service-key");
+        if is_first { Answer::Stall(vec![run(1)]) } else { done(request) }
+    })
+    .await;
+    let to = deployment(&server.uri);
+    let invoker = invoker_with(HttpInvokerOptions {
+        deployment_concurrency_max: 1,
+        ..HttpInvokerOptions::default()
+    });
+    let (sender, mut events) = events(16);
+    let mut first = start(&to, "Orders", "place", vec![input("in")]);
+    first.target.key = Some("first".to_owned());
+    let first = invoker.start(first, sender.clone());
+    steps(&mut events).await;
+    let mode = ProtocolMode::RequestResponse;
+    let to = Arc::new(Deployment { mode, ..(*to).clone() });
+    let mut second = start(&to, "Orders", "place", vec![input("in")]);
+    second.abort_timeout = Duration::from_secs(2);
+    let _second = invoker.start(second, sender);
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert!(events.try_recv().is_none());
+    drop(first);
+    steps(&mut events).await;
+    assert_eq!(in_time(events.recv()).await.unwrap().kind, AttemptEventKind::Ended);
+}
+
+#[tokio::test]
 async fn a_deployment_that_is_full_or_silent_does_not_hold_up_others() {
     let slow = Server::start(|_| Answer::Stall(vec![run(1)])).await;
     let fast = Server::start(done).await;
