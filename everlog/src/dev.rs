@@ -12,7 +12,10 @@ use anyhow::{Context, Result};
 use everlog_connect::{Connector, TlsOptions};
 use everlog_executor::invoker::{HttpInvoker, HttpInvokerOptions};
 use everlog_executor::{Executor, ExecutorConfig, ExecutorLimits, Standing};
-use everlog_gateway::{Addresses, Gateway, GatewayConfig, GatewayLimits, HealthCheck, Ports};
+use everlog_gateway::{
+    Addresses, Gateway, GatewayConfig, GatewayLimits, HealthCheck, PartitionStanding, Ports,
+    StandingCheck,
+};
 use everlog_log_client::embedded::{EmbeddedLog, EmbeddedOptions};
 use everlog_log_client::{EventLog, follow_metadata};
 use tempfile::TempDir;
@@ -135,6 +138,8 @@ impl Server {
             limits: gateway_limits(),
             version: VERSION.into(),
             health: health_of(&executor),
+            standings: standings_of(&executor),
+            cors_origins: vec![],
         });
         match started {
             Ok(gateway) => Ok(Self { gateway, executor, _log: embedded }),
@@ -183,6 +188,25 @@ fn health_of(executor: &Running) -> HealthCheck {
             Standing::Owner { .. } | Standing::Standby(_) => None,
         });
         stopped.collect()
+    })
+}
+
+/// Tells how each partition stands; nothing once the executor is drained.
+fn standings_of(executor: &Running) -> StandingCheck {
+    let executor = Arc::clone(executor);
+    Arc::new(move || {
+        let executor = executor.lock().unwrap_or_else(PoisonError::into_inner);
+        let standings = executor.as_ref().map(Executor::health).unwrap_or_default();
+        let shown = standings.into_iter().map(|(partition, standing)| {
+            let (word, owned) = match standing {
+                Standing::Owner { next_log, next_inbox } => ("owner", Some((next_log, next_inbox))),
+                Standing::Standby(_) => ("standby", None),
+                Standing::Stopped(_) => ("stopped", None),
+            };
+            let (next_log, next_inbox) = owned.unzip();
+            PartitionStanding { partition, standing: word, next_log, next_inbox }
+        });
+        shown.collect()
     })
 }
 

@@ -1,5 +1,7 @@
 //! What an executor needs to start, and its limits.
 
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +34,10 @@ pub struct ExecutorLimits {
     /// How many attempts are open at once, over all partitions. The rest of the running
     /// invocations wait on disk.
     pub open_attempts_max: usize,
+    /// How many of them run the code of one deployment, so that a slow one leaves places to others.
+    pub deployment_concurrency_max: usize,
+    /// How many of them run one service or handler, where that is limited: by service name.
+    pub concurrency: BTreeMap<String, ServiceConcurrency>,
     /// How many callers wait for answers at once, per partition.
     pub waiting_callers_max: usize,
     /// How often the tables are flushed, so that a restart reads little of the log.
@@ -44,20 +50,38 @@ pub struct ExecutorLimits {
     pub inactivity_timeout: Duration,
     /// How long after that the function has to end its attempt, where its author does not say.
     pub abort_timeout: Duration,
+    /// How many bytes of an object's state, keys and values, an attempt begins with.
+    pub eager_state_bytes_max: u64,
+    /// How long the outcome of a function's call without idempotency key is kept, where the called
+    /// handler's author does not say.
+    pub unkeyed_retention: Duration,
     /// Whether the rows changed since the last checkpoint are marked, for a journal topic.
     pub dirty_marks: bool,
+}
+
+/// How many attempts of one service are open at once, over all partitions of an executor.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServiceConcurrency {
+    /// Of all its handlers together, if limited.
+    pub concurrency: Option<NonZeroUsize>,
+    /// Of single handlers, by name.
+    pub handlers: BTreeMap<String, NonZeroUsize>,
 }
 
 impl Default for ExecutorLimits {
     fn default() -> Self {
         Self {
-            open_attempts_max: 1_000,
+            open_attempts_max: 2_000,
+            deployment_concurrency_max: 1_000,
+            concurrency: BTreeMap::new(),
             waiting_callers_max: 100_000,
             flush_interval: Duration::from_secs(5),
             history_age_max: Duration::from_hours(1),
             history_bytes_max: 256 << 20,
             inactivity_timeout: Duration::from_mins(1),
             abort_timeout: Duration::from_mins(10),
+            eager_state_bytes_max: 1 << 20,
+            unkeyed_retention: Duration::from_mins(10),
             dirty_marks: false,
         }
     }

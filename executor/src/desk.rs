@@ -187,7 +187,7 @@ mod tests {
 
     fn answer() -> Answer {
         let target = Target { service: "S".into(), key: None, handler: "h".into() };
-        Answer { target, outcome: Outcome::Success("x".into()) }
+        Answer { target, outcome: Outcome::Success("x".into()), expires_at: None }
     }
 
     #[tokio::test]

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use everlog_log_schema::PartitionId;
 use everlog_log_schema::owner_api::OwnerApi;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::config::ExecutorConfig;
 use crate::desk::{Desk, Standing};
 use crate::owner_api::Owners;
-use crate::shell::{Instance, Order, Shell};
+use crate::shell::{Instance, Order, Places, Shell};
 use crate::store::{Positions, Store, StoreError, StoreOptions};
 use crate::{failpoints, metrics};
 
@@ -51,7 +51,7 @@ impl Executor {
         let partitions = config.log.partitions();
         let (orders, _) = watch::channel(Order::Serve);
         let (flushed, _) = watch::channel(Arc::new(Positions::new()));
-        let places = Arc::new(Semaphore::new(limits.open_attempts_max));
+        let places = Places::new(&limits);
         let instance = Instance::new();
         let mut tasks = JoinSet::new();
         let mut desks = Vec::new();

@@ -15,10 +15,11 @@ mod failpoints;
 pub mod invoker;
 mod metrics;
 mod owner_api;
+mod pages;
 mod shell;
 pub mod store;
 mod timers;
 
-pub use config::{ExecutorConfig, ExecutorLimits};
+pub use config::{ExecutorConfig, ExecutorLimits, ServiceConcurrency};
 pub use desk::Standing;
 pub use executor::{Executor, StartError};

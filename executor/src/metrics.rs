@@ -22,6 +22,24 @@ pub(crate) static ATTEMPTS_FAILED: LazyLock<IntCounter> =
     LazyLock::new(|| counter("everlog_executor_attempts_failed_total", "Attempts that failed."));
 pub(crate) static ATTEMPTS_OPEN: LazyLock<IntGauge> =
     LazyLock::new(|| gauge("everlog_executor_attempts_open", "Attempts that are open now."));
+pub(crate) static INVOCATIONS_WAITING: LazyLock<IntGauge> = LazyLock::new(|| {
+    gauge(
+        "everlog_executor_invocations_waiting",
+        "Running invocations that wait in memory for a place; more may wait on disk.",
+    )
+});
+pub(crate) static MESSAGES_SENT: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("everlog_executor_messages_sent_total", "Messages that have arrived in an inbox.")
+});
+pub(crate) static OUTBOX_LENGTH: LazyLock<IntGauge> = LazyLock::new(|| {
+    gauge("everlog_executor_outbox_length", "Messages that have not arrived in an inbox yet.")
+});
+pub(crate) static STATE_BYTES_READ: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "everlog_executor_state_bytes_read_total",
+        "Bytes of state, keys and values, that attempts began with.",
+    )
+});
 pub(crate) static TIMERS_FIRED: LazyLock<IntCounter> =
     LazyLock::new(|| counter("everlog_executor_timers_fired_total", "Timers found due."));
 pub(crate) static PARTITIONS_OWNED: LazyLock<IntGauge> =

@@ -1,18 +1,26 @@
 //! The owner API, answered from memory and tables.
 //!
-//! **Invariant:** "not found" is said only where it is certain: after the caller's own message was
+//! **Invariants:** "not found" is said only where it is certain: after the caller's own message was
 //! taken in, or, where it names none, after all that was in the inbox and the log when it asked.
+//! What one question reads is bounded, whatever the tables hold.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use everlog_log_client::{EventLog, Stream, Topic};
-use everlog_log_schema::owner_api::{Answer, BoxFuture, OwnerApi, OwnerError, Progress, Verdict};
+use everlog_log_schema::limits::REMEMBERED_MS_MIN;
+use everlog_log_schema::owner_api::{
+    Answer, BoxFuture, InvocationPage, InvocationQuery, OwnerApi, OwnerError, Progress, StatePage,
+    Verdict,
+};
 use everlog_log_schema::{
-    InboxOffset, InvocationId, InvocationRow, LogOffset, PartitionId, RequestId, partition_of,
+    InboxOffset, InvocationId, InvocationRow, JournalRow, LogOffset, Millis, Outcome, PartitionId,
+    RequestId, Status, partition_key_of, partition_of,
 };
 use everlog_partition::{TablesError, reads};
 
 use crate::desk::Desk;
+use crate::pages;
 use crate::store::Store;
 
 /// Answers for all partitions of an executor.
@@ -72,6 +80,58 @@ impl OwnerApi for Owners {
             }
         })
     }
+
+    fn invocation(
+        &self,
+        id: InvocationId,
+        after: Option<InboxOffset>,
+    ) -> BoxFuture<'_, Result<InvocationRow, OwnerError>> {
+        Box::pin(async move {
+            let (partition, desk) = self.desk_of(id)?;
+            self.settled(partition, desk, id, after).await?;
+            self.row(partition, id)?.ok_or(OwnerError::NotFound)
+        })
+    }
+
+    fn invocations(
+        &self,
+        partition: PartitionId,
+        query: InvocationQuery,
+    ) -> BoxFuture<'_, Result<InvocationPage, OwnerError>> {
+        Box::pin(async move {
+            self.desk(partition)?.reach(|_, _| true).await?;
+            self.read(move |store| pages::invocations(&store.tables(partition), &query)).await
+        })
+    }
+
+    fn journal(
+        &self,
+        id: InvocationId,
+        from: u32,
+    ) -> BoxFuture<'_, Result<Vec<JournalRow>, OwnerError>> {
+        Box::pin(async move {
+            let (partition, desk) = self.desk_of(id)?;
+            self.settled(partition, desk, id, None).await?;
+            let read = self.read(move |store| pages::journal(&store.tables(partition), id, from));
+            read.await?.ok_or(OwnerError::NotFound)
+        })
+    }
+
+    fn state(
+        &self,
+        service: String,
+        key: String,
+        after: Option<Bytes>,
+    ) -> BoxFuture<'_, Result<StatePage, OwnerError>> {
+        Box::pin(async move {
+            let partition = partition_of(partition_key_of(&key), self.log.partitions());
+            // What is in the inbox has not changed any state yet.
+            self.applied(partition, self.desk(partition)?).await?;
+            let page =
+                move |store: &Store| pages::state(&store.tables(partition), &service, &key, after);
+            self.read(page).await
+        })
+    }
 }
 
 enum Found {
@@ -83,9 +143,12 @@ enum Found {
 impl Owners {
     fn desk_of(&self, id: InvocationId) -> Result<(PartitionId, &Arc<Desk>), OwnerError> {
         let partition = partition_of(id.partition_key, self.log.partitions());
+        Ok((partition, self.desk(partition)?))
+    }
+
+    fn desk(&self, partition: PartitionId) -> Result<&Arc<Desk>, OwnerError> {
         let desk = usize::try_from(partition.0).ok().and_then(|index| self.desks.get(index));
-        let desk = desk.ok_or_else(|| OwnerError::Unavailable("no such partition".into()))?;
-        Ok((partition, desk))
+        desk.ok_or_else(|| OwnerError::Unavailable("no such partition".into()))
     }
 
     /// Waits until the tables answer for all that the caller may know of `id`: for the whole inbox
@@ -101,8 +164,7 @@ impl Owners {
         if let Some(after) = after {
             return desk.reach(|_, next_inbox| next_inbox > after).await;
         }
-        let log = self.end(Topic::Log, partition).await?;
-        desk.reach(|next_log, _| next_log >= LogOffset(log)).await?;
+        self.applied(partition, desk).await?;
         if self.row(partition, id)?.is_some() {
             return Ok(());
         }
@@ -110,10 +172,29 @@ impl Owners {
         desk.reach(|_, next_inbox| next_inbox >= InboxOffset(inbox)).await
     }
 
+    /// Waits until all is applied that the log holds now.
+    async fn applied(&self, partition: PartitionId, desk: &Desk) -> Result<(), OwnerError> {
+        let log = self.end(Topic::Log, partition).await?;
+        desk.reach(|next_log, _| next_log >= LogOffset(log)).await
+    }
+
     /// The offset that the next message or record of a topic will have.
     async fn end(&self, topic: Topic, partition: PartitionId) -> Result<u64, OwnerError> {
         let bounds = self.log.bounds(Stream { topic, partition }).await;
         bounds.map(|bounds| bounds.end).map_err(|error| OwnerError::Unavailable(error.to_string()))
+    }
+
+    /// Reads what takes long enough to hold others up.
+    async fn read<T: Send + 'static>(
+        &self,
+        page: impl FnOnce(&Store) -> Result<T, TablesError> + Send + 'static,
+    ) -> Result<T, OwnerError> {
+        let store = Arc::clone(&self.store);
+        match tokio::task::spawn_blocking(move || page(&store)).await {
+            Ok(read) => read.map_err(|error| unavailable(&error)),
+            // The runtime shuts down, or the page panicked, which is told where it happened.
+            Err(error) => Err(OwnerError::Unavailable(error.to_string())),
+        }
     }
 
     /// Looks for the life that the message at `after` belongs to; a later life of the same id is
@@ -136,7 +217,7 @@ impl Owners {
             return Ok(Found::Nothing);
         }
         Ok(match outcome {
-            Some(outcome) => Found::Completed(Answer { target: row.target, outcome }),
+            Some(outcome) => Found::Completed(answer_of(row, outcome)),
             None => Found::Live(Box::new(row)),
         })
     }
@@ -148,6 +229,23 @@ impl Owners {
     ) -> Result<Option<InvocationRow>, OwnerError> {
         reads::invocation(&self.store.tables(partition), id).map_err(|error| unavailable(&error))
     }
+}
+
+/// What the callers of a completed invocation are told.
+pub(crate) fn answer_of(row: InvocationRow, outcome: Outcome) -> Answer {
+    let expires_at = match row.status {
+        Status::Completed { at, .. } if row.idempotency_key.is_some() => {
+            Some(Millis(at.0.saturating_add(row.retention.0.max(REMEMBERED_MS_MIN))))
+        }
+        Status::Scheduled { .. }
+        | Status::Pending { .. }
+        | Status::Running
+        | Status::Suspended(_)
+        | Status::BackingOff { .. }
+        | Status::Paused
+        | Status::Completed { .. } => None,
+    };
+    Answer { target: row.target, outcome, expires_at }
 }
 
 /// Whether the life began behind the message at `after`, and is thus another call's.

@@ -1,47 +1,60 @@
-//! What the unit tests of this crate take to be registered, and how they read the manual.
-
-use std::collections::BTreeSet;
+//! What the tests of this crate take to be registered, those of its folder `tests` too.
 
 use everlog_log_schema::metadata::{
-    Change, Deployment, Handler, InputRule, Metadata, MetadataChange, OutputRule, ProtocolMode,
-    Service, ServiceKind,
+    Change, Deployment, EagerState, Handler, InputRule, Metadata, MetadataChange, OutputRule,
+    ProtocolMode, Service, ServiceKind,
 };
 use everlog_log_schema::{
     DeploymentId, HandlerKind, MetadataOffset, Millis, OnMaxAttempts, RetryPolicy,
 };
 
-/// A plain service `Greeter` (`greet`, and `secret`, which is private) and an object `Cart` (`add`).
+/// `Greeter` (plain: `greet`, `fail`, `hang`, `strict`, `void`, `kept`, `secret`), `Hidden`
+/// (private) and the object `Cart` (`add`, `hang`, and `view`, which is shared).
 pub(crate) fn metadata() -> Metadata {
-    let greeter = service(
-        "Greeter",
-        ServiceKind::Service,
-        vec![
-            handler("greet", HandlerKind::Plain),
-            Handler { ingress_private: true, ..handler("secret", HandlerKind::Plain) },
-        ],
-    );
-    let cart =
-        service("Cart", ServiceKind::VirtualObject, vec![handler("add", HandlerKind::Exclusive)]);
+    let plain = |name| handler(name, HandlerKind::Plain);
+    let strict = Handler {
+        input: InputRule {
+            required: true,
+            content_type: Some("application/json".into()),
+            json_schema: None,
+        },
+        ..plain("strict")
+    };
+    let void = Handler {
+        input: InputRule { required: false, content_type: None, json_schema: None },
+        ..plain("void")
+    };
+    let kept = Handler { journal_retention: Some(Millis(3_600_000)), ..plain("kept") };
+    let secret = Handler { ingress_private: true, ..plain("secret") };
+    let handlers = vec![plain("greet"), plain("fail"), plain("hang"), strict, void, kept, secret];
+    let greeter = service("Greeter", ServiceKind::Service, handlers);
+    let hidden = Service {
+        ingress_private: true,
+        ..service("Hidden", ServiceKind::Service, vec![plain("greet")])
+    };
+    let exclusive = |name| handler(name, HandlerKind::Exclusive);
+    let carts = vec![exclusive("add"), exclusive("hang"), handler("view", HandlerKind::Shared)];
+    let cart = service("Cart", ServiceKind::VirtualObject, carts);
     let change = MetadataChange {
         replaces: MetadataOffset(0),
-        change: Change::RegisterDeployment(deployment(vec![greeter, cart])),
+        change: Change::RegisterDeployment(deployment(vec![greeter, hidden, cart])),
     };
     let mut metadata = Metadata::default();
     assert!(metadata.fold(MetadataOffset(0), change));
     metadata
 }
 
-/// A deployment of these services.
-pub(crate) fn deployment(services: Vec<Service>) -> Deployment {
+fn deployment(services: Vec<Service>) -> Deployment {
     Deployment {
         id: DeploymentId("dp_1".into()),
-        uri: "http://127.0.0.1:9080".into(),
+        uri: "http://127.0.0.1:1".into(),
         headers: vec![],
         mode: ProtocolMode::BidiStream,
         use_http_11: false,
         min_protocol_version: 5,
         max_protocol_version: 7,
         sdk: None,
+        metadata: vec![],
         created_at: Millis(0),
         services,
     }
@@ -80,19 +93,8 @@ fn handler(name: &str, kind: HandlerKind) -> Handler {
             max_attempts: Some(70),
             on_max_attempts: OnMaxAttempts::Pause,
         },
+        eager_state: EagerState::All,
         documentation: None,
+        metadata: vec![],
     }
-}
-
-/// The error codes of a source file: each stands in front of its status.
-pub(crate) fn codes_in(source: &str) -> BTreeSet<&str> {
-    let source = source.split("#[cfg(test)]").next().unwrap_or_default();
-    let before_status = source.split(", StatusCode::").filter_map(|text| text.rsplit_once("(\""));
-    before_status.filter_map(|(_, code)| code.strip_suffix('"')).collect()
-}
-
-/// The error codes of a manual's table: each begins its line.
-pub(crate) fn codes_in_table(manual: &str) -> BTreeSet<&str> {
-    let lines = manual.lines().filter_map(|line| line.strip_prefix("| `"));
-    lines.filter_map(|line| line.split('`').next()).collect()
 }

@@ -1,5 +1,6 @@
 //! The gateway: HTTP in. It takes calls in at the ingress port, turns each into a message in the
-//! inbox of its partition, and waits for answers; at the admin port deployments are registered.
+//! inbox of its partition, and waits for answers; at the admin port deployments are registered, and
+//! invocations shown and ordered about.
 //!
 //! Its invariant: a gateway holds no state that matters. What it has acknowledged is in the log,
 //! and any other gateway can answer for it.
@@ -8,14 +9,21 @@
 //! owner API of `everlog_log_schema`.
 
 mod admin;
+mod asking;
 mod backoff;
 #[cfg(test)]
 mod fixtures;
+mod inbox;
 mod ingress;
 mod limits;
+#[cfg(test)]
+mod manual;
 mod metrics;
+mod reply;
 mod server;
+mod stream;
 mod time;
+mod url;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,11 +33,13 @@ use everlog_connect::Connector;
 use everlog_log_client::{EventLog, LogError};
 use everlog_log_schema::metadata::Metadata;
 use everlog_log_schema::owner_api::OwnerApi;
+use everlog_log_schema::{InboxOffset, LogOffset, PartitionId};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use admin::Admin;
-use ingress::Ingress;
+use admin::{Admin, AdminParts};
+use inbox::Inbox;
+use ingress::{Ingress, IngressParts};
 use server::{Listening, Server};
 
 pub use admin::{AdminError, RegisterOutcome, RegisterRequest, Registered};
@@ -37,6 +47,22 @@ pub use limits::GatewayLimits;
 
 /// Tells what in this process is not well, one sentence each; nothing if all is.
 pub type HealthCheck = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
+/// Tells how each partition stands in this process, in order.
+pub type StandingCheck = Arc<dyn Fn() -> Vec<PartitionStanding> + Send + Sync>;
+
+/// How a partition stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionStanding {
+    /// Which.
+    pub partition: PartitionId,
+    /// In a word: `owner`, `standby` or `stopped`.
+    pub standing: &'static str,
+    /// All records of its log below are applied, where it is owned here.
+    pub next_log: Option<LogOffset>,
+    /// All messages of its inbox below are taken in, where it is owned here.
+    pub next_inbox: Option<InboxOffset>,
+}
 
 /// How long calls that wait get to be sent away, once their time is up.
 const SEND_AWAY_MAX: Duration = Duration::from_secs(2);
@@ -59,6 +85,11 @@ pub struct GatewayConfig {
     pub version: String,
     /// What the admin port's health check asks besides.
     pub health: HealthCheck,
+    /// How the partitions stand, which the admin port shows.
+    pub standings: StandingCheck,
+    /// The origins whose web pages may call, such as `https://shop.example`, or `*` for any; mostly
+    /// none.
+    pub cors_origins: Vec<String>,
 }
 
 /// The ports of a gateway: bound, and nobody answers on them yet. Whoever connects waits.
@@ -138,23 +169,28 @@ impl Gateway {
         let Ports { ingress, admin } = config.ports;
         let (closing, is_closing) = watch::channel(false);
         let name = ingress.address.to_string();
-        let calls = Ingress::open(
-            name.clone(),
-            Arc::clone(&config.log),
-            config.metadata.clone(),
-            config.owner,
-            config.limits.clone(),
-            is_closing,
-        )?;
-        let registrar = Arc::new(Admin {
+        let inbox = Arc::new(Inbox::open(Arc::clone(&config.log), config.limits.resend_max)?);
+        let calls = Ingress::new(IngressParts {
+            name: name.clone(),
+            metadata: config.metadata.clone(),
+            owner: Arc::clone(&config.owner),
+            inbox: Arc::clone(&inbox),
+            cors_origins: config.cors_origins,
+            limits: config.limits.clone(),
+            closing: is_closing,
+        });
+        let registrar = Arc::new(Admin::new(AdminParts {
             log: config.log,
             metadata: config.metadata,
             connector: config.connector,
+            owner: config.owner,
+            inbox,
             limits: config.limits.clone(),
             version: config.version,
             ingress_url: format!("http://{name}"),
             health: config.health,
-        });
+            standings: config.standings,
+        }));
         Ok(Self {
             ingress: Server::start(ingress, Arc::new(calls), &config.limits),
             admin: Server::start(admin, Arc::clone(&registrar), &config.limits),

@@ -13,6 +13,11 @@ pub struct GatewayLimits {
     pub requests_max: usize,
     /// Bytes of request bodies that are read but not yet in the log; more get 429.
     pub body_bytes_in_flight_max: usize,
+    /// Requests to the admin port being handled at once; one more gets 429. Health, version and
+    /// metrics are told all the same.
+    pub admin_requests_max: usize,
+    /// Bytes of large answers on their way to their callers; those of more wait in the tables.
+    pub answer_bytes_in_flight_max: usize,
     /// Open connections per port; more wait in the kernel's queue.
     pub connections_max: usize,
     /// How long a request's head may take to arrive, and a connection may stay without a request.
@@ -21,7 +26,11 @@ pub struct GatewayLimits {
     pub body_idle_max: Duration,
     /// How long a request's body may take in all.
     pub body_total_max: Duration,
-    /// How long a message whose append has an unknown outcome is sent again.
+    /// How long a caller may take nothing in of what is sent to it.
+    pub write_stall_max: Duration,
+    /// How long a caller may take to read a large answer.
+    pub answer_total_max: Duration,
+    /// How long a call whose append has an unknown outcome is sent again.
     pub resend_max: Duration,
     /// How long a question that does not wait for an invocation (output, verdict of a send) is
     /// asked again while its partition has no owner.
@@ -37,10 +46,14 @@ impl Default for GatewayLimits {
         Self {
             requests_max: 10_000,
             body_bytes_in_flight_max: 256 << 20,
+            admin_requests_max: 256,
+            answer_bytes_in_flight_max: 256 << 20,
             connections_max: 8_192,
             head_deadline: Duration::from_mins(1),
             body_idle_max: Duration::from_secs(10),
             body_total_max: Duration::from_mins(5),
+            write_stall_max: Duration::from_secs(30),
+            answer_total_max: Duration::from_mins(5),
             resend_max: Duration::from_mins(5),
             question_max: Duration::from_secs(10),
             discovery_max: Duration::from_secs(10),

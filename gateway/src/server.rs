@@ -2,7 +2,8 @@
 //! bytes.
 //!
 //! Its invariant: nothing that a peer does or leaves undone holds a connection without end. A head
-//! has a deadline, an idle HTTP/2 connection is pinged, and their number is bounded.
+//! has a deadline, an answer must be read, an idle HTTP/2 connection is pinged, the system asks
+//! after the peers of others, and their number is bounded for each port alone.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -11,22 +12,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
+use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::GatewayLimits;
-
-/// What a port answers. Bodies are whole: none is larger than a body may be.
-pub(crate) type Reply = Response<Full<Bytes>>;
+use crate::reply::Reply;
+use crate::stream::CallerStream;
 
 /// Streams that one HTTP/2 connection may have open.
 const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
@@ -110,7 +108,7 @@ async fn accept_loop<H: Handler>(
             biased;
             _ = stopped.wait_for(|stopped| *stopped) => break,
             Some(_) = connections.join_next() => continue,
-            accepted = next_connection(&listener, &slots) => accepted,
+            accepted = next_connection(&listener, &slots, limits.write_stall_max) => accepted,
         };
         let asked = Arc::new(AtomicBool::new(false));
         let service = {
@@ -147,15 +145,12 @@ async fn accept_loop<H: Handler>(
 async fn next_connection(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+    stall_max: Duration,
+) -> (CallerStream, Option<OwnedSemaphorePermit>) {
     let slot = Arc::clone(slots).acquire_owned().await.ok();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                // An answer is written whole: holding its last bytes back only adds latency.
-                let _ = stream.set_nodelay(true);
-                return (stream, slot);
-            }
+            Ok((stream, _)) => return (CallerStream::new(stream, stall_max), slot),
             Err(error) => {
                 tracing::warn!(%error, "failed to accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use common::endpoint::{Cart, Greeter, Script, serve_bytes, serve_script, serve_sdk};
 use common::{Answer, Ask, World, any_port, ask, start, start_empty};
 use everlog_gateway::GatewayLimits;
+use everlog_log_schema::limits::{EAGER_STATE_KEYS_MAX, STATE_KEY_BYTES_MAX};
 use restate_sdk::prelude::Endpoint;
 use serde_json::{Value, json};
 
@@ -290,13 +291,14 @@ async fn what_a_manifest_may_say_is_kept() {
         "name": "_1.Greeter-x", "ty": "VIRTUAL_OBJECT", "documentation": "Greets.",
         "metadata": { "team": "blue" }, "ingressPrivate": true,
         "idempotencyRetention": 60_000, "retryPolicyMaxAttempts": 3, "enableLazyState": true,
-        "inactivityTimeout": 1_000, "eagerStateKeysWhitelist": ["a"],
+        "inactivityTimeout": 1_000,
         "handlers": [
             { "name": "_1", "ty": "SHARED", "idempotencyRetention": 1_000,
               "retryPolicyOnMaxAttempts": "KILL", "retryPolicyExponentiationFactor": 1.5,
               "input": { "required": true, "contentType": "application/json", "jsonSchema": { "type": "string" } },
               "output": { "contentType": "text/plain" }, "metadata": { "a": "b" } },
-            { "name": "greet", "retryPolicyInitialInterval": 0, "journalRetention": 0 }
+            { "name": "greet", "retryPolicyInitialInterval": 0, "journalRetention": 0,
+              "eagerStateKeysWhitelist": ["b", "a", "b"] }
         ],
     }]);
     assert_eq!(register(&world, scripted(&manifest(&services)).await).await.status, 201);
@@ -309,7 +311,13 @@ async fn what_a_manifest_may_say_is_kept() {
     let retry = json!({ "initial_interval": "500ms", "exponentiation_factor": 1.5,
         "max_interval": "1m", "max_attempts": 3, "on_max_attempts": "Kill" });
     assert_eq!(shared["retry_policy"], retry);
+    assert_eq!(shared["metadata"], json!({ "a": "b" }));
+    assert_eq!(shared["enable_lazy_state"], true);
+    assert_eq!(shared["eager_state_keys_whitelist"], Value::Null);
     let greet = &service["handlers"][1];
+    assert_eq!(greet["metadata"], json!({}));
+    assert_eq!(greet["enable_lazy_state"], true);
+    assert_eq!(greet["eager_state_keys_whitelist"], json!(["a", "b"]));
     assert_eq!(
         (&greet["ty"], &greet["idempotency_retention"]),
         (&json!("Exclusive"), &json!("1m"))
@@ -320,6 +328,94 @@ async fn what_a_manifest_may_say_is_kept() {
     );
     let call = world.post("/_1.Greeter-x/k/greet", "1").await;
     assert_eq!(call.error(), (400, "handler-private".into()));
+}
+
+#[tokio::test]
+async fn a_handler_says_better_than_its_service_which_state_it_begins_with() {
+    let world = world().await;
+    let of = |settings: Value| {
+        let mut of = json!({ "name": "h" });
+        of.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        of
+    };
+    for (number, (service, handler, lazy, keys)) in (0..).zip([
+        (json!({}), json!({}), false, json!(null)),
+        (json!({ "enableLazyState": true }), json!({}), true, json!(null)),
+        (
+            json!({ "enableLazyState": true }),
+            json!({ "enableLazyState": false }),
+            false,
+            json!(null),
+        ),
+        (json!({ "eagerStateKeysWhitelist": ["a"] }), json!({}), true, json!(["a"])),
+        (
+            json!({ "eagerStateKeysWhitelist": ["a"] }),
+            json!({ "enableLazyState": false }),
+            false,
+            json!(null),
+        ),
+        (
+            json!({ "enableLazyState": false }),
+            json!({ "eagerStateKeysWhitelist": ["b"] }),
+            true,
+            json!(["b"]),
+        ),
+        (json!({}), json!({ "eagerStateKeysWhitelist": [] }), true, json!(null)),
+        (
+            json!({}),
+            json!({ "enableLazyState": true, "eagerStateKeysWhitelist": ["c"] }),
+            true,
+            json!(["c"]),
+        ),
+    ]) {
+        let name = format!("S{number}");
+        let mut offered =
+            json!({ "name": name, "ty": "VIRTUAL_OBJECT", "handlers": [of(handler)] });
+        offered.as_object_mut().unwrap().extend(service.as_object().unwrap().clone());
+        let address = scripted(&manifest(&json!([offered]))).await;
+        assert_eq!(register(&world, address).await.status, 201);
+        let shown = admin(&world, &format!("/services/{name}/handlers/h")).await.json();
+        assert_eq!(shown["enable_lazy_state"], lazy, "{offered}");
+        assert_eq!(shown["eager_state_keys_whitelist"], keys, "{offered}");
+    }
+}
+
+#[tokio::test]
+async fn eager_state_keys_have_limits() {
+    let world = world().await;
+    let object = |name: &str, keys: Vec<String>| {
+        manifest(&json!([{ "name": name, "ty": "VIRTUAL_OBJECT",
+            "handlers": [{ "name": "h", "eagerStateKeysWhitelist": keys }] }]))
+    };
+    let many = |count: usize| (0..count).map(|key| key.to_string()).collect();
+    let long = |bytes: usize| vec!["k".repeat(bytes)];
+    for (number, keys, status) in [
+        (0, many(EAGER_STATE_KEYS_MAX), 201),
+        (1, many(EAGER_STATE_KEYS_MAX + 1), 400),
+        (2, long(STATE_KEY_BYTES_MAX), 201),
+        (3, long(STATE_KEY_BYTES_MAX + 1), 400),
+    ] {
+        let address = scripted(&object(&format!("S{number}"), keys)).await;
+        assert_eq!(register(&world, address).await.status, status, "{number}");
+    }
+}
+
+#[tokio::test]
+async fn the_labels_of_a_registration_are_kept() {
+    let world = world().await;
+    let address = scripted(&manifest(&greeter(&["greet"]))).await;
+    let labelled =
+        |labels: Value| json!({ "uri": format!("http://{address}"), "metadata": labels });
+    let first = post(&world, &labelled(json!({ "team": "blue", "commit": "1a" }))).await;
+    assert_eq!(first.status, 201);
+    assert_eq!(first.json()["metadata"], json!({ "team": "blue", "commit": "1a" }));
+    assert_eq!(first.json()["info"], Value::Null);
+    let same = post(&world, &labelled(json!({ "commit": "1a", "team": "blue" }))).await;
+    assert_eq!(same.status, 200);
+    let list = admin(&world, "/deployments").await.json();
+    assert_eq!(list["deployments"][0]["metadata"], json!({ "team": "blue", "commit": "1a" }));
+    let other = post(&world, &labelled(json!({ "team": "red" }))).await;
+    assert_eq!(other.error(), (409, "deployment-conflict".into()));
 }
 
 #[tokio::test]

@@ -4,8 +4,12 @@
 
 mod common;
 
-use common::{Ask, DEADLINE, OK, ask, start};
-use everlog_log_schema::{HandlerKind, Millis, Source, partition_key_of};
+use common::faulty::Fault;
+use common::{Ask, DEADLINE, OK, World, ask, start, start_for_pages_of};
+use everlog_log_schema::{
+    AwakeableId, Failure, HandlerKind, Incarnation, InvocationId, Life, Millis, NotificationResult,
+    PartitionKey, SignalId, Source, limits, partition_key_of,
+};
 
 #[tokio::test]
 async fn a_call_is_answered_with_what_the_function_returned() {
@@ -15,7 +19,6 @@ async fn a_call_is_answered_with_what_the_function_returned() {
         let answer = ask(world.addresses.ingress, call, http2).await;
         assert_eq!((answer.status, &answer.body[..]), (OK, &b"\"hi\""[..]));
         assert_eq!(answer.header("content-type"), Some("application/json"));
-        assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
         assert!(answer.header("x-restate-id").unwrap().starts_with("inv_1"));
     }
     assert_eq!(world.get("/restate/call/Greeter/greet").await.status, OK);
@@ -175,6 +178,7 @@ async fn an_outcome_can_be_asked_for_in_every_form() {
 async fn every_refusal_has_a_status_a_code_and_a_sentence() {
     let world = start().await;
     let key = "k".repeat(4_097);
+    let large = "v".repeat(limits::HEADERS_BYTES_MAX);
     let long_key_path = format!("/Cart/{key}/add");
     let unknown = "/restate/attach/inv_1005LkR9kqlZ0VTkNm7ptnKlExjEixWRbr";
     let unknown_output = unknown.replace("attach", "output");
@@ -208,7 +212,19 @@ async fn every_refusal_has_a_status_a_code_and_a_sentence() {
         (Ask::post("/restate/attach", "{}"), 400, "malformed-target"),
         (Ask::post("/restate/attach", "no json"), 400, "malformed-target"),
         (Ask::get("/restate/workflow/W/k/attach"), 501, "not-supported-yet"),
-        (Ask::get("/restate/awakeables/x/resolve"), 501, "not-supported-yet"),
+        (Ask::get("/restate/scope/s/call/Greeter/greet"), 501, "not-supported-yet"),
+        (Ask::post("/restate/awakeables/x/resolve", ""), 400, "malformed-awakeable-id"),
+        (Ask::post("/restate/a/sign_1AAAA/reject", ""), 400, "malformed-awakeable-id"),
+        (Ask::post("/restate/a/prom_1AAAA/reject", ""), 400, "malformed-awakeable-id"),
+        (Ask::get("/restate/a/x/resolve"), 405, "method-not-allowed"),
+        (Ask::get("/restate/a/x"), 404, "unknown-path"),
+        (Ask::get("/Greeter/greet?limit-key=a"), 400, "limit-key-without-scope"),
+        (
+            Ask::get("/Greeter/greet").header("x-restate-limit-key", "a"),
+            400,
+            "limit-key-without-scope",
+        ),
+        (Ask::get("/Greeter/greet").header("x-large", &large), 431, "headers-too-large"),
         (Ask::get("/Greeter/greet").method(http::Method::PUT), 405, "method-not-allowed"),
         (Ask::post("/restate/health", ""), 405, "method-not-allowed"),
         (Ask::get("/restate/lookup"), 405, "method-not-allowed"),
@@ -218,7 +234,8 @@ async fn every_refusal_has_a_status_a_code_and_a_sentence() {
         let answer = world.ask(request).await;
         assert_eq!(answer.error(), (status, code.into()), "{path}");
         assert_eq!(answer.json()["code"], status, "{path}");
-        assert!(answer.json()["message"].as_str().unwrap().len() > 10, "{path}");
+        let sentence = answer.json()["message"].as_str().unwrap().to_owned();
+        assert!(sentence.ends_with(&format!(" (docs/errors/ingress.md#{code})")), "{sentence}");
         assert_eq!(answer.header("x-restate-error-source"), Some("ingress"), "{path}");
     }
     assert_eq!(world.owner.messages(), 0);
@@ -234,13 +251,103 @@ async fn health_names_the_services() {
 }
 
 #[tokio::test]
-async fn a_web_page_may_call() {
+async fn no_web_page_may_call_unless_its_origin_is_named() {
+    const SHOP: (&str, &str) = ("origin", "https://shop.example");
     let world = start().await;
-    let preflight = Ask::get("/Greeter/greet").method(http::Method::OPTIONS);
-    let answer = world.ask(preflight).await;
-    assert_eq!(answer.status, 204);
-    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
-    assert_eq!(answer.header("access-control-allow-methods"), Some("GET, POST"));
+    let call = |world: &World, method: http::Method| {
+        let request = Ask::post("/Greeter/greet", "1").method(method);
+        let request = request.header(SHOP.0, SHOP.1);
+        let request = request.header("access-control-request-method", "POST");
+        let request = request.header("access-control-request-headers", "authorization");
+        let ingress = world.addresses.ingress;
+        async move { ask(ingress, request, false).await }
+    };
+    let refused = call(&world, http::Method::OPTIONS).await;
+    assert_eq!(refused.error(), (405, "method-not-allowed".into()));
+    assert_eq!(call(&world, http::Method::POST).await.header("access-control-allow-origin"), None);
+
+    let world = start_for_pages_of(&["https://other.example"]).await;
+    assert_eq!(call(&world, http::Method::OPTIONS).await.status, 405);
+    assert_eq!(call(&world, http::Method::POST).await.header("access-control-allow-origin"), None);
+
+    for (allowed, named) in [(SHOP.1, SHOP.1), ("*", "*")] {
+        let world = start_for_pages_of(&[allowed]).await;
+        let preflight = call(&world, http::Method::OPTIONS).await;
+        assert_eq!(preflight.status, 204);
+        assert_eq!(preflight.header("access-control-allow-methods"), Some("GET, POST"));
+        assert_eq!(preflight.header("access-control-allow-headers"), Some("authorization"));
+        for answer in [preflight, call(&world, http::Method::POST).await] {
+            assert_eq!(answer.header("access-control-allow-origin"), Some(named));
+            assert_eq!(answer.header("vary"), Some("origin"));
+        }
+        assert_eq!(world.owner.messages(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_awakeable_is_ended_by_its_id() {
+    let world = start().await;
+    let life = Life {
+        invocation: InvocationId { partition_key: PartitionKey(u64::MAX / 2), uuid: 7 },
+        incarnation: Incarnation(21),
+    };
+    let id = AwakeableId { life, signal: 17 };
+    for (messages, path, body) in [(1, "awakeables", "[1]"), (2, "a", "")] {
+        let answer = world.post(&format!("/restate/{path}/{id}/resolve"), body).await;
+        assert_eq!((answer.status, &answer.body[..]), (202, &b""[..]));
+        world.owner.wait_for_messages(messages).await;
+        let signal = world.owner.signals().pop().unwrap();
+        assert_eq!((signal.target, signal.incarnation), (life.invocation, Some(life.incarnation)));
+        assert_eq!((signal.signal, signal.sender), (SignalId::Index(17), None));
+    }
+    let rejected = world.post(&format!("/restate/a/{id}/reject"), "too late").await;
+    assert_eq!(rejected.status, 202);
+    world.owner.wait_for_messages(3).await;
+    let failure = Failure { code: 500, message: "too late".into(), metadata: vec![] };
+    let results: Vec<_> = world.owner.signals().into_iter().map(|signal| signal.result).collect();
+    let value = |body: &'static str| NotificationResult::Value(body.into());
+    assert_eq!(results, [value("[1]"), value(""), NotificationResult::Failure(failure)]);
+
+    let no_text = Ask::post("/", bytes::Bytes::from_static(b"\xff"));
+    let path = format!("/restate/a/{id}/reject");
+    let answer = world.ask(Ask { path: &path, ..no_text }).await;
+    assert_eq!(answer.error(), (400, "body-not-text".into()));
+}
+
+#[tokio::test]
+async fn an_awakeable_of_unknown_outcome_is_not_ended_twice() {
+    let world = start().await;
+    let invocation = InvocationId { partition_key: PartitionKey(1), uuid: 7 };
+    let id = AwakeableId { life: Life { invocation, incarnation: Incarnation(2) }, signal: 18 };
+    let path = format!("/restate/awakeables/{id}/resolve");
+    for (fault, code) in [
+        (Fault::UnknownLost, "outcome-unknown"),
+        (Fault::UnknownLanded, "outcome-unknown"),
+        (Fault::QueueFull, "log-busy"),
+        (Fault::Refused, "log-refused"),
+    ] {
+        world.log.fail_next([fault]);
+        assert_eq!(world.post(&path, "1").await.error(), (503, code.into()), "{fault:?}");
+    }
+    world.owner.wait_for_messages(1).await;
+    assert_eq!(world.post(&path, "1").await.status, 202);
+    world.owner.wait_for_messages(2).await;
+    assert_eq!(world.owner.signals().len(), 2);
+}
+
+#[tokio::test]
+async fn an_outcome_says_when_it_is_forgotten() {
+    let world = start().await;
+    let keyed = |path| Ask::post(path, "1").header("idempotency-key", "k1");
+    let expires = Some("2026-11-18T11:06:40.123Z");
+    assert_eq!(world.ask(keyed("/Greeter/greet")).await.header("idempotency-expires"), expires);
+    for question in ["attach", "output"] {
+        let path = format!("/restate/invocation/Greeter/greet/k1/{question}");
+        assert_eq!(world.get(&path).await.header("idempotency-expires"), expires, "{question}");
+    }
+    let failed = world.ask(keyed("/Greeter/fail")).await;
+    assert_eq!((failed.status, failed.header("idempotency-expires")), (418, expires));
+    assert_eq!(world.post("/Greeter/greet", "1").await.header("idempotency-expires"), None);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use common::faulty::Fault;
 use common::{Ask, DEADLINE, OK, World, ask, start, start_with};
 use everlog_gateway::{GatewayLimits, Ports};
+use everlog_log_schema::Message;
 use everlog_log_schema::limits::BODY_BYTES_MAX;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -189,6 +190,96 @@ async fn a_slow_sender_is_given_up() {
         raw(&world, slow_head).await;
     }
     assert_eq!(world.owner.messages(), 0);
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_http_is_called_so() {
+    let world = start().await;
+    let chunked =
+        b"POST /Greeter/greet HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n";
+    let answer = raw(&world, chunked).await;
+    assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");
+    assert!(answer.contains("body-unreadable"), "{answer}");
+    assert_eq!(world.owner.messages(), 0);
+}
+
+/// Calls over HTTP/1.1 and reads nothing of the answer.
+async fn call_and_not_read(world: &World, body: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(world.addresses.ingress).await.unwrap();
+    let head =
+        format!("POST /Greeter/hang HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(body).await.unwrap();
+    stream
+}
+
+/// Reads what is left of a connection and tells how much that is.
+async fn rest_of(mut stream: TcpStream) -> usize {
+    let mut read = Vec::new();
+    let reading = stream.read_to_end(&mut read);
+    // However it breaks off: what counts is what was sent.
+    let _ = tokio::time::timeout(DEADLINE, reading).await.unwrap();
+    read.len()
+}
+
+#[tokio::test]
+async fn a_caller_that_does_not_read_is_given_up_and_holds_up_nobody_for_long() {
+    const LARGE: usize = 24 << 20;
+    let stalls = Duration::from_millis(200);
+    let cases = [
+        GatewayLimits { write_stall_max: stalls, ..Default::default() },
+        GatewayLimits { answer_total_max: stalls, ..Default::default() },
+    ];
+    for limits in cases {
+        let world = start_with(GatewayLimits { answer_bytes_in_flight_max: LARGE, ..limits }).await;
+        let body = vec![b'x'; LARGE];
+        let stream = call_and_not_read(&world, &body).await;
+        world.owner.wait_for_messages(1).await;
+        world.owner.release();
+        // There is room for one such answer at a time: this one waits for that of the first.
+        let other = world.ask(Ask::post("/Greeter/greet", body)).await;
+        assert_eq!((other.status, other.body.len()), (OK, LARGE));
+        assert!(rest_of(stream).await < LARGE);
+        assert_eq!(world.owner.envelopes().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_caller_vanishes_goes_on_and_its_place_is_free() {
+    let world = start_with(GatewayLimits { requests_max: 1, ..Default::default() }).await;
+    let stream = call_and_not_read(&world, b"5").await;
+    world.owner.wait_for_messages(1).await;
+    assert_eq!(world.post("/Greeter/greet", "1").await.status, 429);
+    drop(stream);
+    let taken = async {
+        while world.post("/Greeter/greet", "1").await.status == 429 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, taken).await.unwrap();
+    let calls = world.owner.envelopes();
+    let mut invokes = calls.iter().filter_map(|call| {
+        if let Message::Invoke(invoke) = &call.message { Some(invoke) } else { None }
+    });
+    let hanging = invokes.find(|invoke| invoke.target.handler == "hang");
+    let id = hanging.unwrap().id;
+    world.owner.release();
+    let attached = world.get(&format!("/restate/attach/{id}")).await;
+    assert_eq!((attached.status, &attached.body[..]), (OK, &b"5"[..]));
+}
+
+#[tokio::test]
+async fn a_port_with_as_many_connections_as_it_takes_accepts_the_next_once_one_is_gone() {
+    let world = start_with(GatewayLimits { connections_max: 1, ..Default::default() }).await;
+    let only = call_and_not_read(&world, b"1").await;
+    world.owner.wait_for_messages(1).await;
+    let ingress = world.addresses.ingress;
+    let next = tokio::spawn(ask(ingress, Ask::post("/Greeter/greet", "2"), false));
+    // The other port has a number of its own.
+    let admin = world.admin(http::Method::GET, "/version").await;
+    assert_eq!((admin.status, world.owner.messages()), (OK, 1));
+    drop(only);
+    assert_eq!(next.await.unwrap().status, OK);
 }
 
 #[tokio::test]

@@ -4,7 +4,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::list;
-use crate::{CompletionId, Millis};
+use crate::invoke::check_call;
+use crate::limits::{self, LimitExceeded};
+use crate::{
+    CompletionId, HandlerKind, Incarnation, InvocationId, MetadataOffset, Millis, RequestId,
+    RetryPolicy, Target,
+};
 
 /// One entry of an invocation's journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,13 +60,22 @@ impl Entry {
             Self::Output { name, outcome: Outcome::Failure(failure) } => {
                 name.len() + failure.payload_bytes()
             }
-            Self::Notification { result, .. } => match result {
-                NotificationResult::Void => 0,
-                NotificationResult::Value(value) => value.len(),
-                NotificationResult::Failure(failure) => failure.payload_bytes(),
-            },
+            Self::Notification { result, .. } => result.payload_bytes(),
         };
         bytes as u64
+    }
+}
+
+impl NotificationResult {
+    /// Counts the bytes of what came from outside, as [`Entry::payload_bytes`] does.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Void | Self::InvocationId(_) => 0,
+            Self::Value(value) => value.len(),
+            Self::Failure(failure) => failure.payload_bytes(),
+            Self::StateKeys(keys) => keys.iter().map(Bytes::len).sum(),
+        }
     }
 }
 
@@ -92,6 +106,167 @@ pub enum Effect {
         /// When it is due.
         wake_at: Millis,
     },
+    /// The value of a key of the object's state.
+    GetState {
+        /// Names the value.
+        completion: CompletionId,
+        /// The key.
+        key: Bytes,
+    },
+    /// All keys of the object's state.
+    GetStateKeys {
+        /// Names the list.
+        completion: CompletionId,
+    },
+    /// A key of the object's state gets a value.
+    SetState {
+        /// The key.
+        key: Bytes,
+        /// Where the value stands in the command.
+        value: Span,
+    },
+    /// A key of the object's state goes.
+    ClearState {
+        /// The key.
+        key: Bytes,
+    },
+    /// All keys of the object's state go.
+    ClearAllState,
+    /// A call of another function, or a one-way call.
+    Call(Box<Call>),
+    /// A signal for an invocation; also how an awakeable is completed.
+    SendSignal {
+        /// Whom it is for.
+        target: InvocationId,
+        /// The life it is for, where the sender knows: an awakeable id names it.
+        incarnation: Option<Incarnation>,
+        /// Which signal.
+        signal: SignalId,
+        /// What it carries.
+        result: SignalResult,
+    },
+    /// The outcome of an invocation, once it has one.
+    Attach {
+        /// Names the outcome.
+        completion: CompletionId,
+        /// Whose outcome.
+        target: InvocationId,
+    },
+    /// The outcome of an invocation, if it has one.
+    GetOutput {
+        /// Names what came of the question.
+        completion: CompletionId,
+        /// Whose outcome.
+        target: InvocationId,
+    },
+}
+
+/// Where a value stands within the bytes of the command that carries it, so that it is written
+/// once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// The first byte.
+    pub start: u32,
+    /// How many bytes.
+    pub bytes: u32,
+}
+
+impl Span {
+    /// Tells where `part` stands within `whole`, of which it must be a slice. None if it is not.
+    #[must_use]
+    pub fn of(part: &[u8], whole: &[u8]) -> Option<Self> {
+        let bytes = u32::try_from(part.len()).ok()?;
+        if part.is_empty() {
+            return Some(Self { start: 0, bytes });
+        }
+        let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
+        let fits = start.checked_add(part.len()).is_some_and(|end| end <= whole.len());
+        fits.then_some(Self { start: u32::try_from(start).ok()?, bytes })
+    }
+
+    /// Takes the value out of the command's bytes without a copy. None where it leads beyond them.
+    #[must_use]
+    pub fn slice(self, command: &Bytes) -> Option<Bytes> {
+        let start = usize::try_from(self.start).ok()?;
+        let end = start.checked_add(usize::try_from(self.bytes).ok()?)?;
+        (end <= command.len()).then(|| command.slice(start..end))
+    }
+}
+
+/// A call, resolved against metadata by whoever proposed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Names the notification of the callee's id.
+    pub id_completion: CompletionId,
+    /// Names the outcome; none for a one-way call.
+    pub completion: Option<CompletionId>,
+    /// The callee.
+    pub callee: InvocationId,
+    /// Names this request: derived from the caller and the place of the command.
+    pub request_id: RequestId,
+    /// Whom to call.
+    pub target: Target,
+    /// How the handler is run.
+    pub kind: HandlerKind,
+    /// The caller's headers, in order.
+    #[serde(with = "list::headers")]
+    pub headers: Vec<Header>,
+    /// Where the argument stands in the command.
+    pub parameter: Span,
+    /// The key under which a repeated call is the same call.
+    pub idempotency_key: Option<String>,
+    /// Not before this time, if given.
+    pub start_at: Option<Millis>,
+    /// How long the outcome is kept after completion (a duration).
+    pub retention: Millis,
+    /// What to do when an attempt fails.
+    pub retry: RetryPolicy,
+    /// The W3C trace context that the callee continues.
+    pub traceparent: Option<String>,
+    /// How far metadata was folded when the target was resolved.
+    pub metadata: MetadataOffset,
+}
+
+impl Call {
+    /// Checks the parts that have limits of their own: a call within them can be sent.
+    pub fn check_limits(&self) -> Result<(), LimitExceeded> {
+        check_call(&self.target, self.idempotency_key.as_deref(), &self.headers)
+    }
+}
+
+/// Names a signal.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum SignalId {
+    /// By a number: 1 cancels, 17 and above are awakeables.
+    Index(u32),
+    /// By a name.
+    Name(String),
+}
+
+impl SignalId {
+    /// Asks the function to end: see [`Effect::SendSignal`].
+    pub const CANCEL: Self = Self::Index(1);
+
+    /// Refuses a name that is too long.
+    pub fn check_limits(&self) -> Result<(), LimitExceeded> {
+        match self {
+            Self::Index(_) => Ok(()),
+            Self::Name(name) => {
+                limits::check("signal name", name.len(), limits::SIGNAL_NAME_BYTES_MAX)
+            }
+        }
+    }
+}
+
+/// What the command that sends a signal carries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SignalResult {
+    /// Nothing but that it was sent.
+    Void,
+    /// A value: where it stands in the command.
+    Value(Span),
+    /// A terminal failure.
+    Failure(Failure),
 }
 
 /// What a notification answers.
@@ -104,6 +279,8 @@ pub enum NotificationId {
         /// The message type of the service protocol (0x8000–0xFBFE), such as 0x8011 for a run.
         kind: u16,
     },
+    /// Somebody: it is a signal.
+    Signal(SignalId),
 }
 
 /// What a notification carries.
@@ -115,6 +292,10 @@ pub enum NotificationResult {
     Value(Bytes),
     /// A terminal failure.
     Failure(Failure),
+    /// The id of an invocation that was called.
+    InvocationId(InvocationId),
+    /// The keys of an object's state, in order.
+    StateKeys(#[serde(with = "list::state_keys")] Vec<Bytes>),
 }
 
 /// How an invocation, or a side effect, ended.
@@ -163,10 +344,15 @@ pub struct WaitSet {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
     use super::{
-        Bytes, CompletionId, Effect, Entry, Failure, Header, NotificationId, NotificationResult,
-        Outcome,
+        Bytes, Call, CompletionId, Effect, Entry, Failure, HandlerKind, Header, InvocationId,
+        MetadataOffset, Millis, NotificationId, NotificationResult, Outcome, RequestId,
+        RetryPolicy, SignalId, Span, Target,
     };
+    use crate::limits::{self, LimitExceeded};
+    use crate::{OnMaxAttempts, PartitionKey};
 
     #[test]
     fn the_payload_of_an_entry_is_all_that_came_from_outside() {
@@ -186,7 +372,85 @@ mod tests {
             notification(NotificationResult::Void),
             notification(NotificationResult::Value(body())),
             notification(NotificationResult::Failure(failure())),
+            notification(NotificationResult::StateKeys(vec![body(), body()])),
+            notification(NotificationResult::InvocationId(call().callee)),
         ];
-        assert_eq!(entries.map(|entry| entry.payload_bytes()), [12, 4, 7, 12, 0, 4, 9]);
+        assert_eq!(entries.map(|entry| entry.payload_bytes()), [12, 4, 7, 12, 0, 4, 9, 8, 0]);
+    }
+
+    #[test]
+    fn a_span_names_a_part_of_a_command_and_nothing_beyond_it() {
+        let command = Bytes::from_static(b"0123456789");
+        let span = Span::of(&command[3..7], &command).unwrap();
+        assert_eq!(span, Span { start: 3, bytes: 4 });
+        assert_eq!(span.slice(&command).unwrap(), "3456");
+        assert_eq!(Span::of(&command, &command), Some(Span { start: 0, bytes: 10 }));
+        assert_eq!(Span::of(&[], &command), Some(Span { start: 0, bytes: 0 }));
+        let within = command.slice(2..5);
+        assert_eq!(Span::of(&command[1..3], &within), None, "it begins before");
+        assert_eq!(Span::of(&command[4..6], &within), None, "it ends behind");
+        assert_eq!(Span { start: 6, bytes: 4 }.slice(&command).unwrap(), "6789");
+        assert_eq!(Span { start: 10, bytes: 0 }.slice(&command).unwrap(), "");
+        assert_eq!(Span { start: 7, bytes: 4 }.slice(&command), None);
+        assert_eq!(Span { start: 11, bytes: 0 }.slice(&command), None);
+        assert_eq!(Span { start: u32::MAX, bytes: u32::MAX }.slice(&command), None);
+    }
+
+    fn call() -> Call {
+        let callee = InvocationId { partition_key: PartitionKey(1), uuid: 2 };
+        Call {
+            id_completion: CompletionId(1),
+            completion: None,
+            callee,
+            request_id: RequestId(3),
+            target: Target { service: "s".into(), key: None, handler: "h".into() },
+            kind: HandlerKind::Plain,
+            headers: Vec::new(),
+            parameter: Span { start: 0, bytes: 0 },
+            idempotency_key: None,
+            start_at: None,
+            retention: Millis(0),
+            retry: RetryPolicy {
+                initial_interval: Millis(500),
+                factor_permille: 2_000,
+                max_interval: Millis(60_000),
+                max_attempts: None,
+                on_max_attempts: OnMaxAttempts::Pause,
+            },
+            traceparent: None,
+            metadata: MetadataOffset(0),
+        }
+    }
+
+    #[test]
+    fn every_limit_of_a_functions_call_holds_at_the_limit_and_one_above() {
+        type Case = (usize, fn(&mut Call, String));
+        let cases: [Case; 5] = [
+            (limits::NAME_BYTES_MAX, |call, text| call.target.service = text),
+            (limits::NAME_BYTES_MAX, |call, text| call.target.handler = text),
+            (limits::KEY_BYTES_MAX, |call, text| call.target.key = Some(text)),
+            (limits::KEY_BYTES_MAX, |call, text| call.idempotency_key = Some(text)),
+            (limits::HEADERS_BYTES_MAX, |call, value| {
+                call.headers = vec![Header { key: String::new(), value }];
+            }),
+        ];
+        for (max, set) in cases {
+            let of = |bytes| {
+                let mut call = call();
+                set(&mut call, "k".repeat(bytes));
+                call.check_limits()
+            };
+            assert_eq!(of(max), Ok(()));
+            assert!(matches!(of(max + 1), Err(LimitExceeded { bytes, .. }) if bytes == max + 1));
+        }
+    }
+
+    #[test]
+    fn a_signal_has_a_name_of_its_limit_and_not_one_byte_more() {
+        let of = |bytes| SignalId::Name("n".repeat(bytes)).check_limits();
+        let max = limits::SIGNAL_NAME_BYTES_MAX;
+        assert_eq!(of(max), Ok(()));
+        assert_eq!(of(max + 1), Err(LimitExceeded { what: "signal name", bytes: max + 1, max }));
+        assert_eq!(SignalId::CANCEL.check_limits(), Ok(()));
     }
 }

@@ -48,7 +48,8 @@ number!(/// Milliseconds since the Unix epoch, as stamped by the owner; or a dur
     Millis(u64) as "adapt::long");
 number!(/// The id a function gave to something it may wait for; counts from 1 within an invocation.
     CompletionId(u32) as "adapt::count");
-number!(/// A random number that names one request of a gateway, so that its resend is known.
+number!(/// Names one request, so that its resend is known: of a gateway a random number, of a function a
+/// hash of the caller and the place of the command.
     RequestId(u128) as "adapt::request_id");
 
 /// The identity of one durable call. Carries its partition key, so that any id can be routed.
@@ -104,7 +105,10 @@ impl InvocationId {
         let wrong_length = || IdError::StartIdLength(bytes.len());
         let (id, rest) = bytes.split_first_chunk().ok_or_else(wrong_length)?;
         let life = <[u8; 8]>::try_from(rest).map_err(|_| wrong_length())?;
-        Ok((Self::from_bytes(id), Incarnation(u64::from_be_bytes(life))))
+        // What no inbox has as an offset cannot be written to a log either.
+        let life =
+            u64::try_from(i64::from_be_bytes(life)).map_err(|_| IdError::StartIdIncarnation)?;
+        Ok((Self::from_bytes(id), Incarnation(life)))
     }
 }
 
@@ -196,6 +200,18 @@ pub enum IdError {
     /// The bytes are not as many as `Start.id` has.
     #[error("a start id has 32 bytes, not {0}")]
     StartIdLength(usize),
+    /// The bytes name a life of 2^63 or more.
+    #[error("a start id ends in an incarnation below 2^63")]
+    StartIdIncarnation,
+    /// The text does not begin as an awakeable id does.
+    #[error("an awakeable id begins with \"sign_1\"")]
+    AwakeablePrefix,
+    /// What follows the prefix is no base64 of 36 bytes, perhaps cut when it was copied.
+    #[error("an awakeable id holds 48 characters of base64url behind \"sign_1\"")]
+    AwakeableDigits,
+    /// The number of the signal is reserved.
+    #[error("an awakeable id ends in a signal number from 17 on")]
+    AwakeableSignal,
     /// The text is no deployment id.
     #[error("a deployment id is \"dp_\" and 1 to 64 ascii letters or digits")]
     Deployment,
@@ -255,6 +271,8 @@ mod tests {
             let cut = InvocationId::from_start_id(&bytes[..length]);
             assert_eq!(cut, Err(IdError::StartIdLength(length)));
         }
+        let beyond = InvocationId::from_start_id(&ID.start_id(Incarnation(1 << 63)));
+        assert_eq!(beyond, Err(IdError::StartIdIncarnation));
         let long = InvocationId::from_start_id(&[0; 33]);
         assert_eq!(long, Err(IdError::StartIdLength(33)));
     }

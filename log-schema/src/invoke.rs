@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::list;
 use crate::limits::{self, LimitExceeded};
-use crate::{Header, InvocationId, Millis, RequestId};
+use crate::{Caller, Header, InvocationId, Millis, RequestId};
 
 /// Asks for an invocation. Whoever sends it has resolved the target against metadata: a partition
 /// never reads metadata itself.
@@ -28,6 +28,8 @@ pub struct Invoke {
     pub idempotency_key: Option<String>,
     /// The gateway that waits for the answer; none for a send.
     pub reply_to: Option<String>,
+    /// The function that calls, if one does.
+    pub caller: Option<Caller>,
     /// Not before this time, if given.
     pub start_at: Option<Millis>,
     /// How long the outcome is kept after completion (a duration).
@@ -42,20 +44,28 @@ impl Invoke {
     /// Checks the parts that have limits of their own. Nothing beyond them is ever written to an
     /// inbox, or taken in from one.
     pub fn check_limits(&self) -> Result<(), LimitExceeded> {
-        let check = limits::check;
-        check("service name", self.target.service.len(), limits::NAME_BYTES_MAX)?;
-        check("handler name", self.target.handler.len(), limits::NAME_BYTES_MAX)?;
-        check("object key", text_bytes(self.target.key.as_ref()), limits::KEY_BYTES_MAX)?;
-        let idempotency_key = text_bytes(self.idempotency_key.as_ref());
-        check("idempotency key", idempotency_key, limits::KEY_BYTES_MAX)?;
-        let headers = self.headers.iter().map(|header| header.key.len() + header.value.len());
-        check("set of headers", headers.sum(), limits::HEADERS_BYTES_MAX)?;
-        check("body", self.body.len(), limits::BODY_BYTES_MAX)
+        check_call(&self.target, self.idempotency_key.as_deref(), &self.headers)?;
+        limits::check("body", self.body.len(), limits::BODY_BYTES_MAX)
     }
 }
 
-fn text_bytes(text: Option<&String>) -> usize {
-    text.map_or(0, String::len)
+/// Checks what a call has beside its body, whoever makes it.
+pub(crate) fn check_call(
+    target: &Target,
+    idempotency_key: Option<&str>,
+    headers: &[Header],
+) -> Result<(), LimitExceeded> {
+    let check = limits::check;
+    check("service name", target.service.len(), limits::NAME_BYTES_MAX)?;
+    check("handler name", target.handler.len(), limits::NAME_BYTES_MAX)?;
+    check("object key", text_bytes(target.key.as_deref()), limits::KEY_BYTES_MAX)?;
+    check("idempotency key", text_bytes(idempotency_key), limits::KEY_BYTES_MAX)?;
+    let headers = headers.iter().map(|header| header.key.len() + header.value.len());
+    check("set of headers", headers.sum(), limits::HEADERS_BYTES_MAX)
+}
+
+fn text_bytes(text: Option<&str>) -> usize {
+    text.map_or(0, str::len)
 }
 
 /// Whom a call is for.

@@ -5,11 +5,15 @@
 //!
 //! **Architecture invariant:** no I/O, no clock, no randomness, no thread.
 
+mod awakeable;
 mod base62;
 pub mod codec;
+mod command;
 mod entry;
+pub mod identity;
 mod ids;
 mod invoke;
+pub mod kinds;
 pub mod limits;
 mod message;
 pub mod metadata;
@@ -20,20 +24,26 @@ mod rows;
 #[cfg(any(test, feature = "proptest"))]
 pub mod strategies;
 
+pub use awakeable::AwakeableId;
+pub use command::{command_kind_name, command_name, notification_kind_name};
 pub use entry::{
-    Effect, Entry, Failure, Header, NotificationId, NotificationResult, Outcome, WaitSet,
+    Call, Effect, Entry, Failure, Header, NotificationId, NotificationResult, Outcome, SignalId,
+    SignalResult, Span, WaitSet,
 };
 pub use ids::{
     AttemptId, CompletionId, DeploymentId, Epoch, IdError, InboxOffset, Incarnation, InvocationId,
     Level, LogOffset, MetadataOffset, Millis, PartitionId, PartitionKey, RequestId, Seq, Term,
 };
 pub use invoke::{HandlerKind, Invoke, OnMaxAttempts, RetryPolicy, Target};
-pub use message::{Envelope, Message, Source};
+pub use message::{
+    Attach, Caller, Complete, Envelope, Life, Message, Order, OrderAction, Signal, Source,
+};
 pub use partitioning::{partition_key_of, partition_of};
 pub use record::{
     AnnounceOwner, Append, AttemptError, AttemptFailed, Checkpointed, Command, End, Ingest, Intake,
-    Pin, Record, Suspend, Then, TimerFired,
+    OutboxDelivered, Pin, Record, Suspend, Then, TimerFired,
 };
 pub use rows::{
-    InvocationRow, LockRow, OpenKind, OpenRow, PartitionRow, Row, RowKey, Status, Timer, TimerKind,
+    InvocationRow, JournalRow, LockRow, ObjectRow, OpenKind, OpenRow, OutboxRow, PartitionRow, Row,
+    RowKey, SentRow, Status, StatusKind, Timer, TimerKind,
 };

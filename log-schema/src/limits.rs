@@ -13,6 +13,11 @@ pub const ROW_BYTES_MAX: usize = RECORD_BYTES_MAX;
 pub const RECORD_COMMANDS_MAX: usize = 4_096;
 /// The entries of one journal.
 pub const JOURNAL_ENTRIES_MAX: u32 = 100_000;
+/// How many of them are commands, the input included. Each brings two notifications at most, and
+/// one more command has a place: the output that a kill writes.
+pub const JOURNAL_COMMANDS_MAX: u32 = JOURNAL_ENTRIES_MAX / 4 - 1;
+/// How many of them are signals.
+pub const JOURNAL_SIGNALS_MAX: u32 = JOURNAL_ENTRIES_MAX / 4;
 /// What the entries of one journal hold, in bytes as [`Entry::payload_bytes`](crate::Entry::payload_bytes)
 /// counts
 /// them: an argument, the result of a step and a return value of full size, and as much as one of
@@ -32,6 +37,18 @@ pub const HANDLERS_MAX: usize = 1_000;
 pub const NAME_BYTES_MAX: usize = 256;
 /// An object key or idempotency key, in bytes.
 pub const KEY_BYTES_MAX: usize = 4 << 10;
+/// The keys of one object's state: few enough for their list to be one entry of a journal.
+pub const STATE_KEYS_MAX: u32 = 16_384;
+/// The state of one object, keys and values, in bytes.
+pub const STATE_BYTES_MAX: u64 = 256 << 20;
+/// A key of an object's state, in bytes.
+pub const STATE_KEY_BYTES_MAX: usize = 1 << 10;
+/// The keys that a handler may name to have them at the begin of an attempt.
+pub const EAGER_STATE_KEYS_MAX: usize = 4_096;
+/// The name of a signal, in bytes.
+pub const SIGNAL_NAME_BYTES_MAX: usize = 256;
+/// A part of a packed journal holds no further entry beyond this size, in bytes.
+pub const PACKED_BYTES_AIM: u64 = 1 << 20;
 /// How long a completed invocation is remembered whatever its retention, in milliseconds: longer
 /// than any gateway resends.
 pub const REMEMBERED_MS_MIN: u64 = 10 * 60 * 1_000;

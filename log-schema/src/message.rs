@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Invoke, Level, MetadataOffset, PartitionId, Seq};
+use crate::limits::{self, LimitExceeded};
+use crate::{
+    CompletionId, Incarnation, InvocationId, Invoke, Level, MetadataOffset, NotificationResult,
+    PartitionId, Seq, SignalId,
+};
 
 /// A message with what must be readable whatever its own format: the envelope's format is frozen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,4 +40,114 @@ pub enum Source {
 pub enum Message {
     /// A call.
     Invoke(Box<Invoke>),
+    /// A question for the outcome of an invocation, from a function.
+    Attach(Attach),
+    /// What came of a call, or of such a question.
+    Complete(Box<Complete>),
+    /// A signal for an invocation.
+    Signal(Box<Signal>),
+    /// An order from whoever runs the functions.
+    Order(Order),
+}
+
+impl Message {
+    /// Checks the parts that have limits of their own. Nothing beyond them is ever written to an
+    /// inbox, or taken in from one.
+    pub fn check_limits(&self) -> Result<(), LimitExceeded> {
+        match self {
+            Self::Invoke(invoke) => invoke.check_limits(),
+            Self::Complete(complete) => check_result(&complete.result),
+            Self::Signal(signal) => {
+                signal.signal.check_limits()?;
+                check_result(&signal.result)
+            }
+            Self::Attach(_) | Self::Order(_) => Ok(()),
+        }
+    }
+}
+
+/// A result may be as large as the body that an invocation returns.
+fn check_result(result: &NotificationResult) -> Result<(), LimitExceeded> {
+    limits::check("result", result.payload_bytes(), limits::BODY_BYTES_MAX)
+}
+
+/// One life of an invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Life {
+    /// The invocation.
+    pub invocation: InvocationId,
+    /// Which life of it.
+    pub incarnation: Incarnation,
+}
+
+/// A function that called, or asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Caller {
+    /// Who.
+    pub life: Life,
+    /// Names the answer; none where none is wanted.
+    pub completion: Option<CompletionId>,
+}
+
+/// A question for the outcome of an invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    /// Whose outcome.
+    pub target: InvocationId,
+    /// Who wants it.
+    pub caller: Life,
+    /// Names the answer.
+    pub completion: CompletionId,
+    /// Whether the answer may wait until there is an outcome.
+    pub waits: bool,
+}
+
+/// What came of something that a function waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Complete {
+    /// Who waits.
+    pub to: Life,
+    /// For what.
+    pub completion: CompletionId,
+    /// What came of it.
+    pub result: NotificationResult,
+}
+
+/// A signal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signal {
+    /// Whom it is for.
+    pub target: InvocationId,
+    /// The life it is for; none for the one that holds the id when the signal is taken in.
+    pub incarnation: Option<Incarnation>,
+    /// The function that sends it, if one does.
+    pub sender: Option<Life>,
+    /// Which signal. [`SignalId::CANCEL`] also ends what has not begun.
+    pub signal: SignalId,
+    /// What it carries.
+    pub result: NotificationResult,
+}
+
+/// An order about an invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Which invocation.
+    pub target: InvocationId,
+    /// The invocation whose end brings the order, if one does: its own child alone takes it.
+    pub sender: Option<Life>,
+    /// What to do.
+    pub action: OrderAction,
+}
+
+/// What an order says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OrderAction {
+    /// End at once, and with it the calls that it waits for.
+    Kill,
+    /// Start no attempt until somebody resumes it.
+    Pause,
+    /// Go on now.
+    Resume,
+    /// Forget it, if it has completed.
+    Purge,
 }

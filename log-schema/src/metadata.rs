@@ -49,6 +49,9 @@ pub struct Deployment {
     pub max_protocol_version: u32,
     /// What its SDK calls itself, such as `restate-sdk-rust/0.13.0`.
     pub sdk: Option<String>,
+    /// Labels of whoever registered it, in order of their names.
+    #[serde(with = "list::headers")]
+    pub metadata: Vec<Header>,
     /// When it was registered.
     pub created_at: Millis,
     /// The services it offers.
@@ -116,8 +119,24 @@ pub struct Handler {
     pub abort_timeout: Option<Millis>,
     /// What to do when an attempt fails.
     pub retry: RetryPolicy,
+    /// Which of the object's state an attempt begins with.
+    pub eager_state: EagerState,
     /// What its author wrote about it.
     pub documentation: Option<String>,
+    /// Its author's labels, in order of their names.
+    #[serde(with = "list::headers")]
+    pub metadata: Vec<Header>,
+}
+
+/// Which of an object's state an attempt begins with. What it lacks it asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EagerState {
+    /// As much as there is room for.
+    All,
+    /// None.
+    Nothing,
+    /// These keys.
+    Only(#[serde(with = "list::eager_state_keys")] Vec<String>),
 }
 
 /// The body that a handler takes.

@@ -4,7 +4,12 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::{AttemptError, InboxOffset, InvocationId, Outcome, RequestId, Status, Target};
+use bytes::Bytes;
+
+use crate::{
+    AttemptError, InboxOffset, InvocationId, InvocationRow, JournalRow, Millis, Outcome,
+    PartitionId, RequestId, Status, StatusKind, Target,
+};
 
 /// A future that may cross threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -33,6 +38,86 @@ pub trait OwnerApi: Send + Sync + 'static {
         request: RequestId,
         after: InboxOffset,
     ) -> BoxFuture<'_, Result<Verdict, OwnerError>>;
+
+    /// Shows an invocation as it stands once the message at `after` is taken in. Without one, it
+    /// says [`OwnerError::NotFound`] only once all is taken in that stood in the inbox when asked.
+    fn invocation(
+        &self,
+        id: InvocationId,
+        after: Option<InboxOffset>,
+    ) -> BoxFuture<'_, Result<InvocationRow, OwnerError>>;
+
+    /// Lists invocations of one partition, in order of their ids.
+    fn invocations(
+        &self,
+        partition: PartitionId,
+        query: InvocationQuery,
+    ) -> BoxFuture<'_, Result<InvocationPage, OwnerError>>;
+
+    /// Reads a journal from entry `from` on, as much of it as is sensible to send at once.
+    fn journal(
+        &self,
+        id: InvocationId,
+        from: u32,
+    ) -> BoxFuture<'_, Result<Vec<JournalRow>, OwnerError>>;
+
+    /// Reads an object's state, in order of its keys, above the key `after`, as much of it as is
+    /// sensible to send at once.
+    fn state(
+        &self,
+        service: String,
+        key: String,
+        after: Option<Bytes>,
+    ) -> BoxFuture<'_, Result<StatePage, OwnerError>>;
+}
+
+/// Which invocations to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InvocationQuery {
+    /// Of this service.
+    pub service: Option<String>,
+    /// Of this handler.
+    pub handler: Option<String>,
+    /// Of this object key.
+    pub key: Option<String>,
+    /// In one of these; in any if empty.
+    pub statuses: Vec<StatusKind>,
+    /// Only above this id.
+    pub after: Option<InvocationId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl InvocationQuery {
+    /// Tells whether an invocation is one of those asked for.
+    #[must_use]
+    pub fn matches(&self, row: &InvocationRow) -> bool {
+        let is = |wanted: &Option<String>, got: Option<&str>| {
+            wanted.as_deref().is_none_or(|wanted| got == Some(wanted))
+        };
+        is(&self.service, Some(&row.target.service))
+            && is(&self.handler, Some(&row.target.handler))
+            && is(&self.key, row.target.key.as_deref())
+            && (self.statuses.is_empty() || self.statuses.contains(&row.status.kind()))
+    }
+}
+
+/// Some invocations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InvocationPage {
+    /// Those found. May be empty though more follow: each page looks at a bounded number of rows.
+    pub found: Vec<(InvocationId, InvocationRow)>,
+    /// Where the next page goes on; none at the end.
+    pub next: Option<InvocationId>,
+}
+
+/// Some of an object's state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StatePage {
+    /// Keys and values, in order.
+    pub entries: Vec<(Bytes, Bytes)>,
+    /// Where the next page goes on; none at the end.
+    pub next: Option<Bytes>,
 }
 
 /// How far an invocation has come.
@@ -56,6 +141,8 @@ pub struct Answer {
     pub target: Target,
     /// How it ended.
     pub outcome: Outcome,
+    /// When it will be forgotten, where its call had an idempotency key.
+    pub expires_at: Option<Millis>,
 }
 
 /// What became of an `Invoke`.

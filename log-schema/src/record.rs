@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::{adapt, list};
 use crate::{
     AttemptId, DeploymentId, Entry, Envelope, Epoch, InboxOffset, InvocationId, Level, LogOffset,
-    Millis, Seq, Source, Term, Timer, WaitSet,
+    Millis, PartitionId, Seq, Source, Term, Timer, WaitSet,
 };
 
 /// One entry of a partition's event log. All its commands take effect, or none.
@@ -43,6 +43,8 @@ pub enum Command {
     End(End),
     /// A timer is due.
     TimerFired(TimerFired),
+    /// Another partition's inbox holds messages of this one.
+    OutboxDelivered(OutboxDelivered),
     /// The owner's checkpoint transaction is about to begin.
     CheckpointOpened,
     /// The tables are safe elsewhere up to an offset.
@@ -56,6 +58,8 @@ pub struct AnnounceOwner {
     pub address: String,
     /// How `apply` behaves for the whole term.
     pub level: Level,
+    /// How many partitions there are: the same in every announcement.
+    pub partitions: u32,
 }
 
 /// The intake of one inbox message.
@@ -116,6 +120,8 @@ pub struct Suspend {
     pub attempt: AttemptId,
     /// What it waits for.
     pub waiting: WaitSet,
+    /// How many of the journal's signals the function has been told: a later one wakes it.
+    pub signals_told: u32,
 }
 
 /// The failure of an attempt.
@@ -171,6 +177,15 @@ pub struct End {
 pub struct TimerFired {
     /// Which.
     pub timer: Timer,
+}
+
+/// Messages have reached another partition's inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxDelivered {
+    /// The partition they were for.
+    pub to: PartitionId,
+    /// All messages to it up to this number were acknowledged, at rising offsets.
+    pub up_to: Seq,
 }
 
 /// The tables are safe elsewhere.

@@ -1,12 +1,14 @@
 //! Rows: what a partition remembers. One row per key; the same rows in memory, in RocksDB and on
 //! the compacted journal topic.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::adapt;
 use crate::{
-    AttemptError, CompletionId, Entry, Epoch, HandlerKind, InboxOffset, Incarnation, InvocationId,
-    Level, LogOffset, Millis, PartitionId, Pin, RequestId, RetryPolicy, Seq, Target, Term, WaitSet,
+    AttemptError, Caller, CompletionId, Entry, Epoch, HandlerKind, InboxOffset, Incarnation,
+    InvocationId, Level, Life, LogOffset, Message, MetadataOffset, Millis, PartitionId, Pin,
+    RequestId, RetryPolicy, Seq, Target, Term, WaitSet,
 };
 
 /// The key of a row. Orders as its bytes do.
@@ -42,6 +44,30 @@ pub enum RowKey {
     },
     /// The highest message number taken in from a sending partition.
     Sender(PartitionId),
+    /// The journal of a completed invocation, in numbered parts.
+    Packed(InvocationId, u32),
+    /// What is counted of an object's state; there while it has any.
+    Object {
+        /// The service.
+        service: String,
+        /// The object key.
+        key: String,
+    },
+    /// One key of an object's state.
+    State {
+        /// The service.
+        service: String,
+        /// The object key.
+        key: String,
+        /// The key of the state.
+        name: Bytes,
+    },
+    /// A message on its way to another partition, by its number.
+    Outbox(PartitionId, Seq),
+    /// How many messages there were for another partition.
+    Sent(PartitionId),
+    /// A function that waits for an invocation's outcome, beside the one that called it.
+    Waiting(InvocationId, Life, CompletionId),
 }
 
 /// A row's value. The variant is that of its key.
@@ -52,7 +78,7 @@ pub enum Row {
     /// For [`RowKey::Invocation`].
     Invocation(Box<InvocationRow>),
     /// For [`RowKey::Journal`].
-    Journal(Entry),
+    Journal(JournalRow),
     /// For [`RowKey::Open`].
     Open(OpenRow),
     /// For [`RowKey::Running`].
@@ -65,6 +91,57 @@ pub enum Row {
     Queue(InvocationId),
     /// For [`RowKey::Sender`].
     Sender(Seq),
+    /// For [`RowKey::Packed`].
+    Packed(Vec<JournalRow>),
+    /// For [`RowKey::Object`].
+    Object(ObjectRow),
+    /// For [`RowKey::State`].
+    State(Bytes),
+    /// For [`RowKey::Outbox`].
+    Outbox(Box<OutboxRow>),
+    /// For [`RowKey::Sent`].
+    Sent(SentRow),
+    /// For [`RowKey::Waiting`].
+    Waiting,
+}
+
+/// A journal entry with when and how it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalRow {
+    /// When it was recorded.
+    pub at: Millis,
+    /// How many attempts had begun until then.
+    pub attempts: u32,
+    /// The entry.
+    pub entry: Entry,
+}
+
+/// What is counted of an object's state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectRow {
+    /// How many keys it has.
+    pub keys: u32,
+    /// What keys and values take, in bytes.
+    #[serde(with = "adapt::long")]
+    pub bytes: u64,
+}
+
+/// A message on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxRow {
+    /// How far metadata was folded when it was resolved.
+    pub metadata: MetadataOffset,
+    /// The message.
+    pub message: Message,
+}
+
+/// The numbers of the messages to one partition: they count from 1.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentRow {
+    /// The last number given.
+    pub last: Seq,
+    /// All up to this one have arrived, and have no row any more.
+    pub delivered: Seq,
 }
 
 /// What acceptance and intake need to know.
@@ -80,6 +157,8 @@ pub struct PartitionRow {
     pub closed: bool,
     /// How `apply` behaves in this term.
     pub level: Level,
+    /// How many partitions there are; 0 before the first announcement.
+    pub partitions: u32,
     /// Where the owner can be reached.
     pub address: String,
     /// The next inbox offset to take in: all below are taken in.
@@ -112,20 +191,28 @@ pub struct InvocationRow {
     pub retry: RetryPolicy,
     /// The caller's W3C trace context.
     pub traceparent: Option<String>,
+    /// The function that called, if one did.
+    pub caller: Option<Caller>,
     /// When the message was taken in.
     pub created_at: Millis,
+    /// When the status last changed.
+    pub modified_at: Millis,
     /// Where it stands.
     pub status: Status,
     /// The epoch of the last attempt: in a later epoch the current attempt is number 0 of that one.
     pub attempt_epoch: Epoch,
     /// The number of the last attempt in its epoch.
     pub attempt_counter: u32,
+    /// How many attempts have begun.
+    pub attempts: u32,
     /// The code it stays with, once a step is recorded.
     pub pin: Option<Pin>,
     /// How many entries the journal holds.
     pub entries: u32,
     /// How many of them are commands, the input included.
     pub commands: u32,
+    /// How many of the entries are signals.
+    pub signals: u32,
     /// How many bytes they hold, as [`Entry::payload_bytes`] counts them.
     #[serde(with = "adapt::long")]
     pub journal_bytes: u64,
@@ -145,9 +232,16 @@ pub struct InvocationRow {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// Waits for its time.
-    Scheduled,
+    Scheduled {
+        /// When that is.
+        at: Millis,
+    },
     /// Waits for its object key.
-    Pending,
+    Pending {
+        /// Its place in the queue.
+        #[serde(with = "adapt::long")]
+        place: u64,
+    },
     /// Has an attempt, or should have one.
     Running,
     /// Waits for any one of these.
@@ -163,7 +257,71 @@ pub enum Status {
     Completed {
         /// When it ended.
         at: Millis,
+        /// In how many parts its journal is packed.
+        parts: u32,
     },
+}
+
+/// Where an invocation stands, without the details: what is filtered by and shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StatusKind {
+    /// [`Status::Scheduled`].
+    Scheduled,
+    /// [`Status::Pending`].
+    Pending,
+    /// [`Status::Running`].
+    Running,
+    /// [`Status::Suspended`].
+    Suspended,
+    /// [`Status::BackingOff`].
+    BackingOff,
+    /// [`Status::Paused`].
+    Paused,
+    /// [`Status::Completed`].
+    Completed,
+}
+
+impl StatusKind {
+    /// All of them, in the order of a life.
+    pub const ALL: [Self; 7] = [
+        Self::Scheduled,
+        Self::Pending,
+        Self::Running,
+        Self::Suspended,
+        Self::BackingOff,
+        Self::Paused,
+        Self::Completed,
+    ];
+
+    /// The name that users read and write.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Suspended => "suspended",
+            Self::BackingOff => "backing-off",
+            Self::Paused => "paused",
+            Self::Completed => "completed",
+        }
+    }
+}
+
+impl Status {
+    /// Where the invocation stands, without the details.
+    #[must_use]
+    pub fn kind(&self) -> StatusKind {
+        match self {
+            Self::Scheduled { .. } => StatusKind::Scheduled,
+            Self::Pending { .. } => StatusKind::Pending,
+            Self::Running => StatusKind::Running,
+            Self::Suspended(_) => StatusKind::Suspended,
+            Self::BackingOff { .. } => StatusKind::BackingOff,
+            Self::Paused => StatusKind::Paused,
+            Self::Completed { .. } => StatusKind::Completed,
+        }
+    }
 }
 
 /// A completion that has not come.
@@ -182,6 +340,21 @@ pub enum OpenKind {
     Sleep {
         /// When it is due: with the rest of this row's key it names the timer.
         wake_at: Millis,
+    },
+    /// The end of an invocation that was called.
+    Call {
+        /// Which.
+        callee: InvocationId,
+    },
+    /// The end of an invocation that it attached to.
+    Attach {
+        /// Which.
+        target: InvocationId,
+    },
+    /// An answer from another partition, which comes soon.
+    Output {
+        /// Whose outcome was asked for.
+        target: InvocationId,
     },
 }
 

@@ -1,6 +1,8 @@
 //! What a partition wants done.
 
-use everlog_log_schema::{AttemptId, Entry, InboxOffset, InvocationId, LogOffset, Timer};
+use everlog_log_schema::{
+    AttemptId, Entry, InboxOffset, InvocationId, LogOffset, OutboxRow, PartitionId, Seq, Timer,
+};
 
 /// A request to the shell, which performs it only after the record that caused it is applied, and
 /// only while it owns the partition. Repeating any of them is harmless.
@@ -23,6 +25,16 @@ pub enum Action {
     Stop(InvocationId),
     /// Propose [`Command::TimerFired`](everlog_log_schema::Command::TimerFired) when the timer is due.
     ArmTimer(Timer),
+    /// Put a message into another partition's inbox, or into this one's. The messages to one
+    /// partition are numbered, and go in the order of their numbers.
+    Send {
+        /// Whose inbox.
+        to: PartitionId,
+        /// The message's number.
+        seq: Seq,
+        /// The message.
+        row: Box<OutboxRow>,
+    },
     /// Answer whoever waits for the invocation: it has completed.
     Answer(InvocationId),
     /// Give up the log and the inbox below these offsets (and the history window).

@@ -9,6 +9,7 @@ use crate::on_attempt_failed::on_attempt_failed;
 use crate::on_checkpointed::on_checkpointed;
 use crate::on_end::on_end;
 use crate::on_ingest::on_ingest;
+use crate::on_outbox_delivered::on_outbox_delivered;
 use crate::on_suspend::on_suspend;
 use crate::on_timer_fired::on_timer_fired;
 use crate::transition::Transition;
@@ -82,6 +83,7 @@ fn dispatch(
         Command::AttemptFailed(failed) => on_attempt_failed(transition, failed)?,
         Command::End(end) => on_end(transition, end)?,
         Command::TimerFired(fired) => on_timer_fired(transition, fired)?,
+        Command::OutboxDelivered(delivered) => on_outbox_delivered(transition, *delivered)?,
         Command::CheckpointOpened => {}
         Command::Checkpointed(checkpoint) => on_checkpointed(transition, *checkpoint),
     }
@@ -102,6 +104,7 @@ fn level_needed(record: &Record) -> Level {
         | Command::AttemptFailed(_)
         | Command::End(_)
         | Command::TimerFired(_)
+        | Command::OutboxDelivered(_)
         | Command::CheckpointOpened
         | Command::Checkpointed(_) => None,
     });

@@ -2,32 +2,43 @@
 //!
 //! **Invariants:** a journal has no holes and at most one notification per completion. An output
 //! is its last entry: what comes behind one is dropped. No journal outgrows
-//! [`JOURNAL_ENTRIES_MAX`]: its commands fill half of it at most, and each brings one notification
-//! at most, so that what a stored command asks for always has a place. No attempt makes a journal
-//! outgrow [`JOURNAL_BYTES_MAX`], results of runs included. What the partition itself stores always
-//! has a place: the end of a sleep holds no bytes, and only the message of a kill may exceed it.
+//! [`JOURNAL_ENTRIES_MAX`]: commands and signals have limits of their own, and each command brings
+//! two notifications at most, so that what a stored command asks for always has a place. No journal
+//! outgrows [`JOURNAL_BYTES_MAX`] but by what the partition itself says of it: that something did
+//! not fit, or the message of a kill.
 
-use everlog_log_schema::limits::{JOURNAL_BYTES_MAX, JOURNAL_ENTRIES_MAX};
+use everlog_log_schema::limits::{JOURNAL_BYTES_MAX, JOURNAL_COMMANDS_MAX, JOURNAL_ENTRIES_MAX};
 use everlog_log_schema::{
-    CompletionId, Effect, Entry, InvocationId, InvocationRow, OpenKind, OpenRow, Row, RowKey,
-    Status, Timer, TimerKind,
+    CompletionId, Entry, Failure, InvocationId, InvocationRow, JournalRow, NotificationId,
+    NotificationResult, OpenKind, Row, RowKey, SignalId, Status, WaitSet,
 };
 
+use crate::life::wake;
 use crate::planted::{self, Bug};
 use crate::transition::Transition;
 use crate::{Action, Tables, TablesError, reads};
 
-/// How many commands a journal may hold, the input included. One more has a place: the output that
-/// a kill writes.
-pub(crate) const COMMANDS_MAX: u32 = JOURNAL_ENTRIES_MAX / 2 - 1;
+/// The status code of what does not fit into a journal.
+const TOO_LARGE: u32 = 413;
 
-/// Tells whether the journal has place for all of `entries`.
-pub(crate) fn has_place(row: &InvocationRow, entries: &[Entry]) -> bool {
-    let is_command = |entry: &&Entry| matches!(entry, Entry::Command { .. } | Entry::Output { .. });
-    let commands = entries.iter().filter(is_command).count() as u64;
-    let bytes: u64 = entries.iter().map(Entry::payload_bytes).sum();
-    u64::from(row.commands) + commands <= u64::from(COMMANDS_MAX)
+/// Tells whether the journal has place for an entry, and for what the partition itself stores right
+/// behind it.
+pub(crate) fn has_place(row: &InvocationRow, entry: &Entry, answer: Option<&Entry>) -> bool {
+    let is_command = matches!(entry, Entry::Command { .. } | Entry::Output { .. });
+    let bytes = entry.payload_bytes() + answer.map_or(0, Entry::payload_bytes);
+    row.commands + u32::from(is_command) <= JOURNAL_COMMANDS_MAX
         && row.journal_bytes + bytes <= JOURNAL_BYTES_MAX
+}
+
+/// What the function is told of a result that comes from elsewhere: itself if the journal has place
+/// for it, else a failure that says that it has not.
+pub(crate) fn fitting(row: &InvocationRow, result: NotificationResult) -> NotificationResult {
+    let bytes = result.payload_bytes();
+    if row.journal_bytes + bytes as u64 <= JOURNAL_BYTES_MAX {
+        return result;
+    }
+    let message = format!("a result of {bytes} bytes does not fit into the journal");
+    NotificationResult::Failure(Failure { code: TOO_LARGE, message, metadata: Vec::new() })
 }
 
 /// Stores an entry at the end of the journal and returns its index.
@@ -42,6 +53,7 @@ fn store(
     row.entries += 1;
     row.journal_bytes += entry.payload_bytes();
     row.has_output = matches!(entry, Entry::Output { .. });
+    let entry = JournalRow { at: at.now(), attempts: row.attempts, entry };
     at.tables.put(RowKey::Journal(id, index), Row::Journal(entry));
     index
 }
@@ -59,36 +71,6 @@ pub(crate) fn store_command(
     store(at, id, row, entry);
 }
 
-/// Declares the completion that a command asks for.
-///
-/// The invoker refuses a function that declares an id twice; a second declaration while the first
-/// is open changes nothing here.
-pub(crate) fn declare(
-    at: &mut Transition<'_, impl Tables>,
-    id: InvocationId,
-    row: &InvocationRow,
-    effect: &Effect,
-) -> Result<(), TablesError> {
-    let (completion, kind) = match *effect {
-        Effect::None => return Ok(()),
-        Effect::Run { completion } => (completion, OpenKind::Run),
-        Effect::Sleep { completion, wake_at } => (completion, OpenKind::Sleep { wake_at }),
-    };
-    if reads::open(at.tables, id, completion)?.is_some() {
-        return Ok(());
-    }
-    at.tables.put(RowKey::Open(id, completion), Row::Open(OpenRow { kind }));
-    if let OpenKind::Sleep { wake_at } = kind {
-        at.arm(Timer {
-            due: wake_at,
-            invocation: id,
-            incarnation: row.incarnation,
-            kind: TimerKind::Sleep(completion),
-        });
-    }
-    Ok(())
-}
-
 /// Stores the result of a run, if the run is open: only the first result of each counts.
 pub(crate) fn store_run_result(
     at: &mut Transition<'_, impl Tables>,
@@ -100,23 +82,55 @@ pub(crate) fn store_run_result(
     let open = reads::open(at.tables, id, completion)?;
     if open.is_some_and(|open| open.kind == OpenKind::Run) || planted::is(Bug::StoreSecondRunResult)
     {
-        notify(at, id, row, entry.clone(), completion);
+        at.tables.delete(&RowKey::Open(id, completion));
+        notify(at, id, row, entry.clone());
     }
     Ok(())
 }
 
-/// Stores a notification, closes its completion, and tells the attempt if one runs.
+/// Stores a notification and tells the attempt if one runs.
 pub(crate) fn notify(
     at: &mut Transition<'_, impl Tables>,
     id: InvocationId,
     row: &mut InvocationRow,
     entry: Entry,
-    completion: CompletionId,
 ) {
-    at.tables.delete(&RowKey::Open(id, completion));
     let index = store(at, id, row, entry.clone());
     if row.status == Status::Running {
         let attempt = reads::current_attempt(row, at.partition.epoch);
         at.actions.push(Action::Notify { invocation: id, attempt, index, entry });
+    }
+}
+
+/// Stores a notification that comes from elsewhere, whatever the invocation does meanwhile, and
+/// starts an attempt where it waited for this. Returns the row as written.
+pub(crate) fn deliver(
+    at: &mut Transition<'_, impl Tables>,
+    id: InvocationId,
+    mut row: InvocationRow,
+    entry: Entry,
+) -> InvocationRow {
+    let wakes = if let Status::Suspended(waiting) = &row.status
+        && let Entry::Notification { id, .. } = &entry
+    {
+        waits_for(waiting, id)
+    } else {
+        false
+    };
+    notify(at, id, &mut row, entry);
+    if wakes {
+        wake(at, id, row.clone());
+    } else {
+        at.put_invocation(id, row.clone());
+    }
+    row
+}
+
+/// Tells whether a notification is one of those in the set.
+pub(crate) fn waits_for(waiting: &WaitSet, id: &NotificationId) -> bool {
+    match id {
+        NotificationId::Completion { id, .. } => waiting.completions.contains(id),
+        NotificationId::Signal(SignalId::Index(index)) => waiting.signals.contains(index),
+        NotificationId::Signal(SignalId::Name(name)) => waiting.named_signals.contains(name),
     }
 }

@@ -1,17 +1,22 @@
 //! The life of an invocation: scheduled → pending → running ⇄ suspended, backing off or paused →
 //! completed → purged.
 //!
-//! **Invariants:** a row in `Running` stands for exactly the invocations of that status. The lock
-//! of an object key has one holder; the others of the key wait in order of arrival. A completed
-//! invocation has no row but its own, its journal's and its purge timer.
+//! **Invariants:** a row in `Running` stands for exactly the invocations of that status. What a
+//! status has beside the invocation's own row — a timer, a place in a queue — goes with it. A
+//! completed invocation has no row but its own, its packed journal's and its purge timer.
 
 use everlog_log_schema::limits::REMEMBERED_MS_MIN;
 use everlog_log_schema::{
-    AttemptError, HandlerKind, Incarnation, InvocationId, InvocationRow, LockRow, Millis, OpenKind,
-    Row, RowKey, Status, Timer, TimerKind,
+    AttemptError, Entry, Failure, InvocationId, InvocationRow, Life, Message, MetadataOffset,
+    Millis, OpenKind, Order, OrderAction, Outcome, Row, RowKey, Status, Timer, TimerKind,
 };
 
+use crate::journal::store_command;
+use crate::on_attach::{complete as answer, result_of};
+use crate::outbox::send;
+use crate::pack::pack;
 use crate::planted::{self, Bug};
+use crate::queue;
 use crate::retry::later;
 use crate::transition::Transition;
 use crate::{Action, Tables, TablesError, reads};
@@ -25,28 +30,22 @@ pub(crate) fn admit(
     id: InvocationId,
     mut row: InvocationRow,
 ) -> Result<(), TablesError> {
-    let Some((service, key)) = exclusive_key(&row) else {
-        begin(at, id, row);
-        return Ok(());
-    };
-    let lock_key = RowKey::Lock { service: service.clone(), key: key.clone() };
-    if let Some(mut lock) = reads::lock(at.tables, &service, &key)? {
-        let place = lock.next_place;
-        lock.next_place += 1;
-        at.tables.put(RowKey::Queue { service, key, place }, Row::Queue(id));
-        at.tables.put(lock_key, Row::Lock(lock));
-        row.status = Status::Pending;
-        at.put_invocation(id, row);
-    } else {
-        let lock = LockRow { holder: id, first_place: 0, next_place: 0 };
-        at.tables.put(lock_key, Row::Lock(lock));
-        begin(at, id, row);
+    match queue::take(at, id, &row)? {
+        None => begin(at, id, row),
+        Some(place) => {
+            at.turn(&mut row, Status::Pending { place });
+            at.put_invocation(id, row);
+        }
     }
     Ok(())
 }
 
 /// Starts an invocation's first attempt, which is number 0 of the reigning epoch.
-fn begin(at: &mut Transition<'_, impl Tables>, id: InvocationId, mut row: InvocationRow) {
+pub(crate) fn begin(
+    at: &mut Transition<'_, impl Tables>,
+    id: InvocationId,
+    mut row: InvocationRow,
+) {
     row.attempt_epoch = at.partition.epoch;
     row.attempt_counter = 0;
     row.progress_at = at.now();
@@ -75,23 +74,44 @@ pub(crate) fn wake(at: &mut Transition<'_, impl Tables>, id: InvocationId, mut r
 }
 
 fn run(at: &mut Transition<'_, impl Tables>, id: InvocationId, mut row: InvocationRow) {
-    row.status = Status::Running;
+    at.turn(&mut row, Status::Running);
+    row.attempts = row.attempts.saturating_add(1);
     let attempt = reads::current_attempt(&row, at.partition.epoch);
     at.tables.put(RowKey::Running(id), Row::Running);
     at.put_invocation(id, row);
     at.actions.push(Action::Start(id, attempt));
 }
 
-/// Takes a running invocation out of the running ones.
+/// Takes a running invocation out of the running ones. Notes its attempt, which may be the implicit
+/// first one of an epoch: the next must have another number, as this one may still be heard.
 pub(crate) fn rest(
     at: &mut Transition<'_, impl Tables>,
     id: InvocationId,
     mut row: InvocationRow,
     status: Status,
 ) {
-    row.status = status;
+    let attempt = reads::current_attempt(&row, at.partition.epoch);
+    row.attempt_epoch = attempt.epoch;
+    row.attempt_counter = attempt.counter;
+    at.turn(&mut row, status);
     at.tables.delete(&RowKey::Running(id));
     at.put_invocation(id, row);
+}
+
+/// Drops what an invocation's status has beside its own row.
+pub(crate) fn leave(at: &mut Transition<'_, impl Tables>, id: InvocationId, row: &InvocationRow) {
+    let timer = |due, kind| Timer { due, invocation: id, incarnation: row.incarnation, kind };
+    match row.status {
+        Status::Scheduled { at: due } => {
+            at.tables.delete(&RowKey::Timer(timer(due, TimerKind::Start)));
+        }
+        Status::Pending { place } => queue::leave(at, row, place),
+        Status::Running => at.tables.delete(&RowKey::Running(id)),
+        Status::BackingOff { until } => {
+            at.tables.delete(&RowKey::Timer(timer(until, TimerKind::Retry)));
+        }
+        Status::Suspended(_) | Status::Paused | Status::Completed { .. } => {}
+    }
 }
 
 /// Pauses a running invocation whose attempt broke a rule that every next one would break again.
@@ -112,33 +132,96 @@ pub(crate) fn pause(
     at.actions.push(Action::Stop(id));
 }
 
-/// Completes a running invocation whose journal ends in its output.
+/// Ends an invocation with a failure, or with the output that it has stored already, and with it
+/// the calls that it waits for.
+pub(crate) fn end_with_failure(
+    at: &mut Transition<'_, impl Tables>,
+    id: InvocationId,
+    mut row: InvocationRow,
+    code: u32,
+    message: &str,
+) -> Result<(), TablesError> {
+    if !row.has_output {
+        let failure = Failure { code, message: message.to_owned(), metadata: Vec::new() };
+        let outcome = Outcome::Failure(failure);
+        store_command(at, id, &mut row, Entry::Output { name: String::new(), outcome });
+        kill_callees(at, id, &row)?;
+    }
+    complete(at, id, row)
+}
+
+/// Completes an invocation whose journal ends in its output.
 pub(crate) fn complete(
     at: &mut Transition<'_, impl Tables>,
     id: InvocationId,
     mut row: InvocationRow,
 ) -> Result<(), TablesError> {
-    drop_open(at, id, row.incarnation)?;
-    let key = exclusive_key(&row);
+    leave(at, id, &row);
+    drop_open(at, id, &row)?;
+    let packed = pack(at, id, &row)?;
+    let before = row.clone();
     let keeps_lock = planted::is(Bug::KeepLockOnKill) && row.last_error.is_some();
     row.last_error = None;
+    at.turn(&mut row, Status::Completed { at: at.now(), parts: packed.parts });
     at.arm(purge_timer(id, &row, at.now()));
-    let completed_at = at.now();
-    rest(at, id, row, Status::Completed { at: completed_at });
+    at.put_invocation(id, row);
     if !planted::is(Bug::LostAnswer) {
         at.actions.push(Action::Answer(id));
+        answer_callers(at, id, &before, &packed.outcome)?;
     }
-    match key {
-        Some((service, key)) if !keeps_lock => pass_on(at, id, service, key),
-        Some(_) | None => Ok(()),
+    if keeps_lock { Ok(()) } else { queue::pass_on(at, id, &before) }
+}
+
+/// Answers the function that called, and those that attached.
+fn answer_callers(
+    at: &mut Transition<'_, impl Tables>,
+    id: InvocationId,
+    row: &InvocationRow,
+    outcome: &Outcome,
+) -> Result<(), TablesError> {
+    if let Some(caller) = row.caller
+        && let Some(completion) = caller.completion
+    {
+        answer(at, caller.life, completion, result_of(outcome.clone()))?;
     }
+    if planted::is(Bug::ForgetWaiting) {
+        return Ok(());
+    }
+    let mut last = None;
+    while let Some((life, completion)) = reads::next_waiting(at.tables, id, last)? {
+        at.tables.delete(&RowKey::Waiting(id, life, completion));
+        answer(at, life, completion, result_of(outcome.clone()))?;
+        last = Some((life, completion));
+    }
+    Ok(())
+}
+
+/// Kills the calls that a killed invocation waits for. One-way calls live on.
+fn kill_callees(
+    at: &mut Transition<'_, impl Tables>,
+    id: InvocationId,
+    row: &InvocationRow,
+) -> Result<(), TablesError> {
+    if planted::is(Bug::SpareChildren) {
+        return Ok(());
+    }
+    let sender = Some(Life { invocation: id, incarnation: row.incarnation });
+    let mut last = None;
+    while let Some((completion, open)) = reads::next_open(at.tables, id, last)? {
+        last = Some(completion);
+        if let OpenKind::Call { callee } = open.kind {
+            let order = Order { target: callee, sender, action: OrderAction::Kill };
+            send(at, callee.partition_key, MetadataOffset(0), Message::Order(order))?;
+        }
+    }
+    Ok(())
 }
 
 /// Drops the completions that have not come, and the timers that would bring them.
 fn drop_open(
     at: &mut Transition<'_, impl Tables>,
     id: InvocationId,
-    incarnation: Incarnation,
+    row: &InvocationRow,
 ) -> Result<(), TablesError> {
     let mut last = None;
     while let Some((completion, open)) = reads::next_open(at.tables, id, last)? {
@@ -146,61 +229,36 @@ fn drop_open(
         at.tables.delete(&RowKey::Open(id, completion));
         match open.kind {
             OpenKind::Sleep { wake_at } if !planted::is(Bug::KeepSleepTimers) => {
-                let kind = TimerKind::Sleep(completion);
+                let (kind, incarnation) = (TimerKind::Sleep(completion), row.incarnation);
                 let timer = Timer { due: wake_at, invocation: id, incarnation, kind };
                 at.tables.delete(&RowKey::Timer(timer));
             }
-            OpenKind::Sleep { .. } | OpenKind::Run => {}
+            OpenKind::Sleep { .. }
+            | OpenKind::Run
+            | OpenKind::Call { .. }
+            | OpenKind::Attach { .. }
+            | OpenKind::Output { .. } => {}
         }
     }
     Ok(())
 }
 
-/// Passes an object key on from `holder` to the first in its queue.
-fn pass_on(
-    at: &mut Transition<'_, impl Tables>,
-    holder: InvocationId,
-    service: String,
-    key: String,
-) -> Result<(), TablesError> {
-    let Some(mut lock) = reads::lock(at.tables, &service, &key)? else {
-        unreachable!("{holder:?} ran without the lock of {service}/{key}");
-    };
-    assert_eq!(lock.holder, holder, "{service}/{key} has another holder");
-    let next = reads::queued(at.tables, &service, &key, &lock)?;
-    let lock_key = RowKey::Lock { service: service.clone(), key: key.clone() };
-    let Some((place, next)) = next else {
-        at.tables.delete(&lock_key);
-        return Ok(());
-    };
-    at.tables.delete(&RowKey::Queue { service, key, place });
-    lock.holder = next;
-    if planted::is(Bug::QueueLifo) {
-        lock.next_place = place;
-    } else {
-        lock.first_place = place + 1;
-    }
-    at.tables.put(lock_key, Row::Lock(lock));
-    let Some(row) = reads::invocation(at.tables, next)? else {
-        unreachable!("{next:?} waits in a queue but has no row");
-    };
-    begin(at, next, row);
-    Ok(())
-}
-
 /// Forgets a completed invocation.
 pub(crate) fn purge(at: &mut Transition<'_, impl Tables>, id: InvocationId, row: &InvocationRow) {
+    let Status::Completed { parts, .. } = row.status else {
+        unreachable!("{id:?} is to be forgotten before it has completed");
+    };
     if planted::is(Bug::ForgetNothing) {
         return;
     }
-    for index in 0..row.entries {
-        at.tables.delete(&RowKey::Journal(id, index));
+    for part in 0..parts {
+        at.tables.delete(&RowKey::Packed(id, part));
     }
     at.tables.delete(&RowKey::Invocation(id));
 }
 
 /// When a completed invocation is to be forgotten: never before a late resend of its call can come.
-fn purge_timer(id: InvocationId, row: &InvocationRow, completed_at: Millis) -> Timer {
+pub(crate) fn purge_timer(id: InvocationId, row: &InvocationRow, completed_at: Millis) -> Timer {
     let kept =
         if planted::is(Bug::ForgetAtOnce) { 0 } else { row.retention.0.max(REMEMBERED_MS_MIN) };
     Timer {
@@ -208,14 +266,5 @@ fn purge_timer(id: InvocationId, row: &InvocationRow, completed_at: Millis) -> T
         invocation: id,
         incarnation: row.incarnation,
         kind: TimerKind::Purge,
-    }
-}
-
-/// The object key that an exclusive handler holds while it runs. A call of one without a key,
-/// which no correct sender makes, excludes nobody.
-fn exclusive_key(row: &InvocationRow) -> Option<(String, String)> {
-    match row.kind {
-        HandlerKind::Exclusive => Some((row.target.service.clone(), row.target.key.clone()?)),
-        HandlerKind::Plain | HandlerKind::Shared => None,
     }
 }

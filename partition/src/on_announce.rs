@@ -19,5 +19,6 @@ pub(crate) fn on_announce(
     at.partition.term = record.term;
     at.partition.closed = false;
     at.partition.level = announce.level;
+    at.partition.partitions = announce.partitions;
     at.partition.address.clone_from(&announce.address);
 }

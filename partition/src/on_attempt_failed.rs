@@ -2,13 +2,9 @@
 //!
 //! **Invariant:** the owner decided by the retry policy what follows; here it is done, not judged.
 
-use everlog_log_schema::{
-    AttemptError, AttemptFailed, Entry, Failure, InvocationId, InvocationRow, Outcome, Status,
-    Then, Timer, TimerKind,
-};
+use everlog_log_schema::{AttemptFailed, Status, Then, Timer, TimerKind};
 
-use crate::journal::store_command;
-use crate::life::{complete, rest};
+use crate::life::{end_with_failure, rest};
 use crate::transition::Transition;
 use crate::{Tables, TablesError};
 
@@ -34,23 +30,7 @@ pub(crate) fn on_attempt_failed(
             at.arm(Timer { due: until, invocation: id, incarnation, kind: TimerKind::Retry });
         }
         Then::Pause => rest(at, id, row, Status::Paused),
-        Then::Kill => kill(at, id, row, &failed.error)?,
+        Then::Kill => end_with_failure(at, id, row, INTERNAL_ERROR, &failed.error.message)?,
     }
     Ok(())
-}
-
-/// Completes with the error, or with the output if the attempt had stored one before it failed.
-fn kill(
-    at: &mut Transition<'_, impl Tables>,
-    id: InvocationId,
-    mut row: InvocationRow,
-    error: &AttemptError,
-) -> Result<(), TablesError> {
-    if !row.has_output {
-        let failure =
-            Failure { code: INTERNAL_ERROR, message: error.message.clone(), metadata: Vec::new() };
-        let output = Entry::Output { name: String::new(), outcome: Outcome::Failure(failure) };
-        store_command(at, id, &mut row, output);
-    }
-    complete(at, id, row)
 }

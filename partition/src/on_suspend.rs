@@ -2,8 +2,11 @@
 //!
 //! **Invariant:** an invocation is parked only if something can still wake it.
 
-use everlog_log_schema::{InvocationId, InvocationRow, OpenKind, Status, Suspend, WaitSet};
+use everlog_log_schema::{
+    Entry, InvocationId, InvocationRow, NotificationId, OpenKind, Status, Suspend, WaitSet,
+};
 
+use crate::journal::waits_for;
 use crate::life::{pause, rest, wake};
 use crate::planted::{self, Bug};
 use crate::transition::Transition;
@@ -25,7 +28,9 @@ pub(crate) fn on_suspend(
     let waiting = &suspend.waiting;
     if *waiting == WaitSet::default() {
         pause(at, id, row, "attempt suspended without waiting for anything");
-    } else if must_wake(at.tables, id, &row, waiting)? && !planted::is(Bug::LostWakeUp) {
+    } else if must_wake(at.tables, id, &row, waiting)? && !planted::is(Bug::LostWakeUp)
+        || has_untold_signal(at.tables, id, &row, suspend)? && !planted::is(Bug::LostSignal)
+    {
         wake(at, id, row);
     } else {
         row.policy_attempts = 0;
@@ -36,6 +41,7 @@ pub(crate) fn on_suspend(
 
 /// Tells whether something in the set is stored already, or nothing in it can come while no
 /// attempt runs: only an attempt brings the result of a run, and nothing follows an output.
+/// Signals are looked for by [`has_untold_signal`].
 fn must_wake(
     tables: &impl Tables,
     id: InvocationId,
@@ -50,9 +56,38 @@ fn must_wake(
         match reads::open(tables, id, *completion)?.map(|open| open.kind) {
             None => return Ok(true),
             Some(OpenKind::Run) => {}
-            Some(OpenKind::Sleep { .. }) => only_runs = false,
+            Some(
+                OpenKind::Sleep { .. }
+                | OpenKind::Call { .. }
+                | OpenKind::Attach { .. }
+                | OpenKind::Output { .. },
+            ) => only_runs = false,
         }
     }
     let only_cancel = waiting.signals.iter().all(|signal| *signal == CANCEL);
     Ok(only_runs && only_cancel && waiting.named_signals.is_empty())
+}
+
+/// Tells whether a signal in the set came while the function was not told any more.
+fn has_untold_signal(
+    tables: &impl Tables,
+    id: InvocationId,
+    row: &InvocationRow,
+    suspend: &Suspend,
+) -> Result<bool, TablesError> {
+    let mut untold = row.signals.saturating_sub(suspend.signals_told);
+    let mut index = row.entries;
+    while untold > 0 && index > 0 {
+        index -= 1;
+        let Entry::Notification { id: NotificationId::Signal(signal), .. } =
+            reads::journal_row(tables, id, index)?.entry
+        else {
+            continue;
+        };
+        untold -= 1;
+        if waits_for(&suspend.waiting, &NotificationId::Signal(signal)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

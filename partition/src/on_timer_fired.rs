@@ -5,17 +5,14 @@
 
 use everlog_log_schema::{
     CompletionId, Entry, InvocationId, InvocationRow, NotificationId, NotificationResult, RowKey,
-    Status, TimerFired, TimerKind,
+    TimerFired, TimerKind, kinds,
 };
 
-use crate::journal::notify;
-use crate::life::{admit, purge, retry, wake};
+use crate::journal::deliver;
+use crate::life::{admit, purge, retry};
 use crate::planted::{self, Bug};
 use crate::transition::Transition;
 use crate::{Action, Tables, TablesError, reads};
-
-/// The type of the protocol's message that ends a sleep.
-const SLEEP_COMPLETION: u16 = 0x800C;
 
 /// Does what the timer was set for, if it is still set.
 pub(crate) fn on_timer_fired(
@@ -50,28 +47,14 @@ pub(crate) fn on_timer_fired(
 fn end_sleep(
     at: &mut Transition<'_, impl Tables>,
     id: InvocationId,
-    mut row: InvocationRow,
+    row: InvocationRow,
     completion: CompletionId,
 ) {
+    at.tables.delete(&RowKey::Open(id, completion));
     if row.has_output {
-        at.tables.delete(&RowKey::Open(id, completion));
         return;
     }
-    let entry = Entry::Notification {
-        id: NotificationId::Completion { id: completion, kind: SLEEP_COMPLETION },
-        result: NotificationResult::Void,
-    };
-    notify(at, id, &mut row, entry, completion);
-    match &row.status {
-        Status::Suspended(waiting) if waiting.completions.contains(&completion) => {
-            wake(at, id, row);
-        }
-        Status::Scheduled
-        | Status::Pending
-        | Status::Running
-        | Status::Suspended(_)
-        | Status::BackingOff { .. }
-        | Status::Paused
-        | Status::Completed { .. } => at.put_invocation(id, row),
-    }
+    let notification = NotificationId::Completion { id: completion, kind: kinds::SLEEP_COMPLETION };
+    let result = NotificationResult::Void;
+    deliver(at, id, row, Entry::Notification { id: notification, result });
 }

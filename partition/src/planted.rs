@@ -38,11 +38,27 @@ pub enum Bug {
     ForgetAtOnce,
     /// An invocation that ends is not answered.
     LostAnswer,
+    /// A function that attached to a call of another is not answered.
+    ForgetWaiting,
+    /// A suspending attempt is parked though a signal came that it has not been told.
+    LostSignal,
+    /// A call is sent twice, under two numbers.
+    SendTwice,
+    /// One message more than was delivered leaves the outbox.
+    DropUndelivered,
+    /// Clearing all of an object's state leaves its first key.
+    KeepClearedState,
+    /// A killed invocation leaves the calls that it waits for alive.
+    SpareChildren,
+    /// A cancelled invocation keeps its place in the queue of its object key.
+    KeepQueuePlace,
+    /// A paused invocation is tried again all the same.
+    PausedRetries,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 24] = [
         Self::SkipFence,
         Self::AcceptDuplicateSeq,
         Self::AcceptGap,
@@ -59,6 +75,14 @@ impl Bug {
         Self::ForgetNothing,
         Self::ForgetAtOnce,
         Self::LostAnswer,
+        Self::ForgetWaiting,
+        Self::LostSignal,
+        Self::SendTwice,
+        Self::DropUndelivered,
+        Self::KeepClearedState,
+        Self::SpareChildren,
+        Self::KeepQueuePlace,
+        Self::PausedRetries,
     ];
 }
 

@@ -4,16 +4,20 @@
 //! rows are deleted at one end of a range, as timers are, a search that begins there passes over
 //! what is left of them on the disk: whoever searches again and again goes on behind the last find.
 
+use bytes::Bytes;
 use everlog_log_schema::{
-    AttemptId, CompletionId, Entry, Epoch, Incarnation, InvocationId, InvocationRow, LockRow,
-    Millis, OpenRow, Outcome, PartitionId, PartitionKey, PartitionRow, Row, RowKey, Seq, Status,
-    Timer, TimerKind,
+    AttemptId, CompletionId, Entry, Epoch, Incarnation, InvocationId, InvocationRow, JournalRow,
+    Life, LockRow, Millis, ObjectRow, OpenRow, OutboxRow, Outcome, PartitionId, PartitionKey,
+    PartitionRow, Row, RowKey, SentRow, Seq, Status, Timer, TimerKind,
 };
 
+use crate::pack::outcome_in;
 use crate::planted::{self, Bug};
 use crate::{Tables, TablesError};
 
 const LOWEST_ID: InvocationId = InvocationId { partition_key: PartitionKey(0), uuid: 0 };
+const HIGHEST_ID: InvocationId =
+    InvocationId { partition_key: PartitionKey(u64::MAX), uuid: u128::MAX };
 const LOWEST_TIMER: Timer = Timer {
     due: Millis(0),
     invocation: LOWEST_ID,
@@ -43,34 +47,81 @@ pub fn invocation(
     }
 }
 
-/// Reads the entry at `index` of an invocation's journal.
-pub fn journal_entry(
+/// Reads the entry at `index` of a live invocation's journal, with when and how it came.
+///
+/// A missing entry is an error: journals have no holes.
+pub(crate) fn journal_row(
     tables: &impl Tables,
     id: InvocationId,
     index: u32,
-) -> Result<Option<Entry>, TablesError> {
+) -> Result<JournalRow, TablesError> {
     let key = RowKey::Journal(id, index);
     match tables.get(&key)? {
-        None => Ok(None),
-        Some(Row::Journal(entry)) => Ok(Some(entry)),
+        None => Err(TablesError(format!("journal of {id:?} lacks entry {index}"))),
+        Some(Row::Journal(row)) => Ok(row),
         Some(other) => Err(misplaced(&key, &other)),
     }
 }
 
-/// Reads the first `entries` of an invocation's journal, in order.
-///
-/// A missing entry is an error: journals have no holes.
+/// Reads the first `entries` of a live invocation's journal, in order.
 pub fn journal(
     tables: &impl Tables,
     id: InvocationId,
     entries: u32,
 ) -> Result<Vec<Entry>, TablesError> {
-    (0..entries)
-        .map(|index| {
-            journal_entry(tables, id, index)?
-                .ok_or_else(|| TablesError(format!("journal of {id:?} lacks entry {index}")))
-        })
-        .collect()
+    (0..entries).map(|index| Ok(journal_row(tables, id, index)?.entry)).collect()
+}
+
+/// Reads an invocation's journal from entry `from` on, live or packed: the first entry whatever its
+/// size, and further ones up to `bytes_max` in all.
+pub fn journal_from(
+    tables: &impl Tables,
+    id: InvocationId,
+    row: &InvocationRow,
+    from: u32,
+    bytes_max: u64,
+) -> Result<Vec<JournalRow>, TablesError> {
+    let mut read: Vec<JournalRow> = Vec::new();
+    let mut bytes = 0;
+    let mut take = |entry: JournalRow| {
+        bytes += entry.entry.payload_bytes();
+        let fits = read.is_empty() || bytes <= bytes_max;
+        if fits {
+            read.push(entry);
+        }
+        fits
+    };
+    if let Status::Completed { parts, .. } = row.status {
+        let mut index = 0;
+        for part in 0..parts {
+            for entry in packed(tables, id, part)? {
+                index += 1;
+                if index > from && !take(entry) {
+                    return Ok(read);
+                }
+            }
+        }
+    } else {
+        for index in from..row.entries {
+            if !take(journal_row(tables, id, index)?) {
+                break;
+            }
+        }
+    }
+    Ok(read)
+}
+
+fn packed(
+    tables: &impl Tables,
+    id: InvocationId,
+    part: u32,
+) -> Result<Vec<JournalRow>, TablesError> {
+    let key = RowKey::Packed(id, part);
+    match tables.get(&key)? {
+        None => Err(TablesError(format!("packed journal of {id:?} lacks part {part}"))),
+        Some(Row::Packed(entries)) => Ok(entries),
+        Some(other) => Err(misplaced(&key, &other)),
+    }
 }
 
 /// Reads a completed invocation and how it ended; none if it is unknown or has not completed.
@@ -79,15 +130,121 @@ pub fn outcome_of(
     id: InvocationId,
 ) -> Result<Option<(InvocationRow, Outcome)>, TablesError> {
     let Some(row) = invocation(tables, id)? else { return Ok(None) };
-    if !matches!(row.status, Status::Completed { .. }) {
-        return Ok(None);
+    let Status::Completed { parts, .. } = row.status else { return Ok(None) };
+    let last = packed(tables, id, parts.saturating_sub(1))?;
+    let outcome = outcome_in(id, &last)?;
+    Ok(Some((row, outcome)))
+}
+
+/// Reads the next invocation above `after`, in order of ids.
+pub fn next_invocation(
+    tables: &impl Tables,
+    after: Option<InvocationId>,
+) -> Result<Option<(InvocationId, InvocationRow)>, TablesError> {
+    let Some(from) = after.map_or(Some(LOWEST_ID), id_after) else { return Ok(None) };
+    let below = RowKey::Journal(LOWEST_ID, 0);
+    match tables.first(&RowKey::Invocation(from), &below)? {
+        None => Ok(None),
+        Some((RowKey::Invocation(id), Row::Invocation(row))) => Ok(Some((id, *row))),
+        Some((key, other)) => Err(misplaced(&key, &other)),
     }
-    let last = row.entries.saturating_sub(1);
-    match journal_entry(tables, id, last)? {
-        Some(Entry::Output { outcome, .. }) => Ok(Some((row, outcome))),
-        Some(Entry::Input { .. } | Entry::Command { .. } | Entry::Notification { .. }) | None => {
-            Err(TablesError(format!("completed invocation {id:?} has no output")))
+}
+
+/// Reads one key of an object's state.
+pub fn state(
+    tables: &impl Tables,
+    service: &str,
+    key: &str,
+    name: &Bytes,
+) -> Result<Option<Bytes>, TablesError> {
+    let key = state_key(service, key, name.clone());
+    match tables.get(&key)? {
+        None => Ok(None),
+        Some(Row::State(value)) => Ok(Some(value)),
+        Some(other) => Err(misplaced(&key, &other)),
+    }
+}
+
+/// Reads the next key of an object's state above `after`, in order of keys.
+pub fn next_state(
+    tables: &impl Tables,
+    service: &str,
+    key: &str,
+    after: Option<&Bytes>,
+) -> Result<Option<(Bytes, Bytes)>, TablesError> {
+    let from = after.map_or_else(Bytes::new, |after| [after.as_ref(), &[0]].concat().into());
+    // The lowest object key above this one.
+    let below = state_key(service, &format!("{key}\0"), Bytes::new());
+    match tables.first(&state_key(service, key, from), &below)? {
+        None => Ok(None),
+        Some((RowKey::State { name, .. }, Row::State(value))) => Ok(Some((name, value))),
+        Some((key, other)) => Err(misplaced(&key, &other)),
+    }
+}
+
+fn state_key(service: &str, key: &str, name: Bytes) -> RowKey {
+    RowKey::State { service: service.to_owned(), key: key.to_owned(), name }
+}
+
+/// Reads what is counted of an object's state.
+pub fn object(tables: &impl Tables, service: &str, key: &str) -> Result<ObjectRow, TablesError> {
+    let key = RowKey::Object { service: service.to_owned(), key: key.to_owned() };
+    match tables.get(&key)? {
+        None => Ok(ObjectRow::default()),
+        Some(Row::Object(row)) => Ok(row),
+        Some(other) => Err(misplaced(&key, &other)),
+    }
+}
+
+/// Reads how many messages there were for a partition, and how many have arrived.
+pub fn sent(tables: &impl Tables, to: PartitionId) -> Result<SentRow, TablesError> {
+    let key = RowKey::Sent(to);
+    match tables.get(&key)? {
+        None => Ok(SentRow::default()),
+        Some(Row::Sent(row)) => Ok(row),
+        Some(other) => Err(misplaced(&key, &other)),
+    }
+}
+
+/// Reads a message that has not arrived yet; none where it has.
+pub fn outbox(
+    tables: &impl Tables,
+    to: PartitionId,
+    seq: Seq,
+) -> Result<Option<OutboxRow>, TablesError> {
+    let key = RowKey::Outbox(to, seq);
+    match tables.get(&key)? {
+        None => Ok(None),
+        Some(Row::Outbox(row)) => Ok(Some(*row)),
+        Some(other) => Err(misplaced(&key, &other)),
+    }
+}
+
+/// Reads the next function above `after` that waits for an invocation.
+pub(crate) fn next_waiting(
+    tables: &impl Tables,
+    id: InvocationId,
+    after: Option<(Life, CompletionId)>,
+) -> Result<Option<(Life, CompletionId)>, TablesError> {
+    let lowest = Life { invocation: LOWEST_ID, incarnation: Incarnation(0) };
+    let from = match after {
+        None => RowKey::Waiting(id, lowest, CompletionId(0)),
+        Some((life, CompletionId(u32::MAX))) => {
+            let incarnation = Incarnation(life.incarnation.0 + 1);
+            RowKey::Waiting(id, Life { incarnation, ..life }, CompletionId(0))
         }
+        Some((life, completion)) => RowKey::Waiting(id, life, CompletionId(completion.0 + 1)),
+    };
+    // The waiting ones are the last rows there are: behind those of the highest id there is none.
+    let highest = Life { invocation: HIGHEST_ID, incarnation: Incarnation(u64::MAX) };
+    let below = id_after(id)
+        .map_or(RowKey::Waiting(HIGHEST_ID, highest, CompletionId(u32::MAX)), |next| {
+            RowKey::Waiting(next, lowest, CompletionId(0))
+        });
+    match tables.first(&from, &below)? {
+        None => Ok(None),
+        Some((RowKey::Waiting(_, life, completion), _)) => Ok(Some((life, completion))),
+        Some((key, other)) => Err(misplaced(&key, &other)),
     }
 }
 

@@ -35,6 +35,12 @@ impl<T: Tables> Transition<'_, T> {
         self.tables.put(RowKey::Invocation(id), Row::Invocation(Box::new(row)));
     }
 
+    /// Gives an invocation another status.
+    pub(crate) fn turn(&self, row: &mut InvocationRow, status: Status) {
+        row.status = status;
+        row.modified_at = self.now();
+    }
+
     /// Sets a timer.
     pub(crate) fn arm(&mut self, timer: Timer) {
         self.tables.put(RowKey::Timer(timer), Row::Timer);

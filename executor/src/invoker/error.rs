@@ -6,11 +6,12 @@
 
 use std::time::Duration;
 
-use everlog_log_schema::limits::JOURNAL_ENTRIES_MAX;
+use everlog_log_schema::limits::JOURNAL_COMMANDS_MAX;
 use everlog_log_schema::{AttemptError, Millis};
 
 use super::AttemptEventKind;
 use super::frame::FRAME_BYTES_MAX;
+use super::messages::CommandPlace;
 use super::messages::pb::ErrorMessage;
 
 /// The longest sentence of an [`AttemptError`], in bytes. It is kept in the invocation's row.
@@ -36,7 +37,7 @@ pub(crate) enum Failure {
         "[RT0003] the function sent a message of {0} bytes; the limit is {FRAME_BYTES_MAX} bytes"
     )]
     FrameTooLarge(u32),
-    #[error("[RT0003] the journal would exceed {JOURNAL_ENTRIES_MAX} entries")]
+    #[error("[RT0003] the journal would exceed {JOURNAL_COMMANDS_MAX} commands")]
     JournalTooLong,
     #[error("[RT0006] the invoker was told something it cannot pass on: {0}")]
     Internal(String),
@@ -44,6 +45,10 @@ pub(crate) enum Failure {
     Function(ErrorMessage),
     #[error("[RT0012] the function broke the service protocol: {0}")]
     Violation(String),
+    #[error("[RT0017] the function's {command} is refused: {reason}")]
+    Precondition { command: CommandPlace, reason: String },
+    #[error("[RT0018] the function's {command} reaches nobody: {reason}")]
+    UnknownTarget { command: CommandPlace, reason: String },
     #[error(
         "[RT0006] the function used {name} ({kind:#06x}), which this version of Everlog does not support"
     )]
@@ -77,6 +82,10 @@ impl Failure {
                 retry_after = error.next_retry_delay.map(Millis);
                 delay_by_function = retry_after.is_some();
             }
+            Self::Precondition { command, .. } | Self::UnknownTarget { command, .. } => {
+                command_index = Some(command.index);
+                command_name = command.name;
+            }
             Self::Status { retry_after: asked, .. } => retry_after = asked,
             Self::AbortTimeout(_)
             | Self::FrameTooLarge(_)
@@ -104,6 +113,8 @@ impl Failure {
             Self::UnsupportedCommand { .. }
             | Self::UnsupportedVersion(_)
             | Self::UnusableDeployment { .. } => UNSUPPORTED_FEATURE,
+            Self::Precondition { .. } => 400,
+            Self::UnknownTarget { .. } => 404,
             Self::FrameTooLarge(_) | Self::JournalTooLong => 413,
             Self::Internal(_) => 500,
             Self::Network { .. } => 502,

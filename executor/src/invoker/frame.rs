@@ -5,6 +5,7 @@
 //! a message above [`FRAME_BYTES_MAX`] is refused on sight of its header.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use everlog_log_schema::command_kind_name;
 use everlog_log_schema::limits::BODY_BYTES_MAX;
 
 use super::error::Failure;
@@ -25,9 +26,23 @@ pub(crate) mod kind {
     pub(crate) const PROPOSE_RUN_COMPLETION: u16 = 0x0005;
     pub(crate) const INPUT: u16 = 0x0400;
     pub(crate) const OUTPUT: u16 = 0x0401;
+    pub(crate) const GET_LAZY_STATE: u16 = 0x0402;
+    pub(crate) const SET_STATE: u16 = 0x0403;
+    pub(crate) const CLEAR_STATE: u16 = 0x0404;
+    pub(crate) const CLEAR_ALL_STATE: u16 = 0x0405;
+    pub(crate) const GET_LAZY_STATE_KEYS: u16 = 0x0406;
+    pub(crate) const GET_EAGER_STATE: u16 = 0x0407;
+    pub(crate) const GET_EAGER_STATE_KEYS: u16 = 0x0408;
     pub(crate) const SLEEP: u16 = 0x040C;
+    pub(crate) const CALL: u16 = 0x040D;
+    pub(crate) const ONE_WAY_CALL: u16 = 0x040E;
+    pub(crate) const SEND_SIGNAL: u16 = 0x0410;
     pub(crate) const RUN: u16 = 0x0411;
+    pub(crate) const ATTACH_INVOCATION: u16 = 0x0412;
+    pub(crate) const GET_INVOCATION_OUTPUT: u16 = 0x0413;
+    pub(crate) const COMPLETE_AWAKEABLE: u16 = 0x0414;
     pub(crate) const RUN_COMPLETION: u16 = 0x8011;
+    pub(crate) const SIGNAL: u16 = 0xFBFF;
 }
 
 /// One message.
@@ -109,23 +124,8 @@ pub(crate) fn refuse(kind: u16) -> Failure {
 
 /// Names the commands of the protocol that this version of Everlog does not carry out.
 fn unsupported_command(kind: u16) -> Option<&'static str> {
-    Some(match kind {
-        0x0402 => "GetLazyState",
-        0x0403 => "SetState",
-        0x0404 => "ClearState",
-        0x0405 => "ClearAllState",
-        0x0406 => "GetLazyStateKeys",
-        0x0407 => "GetEagerState",
-        0x0408 => "GetEagerStateKeys",
-        0x0409 => "GetPromise",
-        0x040A => "PeekPromise",
-        0x040B => "CompletePromise",
-        0x040D => "Call",
-        0x040E => "OneWayCall",
-        0x0410 => "SendSignal",
-        0x0412 => "AttachInvocation",
-        0x0413 => "GetInvocationOutput",
-        0x0414 => "CompleteAwakeable",
-        _ => return None,
-    })
+    match kind {
+        0x0409..=0x040B => Some(command_kind_name(kind)),
+        _ => None,
+    }
 }

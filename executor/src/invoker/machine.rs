@@ -5,23 +5,22 @@
 //! one of `Suspended`, `Ended` and `Failed`, and nothing the function says after it is looked at;
 //! the events depend on the bytes alone, not on how they were cut into chunks.
 
-use std::collections::{BTreeMap, VecDeque};
+mod completions;
+
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everlog_log_schema::limits::JOURNAL_ENTRIES_MAX;
+use completions::Completions;
+use everlog_log_schema::limits::JOURNAL_COMMANDS_MAX;
 use everlog_log_schema::metadata::{PROTOCOL_VERSIONS, ProtocolMode};
-use everlog_log_schema::{CompletionId, Effect, Entry, NotificationId, WaitSet};
+use everlog_log_schema::{CompletionId, Entry, NotificationId, WaitSet};
 
 use super::error::Failure;
-use super::frame::{FLAG_REQUESTED_ACK, Frame, FrameDecoder, kind, refuse};
-use super::messages::{
-    Outgoing, decode, output_command, pb, run_command, run_proposal, sleep_command,
-};
-use super::{AttemptEventKind, AttemptStart};
+use super::frame::{FLAG_REQUESTED_ACK, Frame, FrameDecoder, kind};
+use super::messages::{Function, Outgoing, decode, output_command, pb, run_proposal};
+use super::{AttemptEventKind, AttemptStart, Notice};
 
-/// The number of the built-in signal that cancels an invocation: every suspension waits for it.
-const CANCEL_SIGNAL: u32 = 1;
 /// Entries for the function are encoded in runs of about this size, in bytes, so that a long
 /// journal is never in memory twice.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -36,12 +35,16 @@ pub(crate) struct Machine {
     untold: VecDeque<Entry>,
     events: Vec<AttemptEventKind>,
     phase: Phase,
+    function: Function,
     /// How many commands the journal holds, with those of this attempt.
     commands: u32,
-    /// How many entries the journal will hold once all that is declared has completed.
-    entries: usize,
-    /// The completions that the journal declares.
-    completions: BTreeMap<CompletionId, Completion>,
+    completions: Completions,
+    /// All entries of the journal below this index are told, or were written by this attempt.
+    next_notice: u32,
+    /// How many signals the journal held when the attempt began.
+    signals_known: u32,
+    /// How many signals the function is told, those among them.
+    signals_told: u32,
     /// Whether the output is among the commands.
     has_output: bool,
     abort_timeout: Duration,
@@ -59,19 +62,6 @@ enum Phase {
     Failed,
 }
 
-/// Where a declared completion stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Completion {
-    /// The function has not said yet what came of its run.
-    RunOpen,
-    /// The function has said it; it is not durable yet.
-    RunProposed,
-    /// The time has not come.
-    SleepOpen,
-    /// The function knows.
-    Done,
-}
-
 /// What one message amounts to.
 enum Meaning {
     Step(Entry),
@@ -83,7 +73,7 @@ impl Machine {
     pub(crate) fn new(start: AttemptStart) -> Self {
         let mut machine = Self {
             decoder: FrameDecoder::default(),
-            outgoing: Outgoing::default(),
+            outgoing: Outgoing::new(start.protocol_version),
             untold: VecDeque::new(),
             events: Vec::new(),
             phase: match start.deployment.mode {
@@ -91,9 +81,12 @@ impl Machine {
                 // Such a function answers only once its input has ended.
                 ProtocolMode::RequestResponse => Phase::Closing,
             },
+            function: Function::of(&start),
             commands: 0,
-            entries: start.journal.len(),
-            completions: BTreeMap::new(),
+            completions: Completions::default(),
+            next_notice: u32::try_from(start.journal.len()).expect("journals are bounded"),
+            signals_known: 0,
+            signals_told: 0,
             has_output: false,
             abort_timeout: start.abort_timeout,
         };
@@ -118,20 +111,28 @@ impl Machine {
                 Entry::Input { .. } => self.commands += 1,
                 Entry::Command { effect, .. } => {
                     self.commands += 1;
-                    self.declare(effect)?;
+                    self.completions.declare(effect)?;
                 }
                 Entry::Output { .. } => {
                     self.commands += 1;
                     self.has_output = true;
                 }
-                Entry::Notification { id: NotificationId::Completion { id, .. }, .. } => {
-                    self.complete(*id)?;
-                    // Counted when it was declared.
-                    self.entries -= 1;
-                }
+                Entry::Notification { id, .. } => self.tell(id)?,
             }
         }
+        self.signals_known = self.signals_told;
         Ok(())
+    }
+
+    /// Notes that the function is told of a notification.
+    fn tell(&mut self, id: &NotificationId) -> Result<(), Failure> {
+        match id {
+            NotificationId::Completion { id, kind } => self.completions.complete(*id, *kind),
+            NotificationId::Signal(_) => {
+                self.signals_told += 1;
+                Ok(())
+            }
+        }
     }
 
     /// Takes the next bytes from the function.
@@ -166,16 +167,18 @@ impl Machine {
 
     /// Passes a durable notification on to the function. Each is passed once, and none after the
     /// function's input was closed: the next attempt finds it in the journal.
-    pub(crate) fn notify(&mut self, entry: Entry) {
-        if self.phase != Phase::Open {
+    pub(crate) fn notify(&mut self, Notice { index, entry }: Notice) {
+        if self.phase != Phase::Open || index < self.next_notice {
             return;
         }
-        let Entry::Notification { id: NotificationId::Completion { id, .. }, .. } = &entry else {
+        let Entry::Notification { id, .. } = &entry else {
             return self.fail(Failure::Internal("an entry that is no notification".to_owned()));
         };
-        match self.complete(*id) {
-            Ok(true) => self.untold.push_back(entry),
-            Ok(false) => {}
+        match self.tell(id) {
+            Ok(()) => {
+                self.next_notice = index + 1;
+                self.untold.push_back(entry);
+            }
             Err(failure) => self.fail(failure),
         }
     }
@@ -248,7 +251,7 @@ impl Machine {
     fn finish(&mut self, event: AttemptEventKind, phase: Phase) {
         self.events.push(event);
         self.phase = phase;
-        self.outgoing = Outgoing::default();
+        self.outgoing.clear();
         self.untold.clear();
         self.decoder = FrameDecoder::default();
     }
@@ -275,38 +278,29 @@ impl Machine {
 
     /// Takes in a message that becomes an entry of the journal.
     fn step(&mut self, kind: u16, payload: Bytes) -> Result<Entry, Failure> {
-        let entry = match kind {
-            kind::PROPOSE_RUN_COMPLETION => {
-                let (id, entry) = run_proposal(payload)?;
-                self.propose(id)?;
-                entry
-            }
-            kind::RUN => run_command(payload)?.1,
-            kind::SLEEP => sleep_command(payload)?.1,
-            kind::OUTPUT => output_command(payload)?,
-            _ => return Err(refuse(kind)),
-        };
         if self.has_output {
             return Err(Failure::Violation(format!(
                 "it sent a message of type {kind:#06x} after its output"
             )));
         }
-        match &entry {
-            Entry::Command { effect, .. } => {
-                self.commands += 1;
-                self.entries += 1;
-                self.declare(effect)?;
-            }
-            Entry::Output { .. } => {
-                self.commands += 1;
-                self.entries += 1;
-                self.has_output = true;
-            }
-            // Counted when it was declared.
-            Entry::Notification { .. } => {}
-            Entry::Input { .. } => unreachable!("no message is read as an input"),
+        if kind == kind::PROPOSE_RUN_COMPLETION {
+            let (id, entry) = run_proposal(payload)?;
+            self.completions.propose(id)?;
+            return Ok(entry);
         }
-        if self.entries > JOURNAL_ENTRIES_MAX as usize {
+        let entry = match kind {
+            kind::OUTPUT => output_command(payload)?,
+            _ => self.function.command(self.commands, kind, payload)?,
+        };
+        match &entry {
+            Entry::Command { effect, .. } => self.completions.declare(effect)?,
+            Entry::Output { .. } => self.has_output = true,
+            Entry::Input { .. } | Entry::Notification { .. } => {
+                unreachable!("no command is read as one of these")
+            }
+        }
+        self.commands += 1;
+        if self.commands > JOURNAL_COMMANDS_MAX {
             return Err(Failure::JournalTooLong);
         }
         Ok(entry)
@@ -322,26 +316,11 @@ impl Machine {
         if self.has_output {
             return Err(Failure::Violation("it suspended after its output".to_owned()));
         }
-        if waiting == WaitSet::default() {
-            return Err(Failure::Violation("it suspended without waiting for anything".to_owned()));
-        }
-        let mut only_own_runs = waiting.named_signals.is_empty()
-            && waiting.signals.iter().all(|signal| *signal == CANCEL_SIGNAL)
-            && !waiting.completions.is_empty();
-        for id in &waiting.completions {
-            let Some(completion) = self.completions.get(id) else {
-                return Err(Failure::Violation(format!(
-                    "it suspended on completion {id}, which no command declared"
-                )));
-            };
-            only_own_runs &= *completion == Completion::RunOpen;
-        }
-        if only_own_runs {
-            return Err(Failure::Violation(
-                "it suspended on runs of its own whose results it never sent".to_owned(),
-            ));
-        }
-        Ok(AttemptEventKind::Suspended(waiting))
+        self.completions.check_wait_set(&waiting)?;
+        // One that suspends unasked may not have heard what it was told last.
+        let asked = self.is_input_closed();
+        let signals_told = if asked { self.signals_told } else { self.signals_known };
+        Ok(AttemptEventKind::Suspended { waiting, signals_told })
     }
 
     fn end(&mut self, payload: Bytes) -> Result<AttemptEventKind, Failure> {
@@ -350,44 +329,6 @@ impl Machine {
             return Err(Failure::Violation("it ended without an output".to_owned()));
         }
         Ok(AttemptEventKind::Ended)
-    }
-
-    fn declare(&mut self, effect: &Effect) -> Result<(), Failure> {
-        let (id, completion) = match effect {
-            Effect::None => return Ok(()),
-            Effect::Run { completion } => (*completion, Completion::RunOpen),
-            Effect::Sleep { completion, .. } => (*completion, Completion::SleepOpen),
-        };
-        if id == CompletionId(0) {
-            return Err(Failure::Violation("a command does not name its completion".to_owned()));
-        }
-        // The completion itself becomes an entry, too.
-        self.entries += 1;
-        match self.completions.insert(id, completion) {
-            None => Ok(()),
-            Some(_) => Err(Failure::Violation(format!("it declared completion {id} twice"))),
-        }
-    }
-
-    fn propose(&mut self, id: CompletionId) -> Result<(), Failure> {
-        let wrong = match self.completions.get_mut(&id) {
-            Some(completion @ Completion::RunOpen) => {
-                *completion = Completion::RunProposed;
-                return Ok(());
-            }
-            Some(Completion::RunProposed | Completion::Done) => "which it has sent before",
-            Some(Completion::SleepOpen) => "which is not that of a run",
-            None => "which no command declared",
-        };
-        Err(Failure::Violation(format!("it sent the result of completion {id}, {wrong}")))
-    }
-
-    /// Notes that the function is told of a completion. Returns whether it did not know yet.
-    fn complete(&mut self, id: CompletionId) -> Result<bool, Failure> {
-        match self.completions.insert(id, Completion::Done) {
-            Some(known) => Ok(known != Completion::Done),
-            None => Err(Failure::Internal(format!("completion {id} was never declared"))),
-        }
     }
 }
 

@@ -17,9 +17,12 @@ mod messages;
 use std::sync::Arc;
 use std::time::Duration;
 
-use everlog_log_schema::metadata::Deployment;
-use everlog_log_schema::{AttemptError, AttemptId, Entry, InvocationId, Millis, Target, WaitSet};
-use tokio::sync::mpsc;
+use bytes::Bytes;
+use everlog_log_schema::metadata::{Deployment, Metadata};
+use everlog_log_schema::{
+    AttemptError, AttemptId, Entry, HandlerKind, InvocationId, Millis, Target, WaitSet,
+};
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 pub use events::{EventReceiver, EventSender, NobodyHears, event_channel};
@@ -44,6 +47,16 @@ pub struct AttemptStart {
     pub attempt: AttemptId,
     /// The handler to run.
     pub target: Target,
+    /// How the handler is run: decides what it may do with state.
+    pub kind: HandlerKind,
+    /// The object's state as it is now, as far as the function is told it at once; none for
+    /// functions that have no state.
+    pub state: Option<EagerStateMap>,
+    /// What is registered now, and from now on: calls are resolved against it as they come.
+    pub metadata: watch::Receiver<Arc<Metadata>>,
+    /// How long the outcome of a call without idempotency key is kept where the called handler does
+    /// not say (a duration).
+    pub unkeyed_retention: Millis,
     /// The code to run it with.
     pub deployment: Arc<Deployment>,
     /// The version of the service protocol to speak.
@@ -63,6 +76,15 @@ pub struct AttemptStart {
     /// After this long without progress from then on, the attempt fails. In request-response mode,
     /// where the input ends behind the journal, this is the one time-out from the beginning.
     pub abort_timeout: Duration,
+}
+
+/// The state of an object, as an attempt begins with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EagerStateMap {
+    /// Keys and values.
+    pub entries: Vec<(Bytes, Bytes)>,
+    /// Whether the object may have more: the function asks for keys that are not here.
+    pub partial: bool,
 }
 
 /// Something an attempt did.
@@ -86,8 +108,14 @@ pub enum AttemptEventKind {
         /// The steps, in order.
         entries: Vec<Entry>,
     },
-    /// It ended until any one of these happens. Never empty.
-    Suspended(WaitSet),
+    /// It ended until something happens.
+    Suspended {
+        /// Any one of these. Never empty.
+        waiting: WaitSet,
+        /// How many signals the function was told before its input was closed, those of the journal
+        /// included: a later one may be what it waits for.
+        signals_told: u32,
+    },
     /// It ended, and the invocation with it: the last command was the output.
     Ended,
     /// It failed.
@@ -99,25 +127,35 @@ pub enum AttemptEventKind {
     },
 }
 
+/// A notification that has become durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Its place in the journal, by which a repeated one is known.
+    pub index: u32,
+    /// The notification.
+    pub entry: Entry,
+}
+
 /// A live attempt. Dropping it ends the attempt.
 #[derive(Debug)]
 pub struct AttemptHandle {
     /// Without bound: no more entries can come than the journal may have.
-    notifications: mpsc::UnboundedSender<Entry>,
+    notices: mpsc::UnboundedSender<Notice>,
     task: AbortHandle,
 }
 
 impl AttemptHandle {
-    /// Makes a handle for an attempt that `task` runs and that reads `notifications`.
-    pub fn new(notifications: mpsc::UnboundedSender<Entry>, task: AbortHandle) -> Self {
-        Self { notifications, task }
+    /// Makes a handle for an attempt that `task` runs and that reads `notices`.
+    pub fn new(notices: mpsc::UnboundedSender<Notice>, task: AbortHandle) -> Self {
+        Self { notices, task }
     }
 
-    /// Tells the function that a notification has become durable. A repeated notification is told
-    /// once; one that comes too late for the attempt is dropped, as the journal holds it.
-    pub fn notify(&self, entry: Entry) {
+    /// Tells the function that a notification has become durable, in the order of the journal. One
+    /// that the attempt began with, or was told before, is told no second time; one that comes too
+    /// late for the attempt is dropped, as the journal holds it.
+    pub fn notify(&self, notice: Notice) {
         // An error means that the attempt has ended.
-        let _ = self.notifications.send(entry);
+        let _ = self.notices.send(notice);
     }
 }
 

@@ -1,8 +1,7 @@
 //! The attempts that run for one partition.
 //!
-//! An executor runs a limited number of attempts at once. The invocations beyond it wait on disk,
-//! as rows that say "running", and are found there when a place becomes free: there is no queue in
-//! memory that could grow.
+//! An executor runs a limited number of attempts at once, of each deployment, and of services and
+//! handlers for which that is wanted. Whoever finds no place waits in [`Lines`].
 //!
 //! **Invariant:** an attempt is started once per term. One that has ended stays known until its
 //! last command is applied, so that the search for waiting invocations passes it over.
@@ -11,16 +10,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use everlog_log_schema::metadata::{Deployment, Handler, Metadata, PROTOCOL_VERSIONS};
+use everlog_log_schema::metadata::{Deployment, EagerState, Handler, Metadata};
 use everlog_log_schema::{
-    Append, AttemptError, AttemptFailed, AttemptId, Command, DeploymentId, End, Entry,
-    InvocationId, InvocationRow, MetadataOffset, Millis, Pin, Status, Suspend, Target, Then,
+    Append, AttemptError, AttemptFailed, AttemptId, Command, DeploymentId, End, InvocationId,
+    InvocationRow, MetadataOffset, Millis, Pin, Status, Suspend, Then,
 };
 use everlog_partition::{Tables, TablesError, after_failure, reads};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{mpsc, watch};
 
+use super::code::{Code, attempt_error};
+use super::eager::read_state;
 use super::error::StopReason;
-use super::places::{Place, Places};
+use super::lines::Lines;
+use super::places::{Class, Place, Places};
 use super::sizes::{
     error_bytes, refusal_of_entry, refusal_of_wait_set, split_entries, wait_set_bytes,
 };
@@ -28,25 +30,23 @@ use super::warnings::warn_of_failure;
 use crate::config::ExecutorLimits;
 use crate::invoker::{
     AttemptEvent, AttemptEventKind, AttemptHandle, AttemptStart, EventReceiver, EventSender,
-    Invoker, event_channel,
+    Invoker, Notice, event_channel,
 };
 use crate::metrics;
 
-/// How many running rows one search for a waiting invocation looks at.
-const SEARCH_ROWS_MAX: usize = 1_024;
+/// How many running rows are looked at in one go in the search for those that wait.
+const SEARCH_ROWS_MAX: usize = 256;
 /// How many events wait between attempts and their partition.
 const EVENTS_MAX: usize = 256;
 /// How many bytes those events may take, unless a single one takes more.
 const EVENTS_BYTES_MAX: u32 = 32 << 20;
-/// The code of an attempt that cannot start: its handler's code is not there.
-const NOT_FOUND: u32 = 404;
 /// The code of an attempt that took a step beyond the limits.
 const TOO_LARGE: u32 = 413;
-/// The code of an attempt that cannot start: no version of the protocol is common.
-const UNSUPPORTED: u32 = 573;
 
-/// An attempt of this term.
+/// An invocation that runs in this term.
 enum Live {
+    /// It waits for a place.
+    Waiting,
     Open(Box<Open>),
     /// Its last command is proposed, but not applied.
     Ended(AttemptId),
@@ -57,7 +57,8 @@ struct Open {
     handle: AttemptHandle,
     /// Goes with the first entries, unless an attempt before has recorded some.
     pin: Option<Pin>,
-    _place: Place,
+    #[expect(dead_code, reason = "held for its drop")]
+    place: Place,
 }
 
 /// A command with the size of its variable parts, in bytes.
@@ -68,17 +69,14 @@ pub(crate) struct Attempts {
     invoker: Arc<dyn Invoker>,
     metadata: watch::Receiver<Arc<Metadata>>,
     limits: ExecutorLimits,
-    places: Places,
+    places: Arc<Places>,
+    lines: Lines,
+    /// Where places come that were asked for, and how.
+    granted: (mpsc::UnboundedSender<Place>, mpsc::UnboundedReceiver<Place>),
     events: EventSender,
     live: HashMap<InvocationId, Live>,
-    /// Whether running rows may be there without an attempt.
-    some_wait: bool,
-    /// Where the search for them goes on; none for the first row.
-    searched: Option<InvocationId>,
     /// Shared by the attempts of a deployment, as of the metadata's version.
     deployments: (MetadataOffset, HashMap<DeploymentId, Arc<Deployment>>),
-    /// Whether all rows that the search has passed since the first one have an attempt.
-    passed_all_live: bool,
     accepts: bool,
 }
 
@@ -88,20 +86,19 @@ impl Attempts {
         invoker: Arc<dyn Invoker>,
         metadata: watch::Receiver<Arc<Metadata>>,
         limits: ExecutorLimits,
-        places: Arc<Semaphore>,
+        places: Arc<Places>,
     ) -> (Self, EventReceiver) {
         let (events, receiver) = event_channel(EVENTS_MAX, EVENTS_BYTES_MAX);
         let attempts = Self {
             invoker,
             metadata,
             limits,
-            places: Places::of(places),
+            lines: Lines::new(Arc::clone(&places)),
+            places,
+            granted: mpsc::unbounded_channel(),
             events,
             live: HashMap::new(),
-            some_wait: true,
-            searched: None,
             deployments: (MetadataOffset::default(), HashMap::new()),
-            passed_all_live: true,
             accepts: true,
         };
         (attempts, receiver)
@@ -110,12 +107,14 @@ impl Attempts {
     /// Starts no attempt any more.
     pub(crate) fn close(&mut self) {
         self.accepts = false;
-        self.some_wait = false;
-        self.places.give_up_turn();
+        self.lines.close();
+        self.granted = mpsc::unbounded_channel();
+        self.places.forget_gone();
     }
 
     /// Ends all attempts that are open.
     pub(crate) fn abort(&mut self) {
+        self.close();
         self.live.clear();
     }
 
@@ -133,90 +132,174 @@ impl Attempts {
         attempt: AttemptId,
         now: Millis,
     ) -> Result<Option<Sized>, StopReason> {
-        if !self.accepts || self.live.get(&id).is_some_and(|live| live.attempt() == attempt) {
-            return Ok(None);
+        match self.live.get(&id) {
+            Some(Live::Waiting) => return Ok(None),
+            Some(Live::Open(open)) if open.attempt == attempt => return Ok(None),
+            Some(Live::Ended(ended)) if *ended == attempt => return Ok(None),
+            Some(Live::Open(_) | Live::Ended(_)) | None => {}
         }
         self.live.remove(&id);
-        // Where some wait, this one must not overtake them.
-        let permit = if self.some_wait { None } else { self.places.try_take() };
-        if let Some(permit) = permit {
-            return self.launch(tables, id, permit, now);
+        let Some(running) = Running::find(tables, id)? else { return Ok(None) };
+        // What came behind it has made it an attempt of the past: the next one is asked for too.
+        if running.attempt != attempt {
+            return Ok(None);
         }
-        self.some_wait = true;
-        self.passed_all_live = false;
-        Ok(None)
+        self.offer(tables, running, now)
     }
 
-    /// Waits for a place for an invocation that may wait for one; for ever if none does. May be
-    /// dropped at any time: the partition's turn is kept.
-    pub(crate) async fn place(&mut self) -> OwnedSemaphorePermit {
-        if self.some_wait { self.places.take().await } else { std::future::pending().await }
+    /// Waits for a place for somebody who waits for one; for ever if nobody does. May be dropped
+    /// at any time: nothing is lost.
+    pub(crate) async fn place(&mut self) -> Place {
+        self.granted.1.recv().await.expect("the other end is here too")
     }
 
-    /// Gives a place to the next invocation that waits for one.
-    pub(crate) fn start_next_waiting(
+    /// Gives a place, and what else is free, to those who wait for such.
+    pub(crate) fn on_place(
         &mut self,
         tables: &impl Tables,
-        permit: OwnedSemaphorePermit,
+        place: Place,
         now: Millis,
-    ) -> Result<Option<Sized>, StopReason> {
-        if self.searched.is_none() {
-            self.passed_all_live = true;
-        }
-        for _ in 0..SEARCH_ROWS_MAX {
-            self.searched = reads::next_running(tables, self.searched)?;
-            match self.searched {
-                Some(id) if self.live.contains_key(&id) => {}
-                Some(id) => return self.launch(tables, id, permit, now),
-                None => {
-                    self.some_wait = !self.passed_all_live;
-                    break;
+    ) -> Result<Vec<Sized>, StopReason> {
+        let class = Arc::clone(place.class());
+        self.lines.got(&class);
+        let mut place = Some(place);
+        let mut failed = Vec::new();
+        while let Some(id) = self.lines.first(&class) {
+            if !matches!(self.live.get(&id), Some(Live::Waiting)) {
+                continue;
+            }
+            let Some(taken) = place.take().or_else(|| self.places.try_take(&class)) else {
+                self.lines.put_back(&class, id);
+                break;
+            };
+            self.live.remove(&id);
+            let Some(running) = Running::find(tables, id)? else {
+                place = Some(taken);
+                continue;
+            };
+            let metadata = self.metadata()?;
+            match Code::find(&metadata, &running.row) {
+                Ok(code) if code.class(&running.row) == class.key => {
+                    self.launch(tables, &metadata, &code, running, taken, now)?;
+                }
+                // Its service has got another deployment meanwhile.
+                Ok(_) => {
+                    place = Some(taken);
+                    failed.extend(self.offer(tables, running, now)?);
+                }
+                Err(error) => {
+                    place = Some(taken);
+                    failed.push(self.refuse(running, error, now));
                 }
             }
         }
+        self.ask(&class);
+        Ok(failed)
+    }
+
+    /// Whether the search for invocations that wait on the disk must go on.
+    pub(crate) fn searches(&self) -> bool {
+        self.lines.searches()
+    }
+
+    /// Looks at some of the rows that say "running".
+    pub(crate) fn search(
+        &mut self,
+        tables: &impl Tables,
+        now: Millis,
+    ) -> Result<Vec<Sized>, StopReason> {
+        let mut failed = Vec::new();
+        for _ in 0..SEARCH_ROWS_MAX {
+            let Some(id) = self.lines.next(tables)? else { break };
+            if !self.live.contains_key(&id)
+                && let Some(running) = Running::find(tables, id)?
+            {
+                failed.extend(self.offer(tables, running, now)?);
+            }
+        }
+        Ok(failed)
+    }
+
+    /// Starts an attempt if there is a place and nobody has waited longer for it; else lets it wait.
+    fn offer(
+        &mut self,
+        tables: &impl Tables,
+        running: Running,
+        now: Millis,
+    ) -> Result<Option<Sized>, StopReason> {
+        if !self.accepts {
+            return Ok(None);
+        }
+        let metadata = self.metadata()?;
+        let code = match Code::find(&metadata, &running.row) {
+            Ok(code) => code,
+            Err(error) => return Ok(Some(self.refuse(running, error, now))),
+        };
+        let class = self.lines.class(code.class(&running.row));
+        let place = if self.lines.is_empty(&class) { self.places.try_take(&class) } else { None };
+        if let Some(place) = place {
+            self.launch(tables, &metadata, &code, running, place, now)?;
+        } else if self.lines.join(&class, running.id) {
+            self.live.insert(running.id, Live::Waiting);
+            self.ask(&class);
+        }
         Ok(None)
+    }
+
+    /// Asks for a place for the first in line, if there is one.
+    fn ask(&mut self, class: &Arc<Class>) {
+        if self.lines.ask(class) {
+            self.places.ask(class, &self.granted.0);
+        }
+    }
+
+    /// What is registered. Metadata that nobody keeps up to date may not know the code any more.
+    fn metadata(&self) -> Result<Arc<Metadata>, StopReason> {
+        if self.metadata.has_changed().is_err() {
+            return Err(StopReason::MetadataLost);
+        }
+        Ok(Arc::clone(&self.metadata.borrow()))
+    }
+
+    /// The command that says that an attempt cannot start.
+    fn refuse(&mut self, running: Running, error: AttemptError, now: Millis) -> Sized {
+        let Running { id, row, attempt } = running;
+        self.live.insert(id, Live::Ended(attempt));
+        warn_of_failure(id, &row, &error, &Then::Pause, now);
+        let bytes = error_bytes(&error);
+        let failed = AttemptFailed { invocation: id, attempt, error, then: Then::Pause };
+        (Command::AttemptFailed(failed), bytes)
     }
 
     fn launch(
         &mut self,
         tables: &impl Tables,
-        id: InvocationId,
-        permit: OwnedSemaphorePermit,
+        metadata: &Metadata,
+        code: &Code<'_>,
+        running: Running,
+        place: Place,
         now: Millis,
-    ) -> Result<Option<Sized>, StopReason> {
-        // Metadata that nobody keeps up to date may not know the code any more.
-        if self.metadata.has_changed().is_err() {
-            return Err(StopReason::MetadataLost);
-        }
-        let epoch = reads::partition(tables)?.epoch;
-        let row = reads::invocation(tables, id)?.filter(|row| row.status == Status::Running);
-        let Some(row) = row else { return Ok(None) };
-        let attempt = reads::current_attempt(&row, epoch);
-        let metadata = Arc::clone(&self.metadata.borrow());
-        let code = match Code::find(&metadata, &row) {
-            Ok(code) => code,
-            Err(error) => {
-                self.live.insert(id, Live::Ended(attempt));
-                warn_of_failure(id, &row, &error, &Then::Pause, now);
-                let bytes = error_bytes(&error);
-                let failed = AttemptFailed { invocation: id, attempt, error, then: Then::Pause };
-                return Ok(Some((Command::AttemptFailed(failed), bytes)));
-            }
-        };
+    ) -> Result<(), TablesError> {
+        let Running { id, row, attempt } = running;
+        let limits = &self.limits;
         let timeout = |of: fn(&Handler) -> Option<Millis>, default| {
             code.handler.and_then(of).map_or(default, |millis| Duration::from_millis(millis.0))
         };
-        let deployment = share(&mut self.deployments, metadata.version, code.deployment);
+        let eager_state = code.handler.map_or(&EagerState::Nothing, |handler| &handler.eager_state);
         let start = AttemptStart {
             invocation: id,
-            deployment,
             attempt,
+            kind: row.kind,
+            state: read_state(tables, &row.target, eager_state, limits.eager_state_bytes_max)?,
+            metadata: self.metadata.clone(),
+            unkeyed_retention: millis(limits.unkeyed_retention),
+            deployment: share(&mut self.deployments, metadata.version, code.deployment),
             journal: reads::journal(tables, id, row.entries)?,
             protocol_version: code.protocol_version,
             failures_since_progress: row.failures_since_progress,
             since_progress: Millis(now.0.saturating_sub(row.progress_at.0)),
-            inactivity_timeout: timeout(|of| of.inactivity_timeout, self.limits.inactivity_timeout),
-            abort_timeout: timeout(|of| of.abort_timeout, self.limits.abort_timeout),
+            inactivity_timeout: timeout(|of| of.inactivity_timeout, limits.inactivity_timeout),
+            abort_timeout: timeout(|of| of.abort_timeout, limits.abort_timeout),
             target: row.target,
             traceparent: row.traceparent,
         };
@@ -226,17 +309,16 @@ impl Attempts {
         });
         metrics::ATTEMPTS_STARTED.inc();
         let handle = self.invoker.start(start, self.events.clone());
-        let open = Open { attempt, handle, pin, _place: Place::new(permit) };
-        self.live.insert(id, Live::Open(Box::new(open)));
-        Ok(None)
+        self.live.insert(id, Live::Open(Box::new(Open { attempt, handle, pin, place })));
+        Ok(())
     }
 
     /// Tells an attempt that something has happened, if it is live.
-    pub(crate) fn notify(&self, id: InvocationId, attempt: AttemptId, entry: Entry) {
+    pub(crate) fn notify(&self, id: InvocationId, attempt: AttemptId, notice: Notice) {
         if let Some(Live::Open(open)) = self.live.get(&id)
             && open.attempt == attempt
         {
-            open.handle.notify(entry);
+            open.handle.notify(notice);
         }
     }
 
@@ -256,10 +338,11 @@ impl Attempts {
             | Command::Ingest(_)
             | Command::Append(_)
             | Command::TimerFired(_)
+            | Command::OutboxDelivered(_)
             | Command::CheckpointOpened
             | Command::Checkpointed(_) => return,
         };
-        if self.live.get(&id).is_some_and(|live| live.attempt() == attempt) {
+        if self.live.get(&id).is_some_and(|live| live.attempt() == Some(attempt)) {
             self.live.remove(&id);
         }
     }
@@ -286,16 +369,19 @@ impl Attempts {
                 let error = attempt_error(TOO_LARGE, refusal);
                 failed(tables, invocation, attempt, error, None, now)?
             }
-            AttemptEventKind::Suspended(waiting) => match refusal_of_wait_set(&waiting) {
-                None => {
-                    let bytes = wait_set_bytes(&waiting);
-                    Some((Command::Suspend(Suspend { invocation, attempt, waiting }), bytes))
+            AttemptEventKind::Suspended { waiting, signals_told } => {
+                match refusal_of_wait_set(&waiting) {
+                    None => {
+                        let bytes = wait_set_bytes(&waiting);
+                        let suspend = Suspend { invocation, attempt, waiting, signals_told };
+                        Some((Command::Suspend(suspend), bytes))
+                    }
+                    Some(refusal) => {
+                        let error = attempt_error(TOO_LARGE, refusal);
+                        failed(tables, invocation, attempt, error, None, now)?
+                    }
                 }
-                Some(refusal) => {
-                    let error = attempt_error(TOO_LARGE, refusal);
-                    failed(tables, invocation, attempt, error, None, now)?
-                }
-            },
+            }
             AttemptEventKind::Ended => Some((Command::End(End { invocation, attempt }), 0)),
             AttemptEventKind::Failed { error, retry_after } => {
                 failed(tables, invocation, attempt, error, retry_after, now)?
@@ -330,12 +416,33 @@ fn failed(
 }
 
 impl Live {
-    fn attempt(&self) -> AttemptId {
+    fn attempt(&self) -> Option<AttemptId> {
         match self {
-            Self::Open(open) => open.attempt,
-            Self::Ended(attempt) => *attempt,
+            Self::Waiting => None,
+            Self::Open(open) => Some(open.attempt),
+            Self::Ended(attempt) => Some(*attempt),
         }
     }
+}
+
+/// An invocation that should have an attempt, and which.
+struct Running {
+    id: InvocationId,
+    row: InvocationRow,
+    attempt: AttemptId,
+}
+
+impl Running {
+    fn find(tables: &impl Tables, id: InvocationId) -> Result<Option<Self>, TablesError> {
+        let row = reads::invocation(tables, id)?.filter(|row| row.status == Status::Running);
+        let Some(row) = row else { return Ok(None) };
+        let attempt = reads::current_attempt(&row, reads::partition(tables)?.epoch);
+        Ok(Some(Self { id, row, attempt }))
+    }
+}
+
+fn millis(duration: Duration) -> Millis {
+    Millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX >> 1))
 }
 
 /// A deployment as all attempts that use it share it.
@@ -349,66 +456,4 @@ fn share(
     }
     let of_id = shared.1.entry(deployment.id.clone());
     Arc::clone(of_id.or_insert_with(|| Arc::new(deployment.clone())))
-}
-
-/// The code to run an invocation with.
-struct Code<'m> {
-    deployment: &'m Deployment,
-    handler: Option<&'m Handler>,
-    protocol_version: u32,
-}
-
-impl<'m> Code<'m> {
-    /// Finds the deployment that the invocation is pinned to, else the newest of its service.
-    fn find(metadata: &'m Metadata, row: &InvocationRow) -> Result<Self, AttemptError> {
-        let Target { service, handler, .. } = &row.target;
-        let deployment = match &row.pin {
-            Some(pin) => metadata.deployments.get(&pin.deployment).ok_or_else(|| {
-                let id = &pin.deployment;
-                attempt_error(
-                    NOT_FOUND,
-                    format!("[RT0011] deployment {id}, which the invocation began on, is removed"),
-                )
-            })?,
-            None => {
-                metadata.service(service).map(|(deployment, _)| deployment).ok_or_else(|| {
-                    attempt_error(
-                        NOT_FOUND,
-                        format!("[RT0011] service {service} is not registered"),
-                    )
-                })?
-            }
-        };
-        let found = deployment.services.iter().find(|offered| offered.name == *service);
-        let found =
-            found.and_then(|offered| offered.handlers.iter().find(|of| of.name == *handler));
-        let protocol_version = match &row.pin {
-            Some(pin) => pin.protocol_version,
-            None => deployment.max_protocol_version.min(*PROTOCOL_VERSIONS.end()),
-        };
-        let spoken = deployment.min_protocol_version..=deployment.max_protocol_version;
-        if !PROTOCOL_VERSIONS.contains(&protocol_version) || !spoken.contains(&protocol_version) {
-            let (id, theirs, ours) = (&deployment.id, &spoken, &PROTOCOL_VERSIONS);
-            let message = format!(
-                "[RT0013] deployment {id} speaks versions {}–{} of the service protocol, this \
-                 server {}–{}, and the invocation needs {protocol_version}",
-                theirs.start(),
-                theirs.end(),
-                ours.start(),
-                ours.end(),
-            );
-            return Err(attempt_error(UNSUPPORTED, message));
-        }
-        Ok(Self { deployment, handler: found, protocol_version })
-    }
-}
-
-fn attempt_error(code: u32, message: String) -> AttemptError {
-    AttemptError {
-        code,
-        message,
-        command_index: None,
-        command_name: None,
-        delay_by_function: false,
-    }
 }

@@ -24,6 +24,11 @@ pub(crate) enum StopReason {
          the log that they were made from"
     )]
     LogReplaced { offset: LogOffset },
+    #[error(
+        "the log has {found} partitions, but the partition was made as one of {before}: their \
+         number never changes"
+    )]
+    Repartitioned { found: u32, before: u32 },
     #[error("failed to decode the record at offset {offset}: {reason}")]
     Undecodable { offset: LogOffset, reason: String },
     #[error("failed to decode the inbox message at offset {offset}: {reason}")]

@@ -8,10 +8,14 @@
 //! applied and committed, in this order.
 
 mod attempts;
+mod code;
+mod eager;
 mod error;
 mod fold;
 mod history;
 mod intake;
+mod lines;
+mod outbox;
 mod owner;
 mod places;
 mod proposals;
@@ -28,12 +32,13 @@ use everlog_log_client::{EventLog, Stream, Topic};
 use everlog_log_schema::metadata::Metadata;
 use everlog_log_schema::{PartitionId, Term};
 use futures_util::FutureExt;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::error::Interruption;
 use self::fold::Fold;
 use self::owner::Owner;
+pub(crate) use self::places::Places;
 pub(crate) use self::standby::Instance;
 use crate::config::ExecutorLimits;
 use crate::desk::{Desk, Standing};
@@ -63,7 +68,7 @@ pub(crate) struct Shell {
     pub(crate) store: Arc<Store>,
     pub(crate) metadata: watch::Receiver<Arc<Metadata>>,
     pub(crate) invoker: Arc<dyn Invoker>,
-    pub(crate) places: Arc<Semaphore>,
+    pub(crate) places: Arc<Places>,
     pub(crate) desk: Arc<Desk>,
     pub(crate) flushed: watch::Receiver<Arc<Positions>>,
     pub(crate) orders: watch::Receiver<Order>,

@@ -9,7 +9,6 @@
 use std::time::Duration;
 
 use everlog_log_client::{LogError, Topic};
-use everlog_log_schema::owner_api::Answer;
 use everlog_log_schema::{
     Checkpointed, Command, InboxOffset, InvocationId, LogOffset, Millis, Timer, TimerFired,
 };
@@ -21,13 +20,15 @@ use super::error::Interruption;
 use super::fold::{Fold, Step};
 use super::history::History;
 use super::intake::Intake;
+use super::outbox::{Outbox, Sender};
 use super::proposals::Proposals;
 use super::purges::Purges;
 use super::standby::Reign;
 use super::{Order, Shell};
 use crate::clock::{Clock, system_now};
-use crate::invoker::{AttemptEvent, EventReceiver};
+use crate::invoker::{AttemptEvent, EventReceiver, Notice};
 use crate::metrics;
+use crate::owner_api::answer_of;
 use crate::store::Position;
 use crate::timers::Timers;
 
@@ -46,6 +47,7 @@ pub(super) struct Owner<'s> {
     events: EventReceiver,
     timers: Timers,
     purges: Purges,
+    outbox: Outbox,
     clock: Clock,
     history: History,
     /// The last checkpoint put before the log.
@@ -76,6 +78,8 @@ impl<'s> Owner<'s> {
             shell.limits.clone(),
             shell.places.clone(),
         );
+        let sender = Sender { partition: shell.partition, level: row.level };
+        let outbox = Outbox::open(shell.log.clone(), sender, shell.partitions, &fold.tables())?;
         let limits = &shell.limits;
         let history_bytes = limits.history_bytes_max / u64::from(shell.partitions);
         let oldest = oldest_in_log(shell).await?;
@@ -93,6 +97,7 @@ impl<'s> Owner<'s> {
             events,
             timers: Timers::of_calls(),
             purges: Purges::new(),
+            outbox,
             clock,
             history,
             checkpoint: LogOffset(0),
@@ -108,12 +113,15 @@ impl<'s> Owner<'s> {
     pub(super) async fn serve(&mut self) -> Result<(), Interruption> {
         loop {
             let now = self.clock.now();
+            self.outbox.send(&self.fold.tables())?;
+            self.tell_arrived(self.proposals.has_waiting());
             self.proposals.propose(now)?;
             if self.may_resign() {
                 return self.resign().await;
             }
             let room = self.proposals.has_room();
             let serving = self.draining_until.is_none();
+            let searches = room && self.attempts.searches();
             let timers_at = self.timers_at();
             let queue_may_have_room = self.proposals.queue_may_have_room();
             tokio::select! {
@@ -123,12 +131,15 @@ impl<'s> Owner<'s> {
                     self.push(taken?);
                 }
                 () = sleep_until(timers_at), if room => self.on_timers()?,
-                permit = self.attempts.place(), if room => {
-                    let now = self.clock.now();
-                    let failed =
-                        self.attempts.start_next_waiting(&self.fold.tables(), permit, now)?;
+                place = self.attempts.place() => {
+                    let failed = self.attempts.on_place(&self.fold.tables(), place, now)?;
                     self.push(failed);
                 }
+                () = std::future::ready(()), if searches => {
+                    let failed = self.attempts.search(&self.fold.tables(), now)?;
+                    self.push(failed);
+                }
+                () = self.outbox.changed() => {}
                 flushed = self.shell.flushed.changed() => {
                     flushed.map_err(|_| Interruption::Retry("the executor has stopped".into()))?;
                     self.on_flushed();
@@ -247,14 +258,15 @@ impl<'s> Owner<'s> {
                 let failed = self.attempts.start(&self.fold.tables(), id, attempt, now)?;
                 self.push(failed);
             }
-            Action::Notify { invocation, attempt, entry, .. } => {
-                self.attempts.notify(invocation, attempt, entry);
+            Action::Notify { invocation, attempt, index, entry } => {
+                self.attempts.notify(invocation, attempt, Notice { index, entry });
             }
             Action::Stop(id) => self.attempts.stop(id),
             Action::ArmTimer(timer) => {
                 self.timers.arm(timer);
                 self.purges.arm(timer);
             }
+            Action::Send { to, seq, row } => self.outbox.push(to, seq, row),
             Action::Answer(id) => self.answer(id),
             Action::Trim { log, inbox } => {
                 let below = self.history.checkpoint(log, self.clock.now());
@@ -269,7 +281,7 @@ impl<'s> Owner<'s> {
 
     fn answer(&self, id: InvocationId) {
         self.shell.desk.answer(id, || match reads::outcome_of(&self.fold.tables(), id) {
-            Ok(found) => found.map(|(row, outcome)| Answer { target: row.target, outcome }),
+            Ok(found) => found.map(|(row, outcome)| answer_of(row, outcome)),
             Err(error) => {
                 tracing::error!(invocation = ?id, %error, "failed to read an answer");
                 None
@@ -345,7 +357,9 @@ impl<'s> Owner<'s> {
 
     /// Ends the attempts that are still open, tells the log, and waits until it knows.
     async fn resign(&mut self) -> Result<(), Interruption> {
+        // Nothing is sent any more: the loop that sends is left.
         self.attempts.abort();
+        self.tell_arrived(true);
         self.proposals.push(Command::Resign, 0);
         while !self.proposals.is_empty() {
             let now = self.clock.now();
@@ -357,6 +371,13 @@ impl<'s> Owner<'s> {
             }
         }
         Ok(())
+    }
+
+    /// Puts before the log which messages have arrived.
+    fn tell_arrived(&mut self, writes_anyway: bool) {
+        for arrived in self.outbox.arrived(writes_anyway) {
+            self.proposals.push(Command::OutboxDelivered(arrived), 0);
+        }
     }
 
     fn push(&mut self, commands: impl IntoIterator<Item = Sized>) {

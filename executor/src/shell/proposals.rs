@@ -96,6 +96,11 @@ impl Proposals {
             && self.in_flight_bytes < WAITING_BYTES_MAX
     }
 
+    /// Whether commands wait for the next record.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Whether everything put before the log has been acknowledged.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.held.is_none() && self.in_flight.is_empty()

@@ -4,7 +4,8 @@
 
 use everlog_log_schema::limits::{BODY_BYTES_MAX, HEADERS_MAX, JOURNAL_ENTRIES_MAX};
 use everlog_log_schema::{
-    Append, AttemptError, Command, Entry, Failure, Header, NotificationResult, Outcome, WaitSet,
+    Append, AttemptError, Command, Effect, Entry, Failure, Header, Message, NotificationId,
+    NotificationResult, Outcome, SignalId, SignalResult, Span, Target, WaitSet,
 };
 
 use super::attempts::Sized;
@@ -14,28 +15,99 @@ use super::proposals::RECORD_BYTES_AIM;
 const ENTRY_BYTES_MAX: usize = BODY_BYTES_MAX + (512 << 10);
 /// What an entry takes beside its variable parts, in bytes; an upper bound.
 const FIXED_BYTES: usize = 64;
+/// What a call takes beside its variable parts, in bytes; an upper bound.
+const CALL_BYTES: usize = 256;
 
-/// Why an entry cannot be recorded, if it cannot.
+/// Why an entry cannot be recorded, if it cannot: neither it nor a message that follows from it may
+/// be beyond what a log holds.
 pub(super) fn refusal_of_entry(entry: &Entry) -> Option<String> {
-    let bytes = entry_bytes(entry);
-    if bytes > ENTRY_BYTES_MAX {
-        let max = ENTRY_BYTES_MAX;
+    let (bytes, max) = (entry_bytes(entry), ENTRY_BYTES_MAX);
+    if bytes > max {
         return Some(format!("[RT0003] a step of {bytes} bytes exceeds the limit of {max} bytes"));
     }
-    let failure = match entry {
+    let count = failure_of(entry).map_or(0, |failure| failure.metadata.len());
+    if count > HEADERS_MAX {
+        return Some(format!(
+            "[RT0003] a failure with {count} metadata values exceeds the limit of {HEADERS_MAX}"
+        ));
+    }
+    let (bytes, max) = (sent_bytes(entry), BODY_BYTES_MAX);
+    if bytes > max {
+        return Some(format!("[RT0003] a value of {bytes} bytes exceeds the limit of {max} bytes"));
+    }
+    refusal_of_effect(entry)
+}
+
+fn refusal_of_effect(entry: &Entry) -> Option<String> {
+    let Entry::Command { effect, .. } = entry else { return None };
+    let checked = match effect {
+        Effect::Call(call) if call.headers.len() > HEADERS_MAX => {
+            let count = call.headers.len();
+            let text = format!("[RT0003] {count} headers exceed the limit of {HEADERS_MAX}");
+            return Some(text);
+        }
+        Effect::Call(call) => call.check_limits(),
+        Effect::SendSignal { signal, .. } => signal.check_limits(),
+        Effect::None
+        | Effect::Run { .. }
+        | Effect::Sleep { .. }
+        | Effect::GetState { .. }
+        | Effect::GetStateKeys { .. }
+        | Effect::SetState { .. }
+        | Effect::ClearState { .. }
+        | Effect::ClearAllState
+        | Effect::Attach { .. }
+        | Effect::GetOutput { .. } => Ok(()),
+    };
+    checked.err().map(|exceeded| format!("[RT0003] {exceeded}"))
+}
+
+/// The failure that an entry tells of, if it does.
+fn failure_of(entry: &Entry) -> Option<&Failure> {
+    match entry {
         Entry::Output { outcome: Outcome::Failure(failure), .. }
-        | Entry::Notification { result: NotificationResult::Failure(failure), .. } => failure,
+        | Entry::Notification { result: NotificationResult::Failure(failure), .. }
+        | Entry::Command {
+            effect: Effect::SendSignal { result: SignalResult::Failure(failure), .. },
+            ..
+        } => Some(failure),
         Entry::Input { .. }
         | Entry::Command { .. }
         | Entry::Output { .. }
-        | Entry::Notification { .. } => return None,
-    };
-    let count = failure.metadata.len();
-    (count > HEADERS_MAX).then(|| {
-        format!(
-            "[RT0003] a failure with {count} metadata values exceeds the limit of {HEADERS_MAX}"
-        )
-    })
+        | Entry::Notification { .. } => None,
+    }
+}
+
+/// The bytes of the value that a message may carry because of an entry.
+fn sent_bytes(entry: &Entry) -> usize {
+    let of_span = |span: &Span| usize::try_from(span.bytes).unwrap_or(usize::MAX);
+    match entry {
+        Entry::Output { outcome, .. } => outcome_bytes(outcome),
+        Entry::Command { effect: Effect::Call(call), .. } => of_span(&call.parameter),
+        Entry::Command { effect: Effect::SendSignal { result, .. }, .. } => match result {
+            SignalResult::Void => 0,
+            SignalResult::Value(value) => of_span(value),
+            SignalResult::Failure(failure) => failure_bytes(failure),
+        },
+        Entry::Input { .. } | Entry::Command { .. } | Entry::Notification { .. } => 0,
+    }
+}
+
+/// The bytes that a message takes in memory, at most.
+pub(super) fn message_bytes(message: &Message) -> usize {
+    CALL_BYTES
+        + match message {
+            Message::Invoke(invoke) => {
+                target_bytes(&invoke.target)
+                    + header_bytes(&invoke.headers)
+                    + invoke.body.len()
+                    + text_bytes(invoke.idempotency_key.as_ref())
+                    + text_bytes(invoke.traceparent.as_ref())
+            }
+            Message::Complete(complete) => complete.result.payload_bytes(),
+            Message::Signal(signal) => signal.result.payload_bytes() + signal_bytes(&signal.signal),
+            Message::Attach(_) | Message::Order(_) => 0,
+        }
 }
 
 /// Why a wait set cannot be recorded, if it cannot.
@@ -56,20 +128,78 @@ fn entry_bytes(entry: &Entry) -> usize {
     FIXED_BYTES
         + match entry {
             Entry::Input { headers, body } => header_bytes(headers) + body.len(),
-            Entry::Command { bytes, .. } => bytes.len(),
-            Entry::Output { name, outcome } => {
-                name.len()
-                    + match outcome {
-                        Outcome::Success(body) => body.len(),
-                        Outcome::Failure(failure) => failure_bytes(failure),
-                    }
-            }
-            Entry::Notification { result, .. } => match result {
-                NotificationResult::Void => 0,
-                NotificationResult::Value(value) => value.len(),
-                NotificationResult::Failure(failure) => failure_bytes(failure),
-            },
+            Entry::Command { bytes, effect, .. } => bytes.len() + effect_bytes(effect),
+            Entry::Output { name, outcome } => name.len() + outcome_bytes(outcome),
+            Entry::Notification { id, result } => id_bytes(id) + result_bytes(result),
         }
+}
+
+/// The bytes that what was understood of a command takes beside the command, at most.
+fn effect_bytes(effect: &Effect) -> usize {
+    match effect {
+        Effect::None
+        | Effect::Run { .. }
+        | Effect::Sleep { .. }
+        | Effect::GetStateKeys { .. }
+        | Effect::ClearAllState
+        | Effect::Attach { .. }
+        | Effect::GetOutput { .. } => 0,
+        Effect::GetState { key, .. }
+        | Effect::SetState { key, .. }
+        | Effect::ClearState { key } => key.len(),
+        Effect::Call(call) => {
+            CALL_BYTES
+                + target_bytes(&call.target)
+                + header_bytes(&call.headers)
+                + text_bytes(call.idempotency_key.as_ref())
+                + text_bytes(call.traceparent.as_ref())
+        }
+        Effect::SendSignal { signal, result, .. } => {
+            signal_bytes(signal)
+                + match result {
+                    SignalResult::Void | SignalResult::Value(_) => 0,
+                    SignalResult::Failure(failure) => failure_bytes(failure),
+                }
+        }
+    }
+}
+
+fn result_bytes(result: &NotificationResult) -> usize {
+    match result {
+        NotificationResult::Void | NotificationResult::InvocationId(_) => 0,
+        NotificationResult::Value(value) => value.len(),
+        NotificationResult::Failure(failure) => failure_bytes(failure),
+        NotificationResult::StateKeys(keys) => keys.iter().map(|key| key.len() + 4).sum(),
+    }
+}
+
+fn outcome_bytes(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Success(body) => body.len(),
+        Outcome::Failure(failure) => failure_bytes(failure),
+    }
+}
+
+fn id_bytes(id: &NotificationId) -> usize {
+    match id {
+        NotificationId::Completion { .. } => 0,
+        NotificationId::Signal(signal) => signal_bytes(signal),
+    }
+}
+
+fn signal_bytes(signal: &SignalId) -> usize {
+    match signal {
+        SignalId::Index(_) => 0,
+        SignalId::Name(name) => name.len(),
+    }
+}
+
+fn target_bytes(target: &Target) -> usize {
+    target.service.len() + target.handler.len() + text_bytes(target.key.as_ref())
+}
+
+fn text_bytes(text: Option<&String>) -> usize {
+    text.map_or(0, String::len)
 }
 
 /// The bytes that the variable parts of an error take in a record, at most.
@@ -124,9 +254,11 @@ fn header_bytes(headers: &[Header]) -> usize {
 mod tests {
     use bytes::Bytes;
     use everlog_log_schema::codec::encode_record;
+    use everlog_log_schema::limits::SIGNAL_NAME_BYTES_MAX;
     use everlog_log_schema::{
-        AttemptId, CompletionId, DeploymentId, Effect, Epoch, Incarnation, InvocationId, Millis,
-        NotificationId, PartitionKey, Pin, Record, Seq, Term,
+        AttemptId, Call, CompletionId, DeploymentId, Epoch, HandlerKind, Incarnation, InvocationId,
+        MetadataOffset, Millis, OnMaxAttempts, PartitionKey, Pin, Record, RequestId, RetryPolicy,
+        Seq, Term,
     };
 
     use super::*;
@@ -134,6 +266,47 @@ mod tests {
     fn output(bytes: usize) -> Entry {
         let outcome = Outcome::Success(Bytes::from(vec![0; bytes]));
         Entry::Output { name: String::new(), outcome }
+    }
+
+    fn run_result(bytes: usize) -> Entry {
+        let id = NotificationId::Completion { id: CompletionId(1), kind: 0x8011 };
+        Entry::Notification { id, result: NotificationResult::Value(vec![0; bytes].into()) }
+    }
+
+    fn command(effect: Effect, bytes: usize) -> Entry {
+        Entry::Command { kind: u16::MAX, bytes: vec![0; bytes].into(), effect }
+    }
+
+    fn signal(signal: SignalId, result: SignalResult) -> Effect {
+        let target = InvocationId { partition_key: PartitionKey(u64::MAX), uuid: u128::MAX };
+        Effect::SendSignal { target, incarnation: Some(Incarnation(1 << 62)), signal, result }
+    }
+
+    /// A call with fixed parts as large as they may be.
+    fn call(parameter: u32, headers: usize) -> Effect {
+        let header = Header { key: "k".into(), value: "v".into() };
+        Effect::Call(Box::new(Call {
+            id_completion: CompletionId(u32::MAX >> 1),
+            completion: Some(CompletionId(u32::MAX >> 1)),
+            callee: InvocationId { partition_key: PartitionKey(u64::MAX), uuid: u128::MAX },
+            request_id: RequestId(u128::MAX),
+            target: Target { service: "S".into(), key: Some("k".into()), handler: "h".into() },
+            kind: HandlerKind::Exclusive,
+            headers: vec![header; headers],
+            parameter: Span { start: u32::MAX >> 1, bytes: parameter },
+            idempotency_key: Some("i".into()),
+            start_at: Some(Millis(1 << 62)),
+            retention: Millis(1 << 62),
+            retry: RetryPolicy {
+                initial_interval: Millis(1 << 62),
+                factor_permille: u32::MAX >> 1,
+                max_interval: Millis(1 << 62),
+                max_attempts: Some(u32::MAX >> 1),
+                on_max_attempts: OnMaxAttempts::Pause,
+            },
+            traceparent: Some("t".into()),
+            metadata: MetadataOffset(1 << 62),
+        }))
     }
 
     fn append(entries: Vec<Entry>) -> Append {
@@ -158,11 +331,36 @@ mod tests {
 
     #[test]
     fn the_largest_step_can_be_recorded_and_one_above_is_refused() {
-        let largest = output(ENTRY_BYTES_MAX - FIXED_BYTES);
-        assert_eq!(refusal_of_entry(&largest), None);
-        encoded(Command::Append(append(vec![largest])));
-        let refusal = refusal_of_entry(&output(ENTRY_BYTES_MAX - FIXED_BYTES + 1)).unwrap();
+        let largest = ENTRY_BYTES_MAX - FIXED_BYTES;
+        assert_eq!(refusal_of_entry(&run_result(largest)), None);
+        encoded(Command::Append(append(vec![run_result(largest)])));
+        let refusal = refusal_of_entry(&run_result(largest + 1)).unwrap();
         assert!(refusal.contains("exceeds the limit"), "{refusal}");
+    }
+
+    #[test]
+    fn what_a_function_gives_to_others_fits_into_a_message() {
+        let max = u32::try_from(BODY_BYTES_MAX).unwrap();
+        let result = |bytes| SignalResult::Value(Span { start: 0, bytes });
+        let signal = |bytes| command(signal(SignalId::CANCEL, result(bytes)), 0);
+        let called = |bytes| command(call(bytes, 0), 0);
+        for entry in [output(BODY_BYTES_MAX), signal(max), called(max)] {
+            assert_eq!(refusal_of_entry(&entry), None);
+        }
+        for entry in [output(BODY_BYTES_MAX + 1), signal(max + 1), called(max + 1)] {
+            let refusal = refusal_of_entry(&entry).unwrap();
+            assert!(refusal.contains("exceeds the limit"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn what_names_a_call_or_signal_is_limited() {
+        let named =
+            |bytes| command(signal(SignalId::Name("n".repeat(bytes)), SignalResult::Void), 0);
+        assert_eq!(refusal_of_entry(&named(SIGNAL_NAME_BYTES_MAX)), None);
+        assert!(refusal_of_entry(&named(SIGNAL_NAME_BYTES_MAX + 1)).is_some());
+        assert_eq!(refusal_of_entry(&command(call(0, HEADERS_MAX), 0)), None);
+        assert!(refusal_of_entry(&command(call(0, HEADERS_MAX + 1), 0)).is_some());
     }
 
     #[test]
@@ -196,7 +394,19 @@ mod tests {
             effect: Effect::Sleep { completion, wake_at: Millis(1 << 62) },
         };
         let void = Entry::Notification { id, result: NotificationResult::Void };
-        for entries in [vec![output(100)], vec![command], vec![void; 100]] {
+        let keys = NotificationResult::StateKeys(vec![vec![7; 9].into(); 100]);
+        let id_of_keys = NotificationId::Signal(SignalId::Name("n".repeat(200)));
+        let failure = Failure { code: 500, message: "m".repeat(99), metadata: Vec::new() };
+        let others = vec![
+            self::command(call(u32::MAX >> 1, 3), 10),
+            self::command(signal(SignalId::Name("n".into()), SignalResult::Failure(failure)), 0),
+            self::command(Effect::ClearState { key: vec![1; 50].into() }, 7),
+            Entry::Notification { id: id_of_keys, result: keys },
+        ];
+        let all_of = others.clone();
+        let each = others.into_iter().map(|entry| vec![entry; 20]);
+        let steps = [vec![output(100)], vec![command], vec![void; 100], all_of];
+        for entries in steps.into_iter().chain(each) {
             let estimate: usize = entries.iter().map(entry_bytes).sum();
             assert!(encoded(Command::Append(append(entries))) <= estimate + 256);
         }

@@ -53,6 +53,8 @@ pub(super) async fn take_over(shell: &Shell, fold: &mut Fold) -> Result<Reign, I
         read_batch(fold, &mut *reader).await?;
     }
 
+    check_partitions(shell, fold)?;
+
     let epoch = Epoch(fold.row().epoch.0 + 1);
     let term = shell.instance.new_term();
     let mut appender = shell.log.appender(shell.stream(Topic::Log))?;
@@ -64,6 +66,7 @@ pub(super) async fn take_over(shell: &Shell, fold: &mut Fold) -> Result<Reign, I
         commands: vec![Command::AnnounceOwner(AnnounceOwner {
             address: shell.address.clone(),
             level: SUPPORTED_LEVEL,
+            partitions: shell.partitions,
         })],
     };
     let payload = encode_record(&announcement).expect("an announcement is small");
@@ -81,6 +84,16 @@ pub(super) async fn take_over(shell: &Shell, fold: &mut Fold) -> Result<Reign, I
     metrics::TAKEOVERS.inc();
     tracing::debug!(partition = %shell.partition, %epoch, "partition taken over");
     Ok(Reign { appender, epoch, term })
+}
+
+/// Checks that keys are spread over as many partitions as ever: else messages would miss the
+/// invocations that they are for.
+fn check_partitions(shell: &Shell, fold: &Fold) -> Result<(), StopReason> {
+    let (found, before) = (shell.partitions, fold.row().partitions);
+    if before != 0 && before != found {
+        return Err(StopReason::Repartitioned { found, before });
+    }
+    Ok(())
 }
 
 /// Applies the log up to `end`.

@@ -71,10 +71,10 @@ async fn messages_without_end() {
                 assert!(under_way < 4 << 20, "{under_way} bytes are under way");
             }
             AttemptEventKind::Failed { error, .. } => {
-                assert_eq!(error.message, "[RT0003] the journal would exceed 100000 entries");
+                assert_eq!(error.message, "[RT0003] the journal would exceed 24999 commands");
                 break;
             }
-            other @ (AttemptEventKind::Suspended(_) | AttemptEventKind::Ended) => {
+            other @ (AttemptEventKind::Suspended { .. } | AttemptEventKind::Ended) => {
                 panic!("{other:?}")
             }
         }

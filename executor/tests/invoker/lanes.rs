@@ -237,7 +237,7 @@ async fn a_server_that_retires_a_connection_gets_another_one() {
             match in_time(events.recv()).await.unwrap().kind {
                 AttemptEventKind::Entries { .. } => {}
                 AttemptEventKind::Ended => ended += 1,
-                other @ (AttemptEventKind::Suspended(_) | AttemptEventKind::Failed { .. }) => {
+                other @ (AttemptEventKind::Suspended { .. } | AttemptEventKind::Failed { .. }) => {
                     panic!("{other:?}")
                 }
             }

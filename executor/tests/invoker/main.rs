@@ -4,10 +4,12 @@
 
 #[path = "../../../connect/tests/authority/mod.rs"]
 mod authority;
+mod commands;
 mod connections;
 mod hostile;
 mod lanes;
 mod modes;
+mod partition;
 mod patience;
 mod sdk;
 mod server;

@@ -47,13 +47,6 @@ impl Functions {
     }
 
     #[handler]
-    async fn remember(&self, ctx: Context<'_>) -> Result<String, HandlerError> {
-        let (id, _) = ctx.awakeable::<String>();
-        ctx.resolve_awakeable(&id, "done".to_owned());
-        Ok(id)
-    }
-
-    #[handler]
     async fn big(&self, ctx: Context<'_>, bytes: u64) -> Result<String, HandlerError> {
         let size = usize::try_from(bytes)?;
         Ok(ctx.run(move || async move { Ok("x".repeat(size)) }).await?)
@@ -168,16 +161,6 @@ async fn any_other_error_fails_the_attempt() {
     let shell = call("stumble", "").await;
     assert!(shell.last().starts_with("Failed 500 [RT0007] "), "{}", shell.last());
     assert!(shell.last().contains("the printer is on fire"), "{}", shell.last());
-}
-
-#[tokio::test]
-async fn a_command_that_is_not_supported_yet_is_named() {
-    let shell = call("remember", "").await;
-    assert_eq!(
-        shell.last(),
-        "Failed 573 [RT0006] the function used CompleteAwakeable (0x0414), which this version of \
-         Everlog does not support"
-    );
 }
 
 #[tokio::test]

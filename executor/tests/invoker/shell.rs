@@ -6,16 +6,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use everlog_connect::{Connector, TlsOptions};
 use everlog_executor::invoker::{
-    AttemptEvent, AttemptEventKind, AttemptHandle, AttemptStart, EventReceiver, EventSender,
-    HttpInvoker, HttpInvokerOptions, Invoker, event_channel,
+    AttemptEvent, AttemptEventKind, AttemptHandle, AttemptStart, EagerStateMap, EventReceiver,
+    EventSender, HttpInvoker, HttpInvokerOptions, Invoker, Notice, event_channel,
 };
-use everlog_log_schema::metadata::{Deployment, ProtocolMode};
+use everlog_log_schema::metadata::{Deployment, Metadata, ProtocolMode};
 use everlog_log_schema::{
-    AttemptId, CompletionId, DeploymentId, Effect, Entry, Epoch, Incarnation, InvocationId, Millis,
-    NotificationId, NotificationResult, PartitionKey, Target,
+    AttemptId, CompletionId, DeploymentId, Effect, Entry, Epoch, HandlerKind, Incarnation,
+    InvocationId, Millis, NotificationId, NotificationResult, PartitionKey, Target, kinds,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
+use crate::partition::Partition;
 use crate::server::AUTHORITY;
 
 /// No test waits longer for an event.
@@ -58,6 +59,7 @@ pub(crate) fn deployment(uri: &str) -> Arc<Deployment> {
         min_protocol_version: 5,
         max_protocol_version: 7,
         sdk: None,
+        metadata: Vec::new(),
         created_at: Millis(0),
         services: Vec::new(),
     })
@@ -77,6 +79,10 @@ pub(crate) fn start(
         invocation: InvocationId { partition_key: PartitionKey(7), uuid: 11 },
         attempt: AttemptId { incarnation: Incarnation(3), epoch: Epoch(1), counter: 0 },
         target: Target { service: service.to_owned(), key: None, handler: handler.to_owned() },
+        kind: HandlerKind::Plain,
+        state: None,
+        metadata: watch::channel(Arc::new(Metadata::default())).1,
+        unkeyed_retention: Millis(600_000),
         deployment: deployment.clone(),
         protocol_version: 6,
         journal,
@@ -91,6 +97,10 @@ pub(crate) fn start(
 pub(crate) struct Shell {
     invoker: Arc<HttpInvoker>,
     pub(crate) journal: Vec<Entry>,
+    /// As it was before the journal.
+    pub(crate) partition: Partition,
+    /// Whether an attempt begins without the state of its object.
+    pub(crate) is_lazy: bool,
     last: Option<AttemptEventKind>,
 }
 
@@ -100,17 +110,29 @@ impl Shell {
     }
 
     pub(crate) fn with(invoker: Arc<HttpInvoker>) -> Self {
-        Self { invoker, journal: Vec::new(), last: None }
+        let (journal, partition) = (Vec::new(), Partition::default());
+        Self { invoker, journal, partition, is_lazy: false, last: None }
     }
 
     /// Runs one attempt to its last event.
-    pub(crate) async fn run(&mut self, start: AttemptStart) {
+    pub(crate) async fn run(&mut self, mut start: AttemptStart) {
         self.journal.clone_from(&start.journal);
+        let missing = self.partition.recall(start.invocation, &self.journal);
+        if start.kind != HandlerKind::Plain {
+            let state = self.partition.state.clone().into_iter();
+            let entries = if self.is_lazy { Vec::new() } else { state.collect() };
+            start.state = Some(EagerStateMap { entries, partial: self.is_lazy });
+        }
         let (sender, mut events) = events(16);
         let (due, mut slept) = mpsc::unbounded_channel();
         let handle = self.invoker.start(start, sender);
         for entry in self.journal.clone() {
-            arm(&entry, &due);
+            if !self.has_fired(&entry) {
+                arm(&entry, &due);
+            }
+        }
+        for entry in missing {
+            self.store(entry, &handle);
         }
         loop {
             tokio::select! {
@@ -121,7 +143,7 @@ impl Shell {
                     }
                 }
                 Some(id) = slept.recv() => {
-                    let id = NotificationId::Completion { id, kind: 0x800C };
+                    let id = NotificationId::Completion { id, kind: kinds::SLEEP_COMPLETION };
                     let result = NotificationResult::Void;
                     self.store(Entry::Notification { id, result }, &handle);
                 }
@@ -143,26 +165,43 @@ impl Shell {
         assert_eq!(first_command as usize, self.journal.iter().filter(is_command).count());
         for entry in entries {
             arm(&entry, due);
+            let answers = self.partition.take(event.invocation, &entry);
             self.store(entry, handle);
+            for answer in answers.at_once.into_iter().chain(answers.later) {
+                self.store(answer, handle);
+            }
         }
         false
     }
 
+    /// Whether the end of this sleep is stored.
+    fn has_fired(&self, entry: &Entry) -> bool {
+        let Entry::Command { effect: Effect::Sleep { completion, .. }, .. } = entry else {
+            return false;
+        };
+        let id = NotificationId::Completion { id: *completion, kind: kinds::SLEEP_COMPLETION };
+        let result = NotificationResult::Void;
+        self.journal.contains(&Entry::Notification { id, result })
+    }
+
     fn store(&mut self, entry: Entry, handle: &AttemptHandle) {
+        let index = u32::try_from(self.journal.len()).unwrap();
         self.journal.push(entry.clone());
         if matches!(entry, Entry::Notification { .. }) {
             // Actions may be repeated.
-            handle.notify(entry.clone());
-            handle.notify(entry);
+            let notice = Notice { index, entry };
+            handle.notify(notice.clone());
+            handle.notify(notice);
         }
     }
 
     /// Tells how the attempt ended.
     pub(crate) fn last(&self) -> String {
         match self.last.as_ref().expect("the attempt has ended") {
-            AttemptEventKind::Suspended(set) => {
-                let completions: Vec<u32> = set.completions.iter().map(|id| id.0).collect();
-                format!("Suspended {completions:?} {:?} {:?}", set.signals, set.named_signals)
+            AttemptEventKind::Suspended { waiting, .. } => {
+                let completions: Vec<u32> = waiting.completions.iter().map(|id| id.0).collect();
+                let (signals, named) = (&waiting.signals, &waiting.named_signals);
+                format!("Suspended {completions:?} {signals:?} {named:?}")
             }
             AttemptEventKind::Ended => "Ended".to_owned(),
             AttemptEventKind::Failed { error, retry_after: None } => {

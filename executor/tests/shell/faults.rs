@@ -1,7 +1,7 @@
 //! A log that refuses appends, or leaves it open what became of them, as Kafka may.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,13 +14,13 @@ use everlog_log_client::{
 use everlog_log_schema::PartitionId;
 use everlog_log_schema::owner_api::BoxFuture;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::house::{Call, House, answer, owned, standing, text, within};
 
 /// What becomes of some appends.
 #[derive(Debug, Clone, Copy)]
-enum Fault {
+pub(crate) enum Fault {
     /// It is not in the log; what was queued behind it is.
     Refused,
     /// It is in the log, but nobody says so.
@@ -29,22 +29,38 @@ enum Fault {
     UnknownAndLost,
     /// There is no room for it now.
     QueueFull,
+    /// It is not in the log, and nobody says so, or will.
+    Stalled,
 }
 
-/// The embedded log with a fault at every `every`th append of a record.
-struct Faulty {
+/// The embedded log with a fault at every `every`th append to some streams.
+pub(crate) struct Faulty {
     log: Arc<EmbeddedLog>,
+    hits: fn(Stream) -> bool,
     fault: Fault,
     every: u64,
     appends: Arc<AtomicU64>,
+    stalled: Stalled,
     /// With each change all readers fail once.
     outages: watch::Sender<()>,
 }
 
 impl Faulty {
+    /// With faults in the event log.
     fn new(house: &House, fault: Fault, every: u64) -> Arc<Self> {
+        Self::at(house, |stream| stream.topic == Topic::Log, fault, every)
+    }
+
+    /// With faults in the streams that `hits` names.
+    pub(crate) fn at(
+        house: &House,
+        hits: fn(Stream) -> bool,
+        fault: Fault,
+        every: u64,
+    ) -> Arc<Self> {
         let (log, appends) = (Arc::clone(&house.log), Arc::default());
-        Arc::new(Self { log, fault, every, appends, outages: watch::Sender::default() })
+        let (outages, stalled) = (watch::Sender::default(), Arc::default());
+        Arc::new(Self { log, hits, fault, every, appends, stalled, outages })
     }
 }
 
@@ -64,11 +80,14 @@ impl Reader for FaultyReader {
     }
 }
 
+type Stalled = Arc<Mutex<Vec<oneshot::Sender<Result<u64, AppendError>>>>>;
+
 struct FaultyAppender {
     appender: Box<dyn Appender>,
     fault: Fault,
     every: u64,
     appends: Arc<AtomicU64>,
+    stalled: Stalled,
 }
 
 impl Appender for FaultyAppender {
@@ -82,6 +101,7 @@ impl Appender for FaultyAppender {
             Fault::Refused => resolve.send(Err(AppendError::Refused("fault".into()))).unwrap(),
             Fault::UnknownAndThere => drop(self.appender.append(payload)?),
             Fault::UnknownAndLost => drop(resolve),
+            Fault::Stalled => self.stalled.lock().unwrap().push(resolve),
         }
         Ok(appending)
     }
@@ -94,12 +114,12 @@ impl EventLog for Faulty {
 
     fn appender(&self, stream: Stream) -> Result<Box<dyn Appender>, LogError> {
         let appender = self.log.appender(stream)?;
-        if stream.topic != Topic::Log {
+        if !(self.hits)(stream) {
             return Ok(appender);
         }
         let Self { fault, every, .. } = *self;
-        let appends = Arc::clone(&self.appends);
-        Ok(Box::new(FaultyAppender { appender, fault, every, appends }))
+        let (appends, stalled) = (Arc::clone(&self.appends), Arc::clone(&self.stalled));
+        Ok(Box::new(FaultyAppender { appender, fault, every, appends, stalled }))
     }
 
     fn reader(&self, stream: Stream, from: u64) -> Result<Box<dyn Reader>, LogError> {

@@ -12,13 +12,15 @@ use everlog_log_client::embedded::{EmbeddedLog, EmbeddedOptions};
 use everlog_log_client::{EventLog, Stream, Topic};
 use everlog_log_schema::codec::encode_message;
 use everlog_log_schema::metadata::{
-    Deployment, Metadata, ProtocolMode, Revision, Service, ServiceKind,
+    Deployment, EagerState, Handler, InputRule, Metadata, OutputRule, ProtocolMode, Revision,
+    Service, ServiceKind,
 };
 use everlog_log_schema::owner_api::{Answer, OwnerError};
 use everlog_log_schema::{
-    DeploymentId, Envelope, HandlerKind, InboxOffset, InvocationId, Invoke, Level, Message,
-    MetadataOffset, Millis, OnMaxAttempts, Outcome, PartitionId, PartitionKey, RequestId,
-    RetryPolicy, Row, RowKey, Source, Target, partition_of,
+    DeploymentId, Envelope, HandlerKind, InboxOffset, InvocationId, InvocationRow, Invoke, Level,
+    Message, MetadataOffset, Millis, NotificationResult, OnMaxAttempts, Order, OrderAction,
+    Outcome, PartitionId, PartitionKey, RequestId, RetryPolicy, Row, RowKey, Signal, SignalId,
+    Source, StatusKind, Target, partition_of,
 };
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -82,8 +84,14 @@ impl House {
 
     /// Sends a message to an inbox and waits until it is durable.
     pub(crate) async fn send(&self, envelope: &Envelope) -> InboxOffset {
-        let Message::Invoke(invoke) = &envelope.message;
-        let partition = partition_of(invoke.id.partition_key, PARTITIONS);
+        let target = match &envelope.message {
+            Message::Invoke(invoke) => invoke.id,
+            Message::Attach(question) => question.target,
+            Message::Complete(complete) => complete.to.invocation,
+            Message::Signal(signal) => signal.target,
+            Message::Order(order) => order.target,
+        };
+        let partition = partition_of(target.partition_key, PARTITIONS);
         self.append(Topic::Invocations, partition, encode_message(envelope).unwrap()).await
     }
 
@@ -95,6 +103,27 @@ impl House {
     ) -> InboxOffset {
         let mut appender = self.log.appender(Stream { topic, partition }).unwrap();
         InboxOffset(appender.append(payload).unwrap().await.unwrap())
+    }
+
+    /// Sends an order, as whoever runs the functions does.
+    pub(crate) async fn order(&self, target: InvocationId, action: OrderAction) -> InboxOffset {
+        let order = Order { target, sender: None, action };
+        self.send(&from_gateway(Message::Order(order))).await
+    }
+
+    /// Sends a signal, as a gateway does.
+    pub(crate) async fn signal(
+        &self,
+        target: InvocationId,
+        signal: SignalId,
+        result: NotificationResult,
+    ) -> InboxOffset {
+        let signal = Signal { target, incarnation: None, sender: None, signal, result };
+        self.send(&from_gateway(Message::Signal(Box::new(signal)))).await
+    }
+
+    pub(crate) async fn cancel(&self, target: InvocationId) -> InboxOffset {
+        self.signal(target, SignalId::CANCEL, NotificationResult::Void).await
     }
 
     /// Sends a call, and waits for its answer as a gateway does.
@@ -160,6 +189,37 @@ pub(crate) async fn owned(executor: &Executor, partition: u32) -> Standing {
     standing(executor, partition, |standing| matches!(standing, Standing::Owner { .. })).await
 }
 
+fn from_gateway(message: Message) -> Envelope {
+    Envelope { level: Level(1), metadata: MetadataOffset(0), source: Source::Gateway, message }
+}
+
+/// An invocation, as its owner knows it now.
+pub(crate) async fn row(executor: &Executor, id: InvocationId) -> InvocationRow {
+    let owner = executor.owner_api();
+    within("a row", async {
+        loop {
+            match owner.invocation(id, None).await {
+                Ok(row) => return row,
+                Err(OwnerError::Stopped(why)) => panic!("{why}"),
+                Err(OwnerError::Unavailable(_) | OwnerError::NotFound) => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        }
+    })
+    .await
+}
+
+/// Waits until an invocation stands somewhere.
+pub(crate) async fn status(executor: &Executor, id: InvocationId, wanted: StatusKind) {
+    within(wanted.name(), async {
+        while row(executor, id).await.status.kind() != wanted {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
 /// All rows of a partition in tables that no executor has open.
 pub(crate) fn rows(tables: &Path, partition: u32) -> BTreeMap<RowKey, Row> {
     let store = Store::open(tables, StoreOptions::default()).unwrap();
@@ -171,12 +231,16 @@ pub(crate) fn rows(tables: &Path, partition: u32) -> BTreeMap<RowKey, Row> {
 pub(crate) struct Call {
     pub(crate) id: InvocationId,
     pub(crate) request: RequestId,
+    /// Where it is not `Object` or `Plain`.
+    pub(crate) service: Option<&'static str>,
     pub(crate) handler: &'static str,
     pub(crate) key: Option<String>,
     pub(crate) body: Bytes,
     pub(crate) start_at: Option<Millis>,
     pub(crate) retry: RetryPolicy,
     pub(crate) metadata: MetadataOffset,
+    pub(crate) idempotency_key: Option<String>,
+    pub(crate) kind: HandlerKind,
 }
 
 impl Call {
@@ -185,6 +249,7 @@ impl Call {
         Self {
             id: InvocationId { partition_key: PartitionKey(0), uuid },
             request: RequestId(uuid),
+            service: None,
             handler,
             key: None,
             body: Bytes::from_static(b"hello"),
@@ -197,6 +262,8 @@ impl Call {
                 on_max_attempts: OnMaxAttempts::Kill,
             },
             metadata: MetadataOffset(0),
+            idempotency_key: None,
+            kind: HandlerKind::Plain,
         }
     }
 
@@ -207,6 +274,7 @@ impl Call {
 
     pub(crate) fn key(mut self, key: &str) -> Self {
         self.key = Some(key.into());
+        self.kind = HandlerKind::Exclusive;
         self
     }
 
@@ -216,44 +284,70 @@ impl Call {
     }
 
     pub(crate) fn envelope(&self) -> Envelope {
-        let service = if self.key.is_some() { "Object" } else { "Plain" };
-        let target =
-            Target { service: service.into(), key: self.key.clone(), handler: self.handler.into() };
+        let usual = if self.key.is_some() { "Object" } else { "Plain" };
+        let target = Target {
+            service: self.service.unwrap_or(usual).into(),
+            key: self.key.clone(),
+            handler: self.handler.into(),
+        };
         let invoke = Invoke {
             id: self.id,
             request_id: self.request,
             target,
-            kind: if self.key.is_some() { HandlerKind::Exclusive } else { HandlerKind::Plain },
+            kind: self.kind,
             headers: Vec::new(),
             body: self.body.clone(),
-            idempotency_key: None,
+            idempotency_key: self.idempotency_key.clone(),
             reply_to: Some("test".into()),
+            caller: None,
             start_at: self.start_at,
             retention: Millis(86_400_000),
             retry: self.retry.clone(),
             traceparent: None,
         };
-        Envelope {
-            level: Level(1),
-            metadata: self.metadata,
-            source: Source::Gateway,
-            message: Message::Invoke(Box::new(invoke)),
-        }
+        Envelope { metadata: self.metadata, ..from_gateway(Message::Invoke(Box::new(invoke))) }
     }
 }
 
-fn registered() -> Metadata {
-    let service = |name: &str, kind| Service {
+/// A handler of which nothing is limited.
+fn handler(name: &str) -> Handler {
+    Handler {
         name: name.into(),
-        kind,
+        kind: HandlerKind::Exclusive,
+        ingress_private: false,
+        input: InputRule { required: false, content_type: None, json_schema: None },
+        output: OutputRule {
+            content_type: None,
+            set_content_type_if_empty: false,
+            json_schema: None,
+        },
+        idempotency_retention: Millis(86_400_000),
+        journal_retention: None,
+        inactivity_timeout: None,
+        abort_timeout: None,
+        retry: Call::new(0, "").retry,
+        eager_state: EagerState::All,
+        documentation: None,
+        metadata: Vec::new(),
+    }
+}
+
+/// A deployment of the services of these names: those called `Object…` have object keys.
+pub(crate) fn deployment(id: &str, services: &[&str]) -> Deployment {
+    let service = |name: &&str| Service {
+        name: (*name).into(),
+        kind: if name.starts_with("Object") {
+            ServiceKind::VirtualObject
+        } else {
+            ServiceKind::Service
+        },
         ingress_private: false,
         documentation: None,
         metadata: Vec::new(),
-        handlers: Vec::new(),
+        handlers: ["count", "append", "show"].map(handler).to_vec(),
     };
-    let id = DeploymentId("dp_test".into());
-    let deployment = Deployment {
-        id: id.clone(),
+    Deployment {
+        id: DeploymentId(id.into()),
         uri: "http://127.0.0.1:9".into(),
         headers: Vec::new(),
         mode: ProtocolMode::BidiStream,
@@ -261,16 +355,23 @@ fn registered() -> Metadata {
         min_protocol_version: 5,
         max_protocol_version: 7,
         sdk: None,
+        metadata: Vec::new(),
         created_at: Millis(0),
-        services: vec![
-            service("Plain", ServiceKind::Service),
-            service("Object", ServiceKind::VirtualObject),
-        ],
-    };
-    let revision = Revision { number: 1, deployment: id.clone() };
+        services: services.iter().map(service).collect(),
+    }
+}
+
+/// Registers a deployment.
+pub(crate) fn register(metadata: &mut Metadata, deployment: Deployment) {
+    for service in &deployment.services {
+        let revision = Revision { number: 1, deployment: deployment.id.clone() };
+        metadata.services.insert(service.name.clone(), revision);
+    }
+    metadata.deployments.insert(deployment.id.clone(), deployment);
+}
+
+fn registered() -> Metadata {
     let mut metadata = Metadata::default();
-    metadata.services.insert("Plain".into(), revision.clone());
-    metadata.services.insert("Object".into(), revision);
-    metadata.deployments.insert(id, deployment);
+    register(&mut metadata, deployment("dp_test", &["Plain", "Object"]));
     metadata
 }

@@ -1,13 +1,23 @@
 //! The executor on a real embedded log and real tables. The functions are programs of the test,
 //! run by an [`Invoker`](everlog_executor::invoker::Invoker) of its own: the service protocol is
 //! tested where it is spoken.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may fail by a panic"
+)]
 
 mod calls;
 mod faults;
+mod function;
 mod functions;
 mod house;
+mod interventions;
+mod limits;
+mod messages;
 mod owner_api;
 mod ownership;
 mod restarts;
+mod state;
 mod stops;

@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
-use everlog_log_schema::owner_api::{OwnerError, Progress, Verdict};
-use everlog_log_schema::{InboxOffset, OnMaxAttempts, RequestId, Status};
+use everlog_executor::Executor;
+use everlog_log_schema::owner_api::{
+    InvocationPage, InvocationQuery, OwnerError, Progress, StatePage, Verdict,
+};
+use everlog_log_schema::{
+    InboxOffset, InvocationId, Millis, OnMaxAttempts, PartitionId, RequestId, Status, StatusKind,
+    partition_key_of,
+};
 
-use crate::house::{Call, House, answer, owned, text, within};
+use crate::house::{Call, House, answer, owned, row, text, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_invocation_is_not_found() {
@@ -174,4 +180,158 @@ async fn an_executor_that_has_ended_says_so() {
     assert!(matches!(answered, Err(OwnerError::Unavailable(_))), "{answered:?}");
     let asked = owner.attach(Call::new(1, "").id, None).await;
     assert!(matches!(asked, Err(OwnerError::Unavailable(_))), "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_of_a_call_with_an_idempotency_key_tells_when_it_is_forgotten() {
+    let house = House::build();
+    let executor = house.start();
+    assert_eq!(house.call(&executor, &Call::new(1, "echo")).await.expires_at, None);
+    let call = Call { idempotency_key: Some("i".into()), ..Call::new(2, "gated") };
+    house.send(&call.envelope()).await;
+    house.functions.at_the_gate(call.id).await;
+    let owner = executor.owner_api();
+    let waiting = tokio::spawn(async move { owner.attach(call.id, None).await });
+    house.functions.open_gate();
+    let woken = within("an answer", waiting).await.unwrap().unwrap();
+    let row = row(&executor, call.id).await;
+    let Status::Completed { at, .. } = row.status else { panic!("{row:?}") };
+    assert_eq!(woken.expires_at, Some(Millis(at.0 + row.retention.0)));
+    assert_eq!(answer(&executor, call.id, None).await, woken);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invocation_is_shown_as_it_stands() {
+    let house = House::build();
+    let executor = house.start();
+    owned(&executor, 0).await;
+    let owner = executor.owner_api();
+    let unknown = within("an answer", owner.invocation(Call::new(9, "").id, None)).await;
+    assert_eq!(unknown, Err(OwnerError::NotFound));
+    let call = Call::new(1, "gated");
+    let at = house.send(&call.envelope()).await;
+    let row = within("a row", owner.invocation(call.id, Some(at))).await.unwrap();
+    assert_eq!((row.request_id, row.target.handler.as_str()), (call.request, "gated"));
+}
+
+async fn page(executor: &Executor, query: &InvocationQuery) -> InvocationPage {
+    let owner = executor.owner_api();
+    within("a page", owner.invocations(PartitionId(0), query.clone())).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invocations_are_listed_in_pages_and_by_what_they_are() {
+    let house = House::build();
+    let executor = house.start();
+    for uuid in 0..25 {
+        house.call(&executor, &Call::new(uuid, "echo")).await;
+    }
+    let keyed = Call::new(30, "gated").key("k");
+    house.send(&keyed.envelope()).await;
+    house.functions.at_the_gate(keyed.id).await;
+    let mut query = InvocationQuery { limit: 10, ..InvocationQuery::default() };
+    let mut found = Vec::new();
+    loop {
+        let page = page(&executor, &query).await;
+        assert!(page.found.len() <= 10);
+        found.extend(page.found.into_iter().map(|(id, _)| id.uuid));
+        query.after = page.next;
+        if query.after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, (0..25).chain([30]).collect::<Vec<u128>>());
+    for query in [
+        InvocationQuery { service: Some("Object".into()), ..InvocationQuery::default() },
+        InvocationQuery { handler: Some("gated".into()), ..InvocationQuery::default() },
+        InvocationQuery { key: Some("k".into()), ..InvocationQuery::default() },
+        InvocationQuery { statuses: vec![StatusKind::Running], ..InvocationQuery::default() },
+    ] {
+        let page = page(&executor, &InvocationQuery { limit: 10, ..query }).await;
+        let found: Vec<InvocationId> = page.found.iter().map(|(id, _)| *id).collect();
+        assert_eq!((found, page.next), (vec![keyed.id], None));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_invocations_looks_at_a_limited_number_of_rows() {
+    let house = House::build();
+    let executor = house.start();
+    let mut last = None;
+    for uuid in 0..10_001 {
+        last = Some(house.send(&Call::new(uuid, "awaits").envelope()).await);
+    }
+    answered(&executor, last.unwrap()).await;
+    let none = InvocationQuery { key: Some("none".into()), limit: 1, ..InvocationQuery::default() };
+    let first = page(&executor, &none).await;
+    assert_eq!((first.found.len(), first.next.map(|id| id.uuid)), (0, Some(9_999)));
+    let second = page(&executor, &InvocationQuery { after: first.next, ..none }).await;
+    assert_eq!((second.found.len(), second.next), (0, None));
+}
+
+/// Waits until a message is taken in.
+async fn answered(executor: &Executor, at: InboxOffset) {
+    owned(executor, 0).await;
+    let owner = executor.owner_api();
+    let intake = owner.invocation(Call::new(10_000, "").id, Some(at));
+    within("the intake", intake).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_is_read_in_pages_while_it_is_live_and_when_it_is_packed() {
+    let house = House::build();
+    let executor = house.start();
+    let call = Call::new(1, "gated").body(vec![7; 3 << 20]);
+    house.send(&call.envelope()).await;
+    house.functions.at_the_gate(call.id).await;
+    let owner = executor.owner_api();
+    let pages = async || {
+        let mut pages = Vec::new();
+        let mut from = 0;
+        loop {
+            let page = within("a page", owner.journal(call.id, from)).await.unwrap();
+            if page.is_empty() {
+                return pages;
+            }
+            from += u32::try_from(page.len()).unwrap();
+            pages.push(page);
+        }
+    };
+    let live = pages().await;
+    // The input is larger than a page.
+    assert_eq!(live.iter().map(Vec::len).collect::<Vec<_>>(), [1, 2]);
+    house.functions.open_gate();
+    answer(&executor, call.id, None).await;
+    let packed = pages().await;
+    assert_eq!(packed.iter().map(Vec::len).collect::<Vec<_>>(), [1, 5]);
+    let (live, packed) = (live.concat(), packed.concat());
+    assert_eq!(live[..], packed[..3]);
+    let unknown = within("an answer", owner.journal(Call::new(9, "").id, 0)).await;
+    assert_eq!(unknown, Err(OwnerError::NotFound));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_state_of_an_object_is_read_in_pages() {
+    let house = House::build();
+    let executor = house.start();
+    let owner = executor.owner_api();
+    // The key decides the partition that is asked.
+    let id = InvocationId { partition_key: partition_key_of("k"), uuid: 1 };
+    let sizes = (0..5).map(|n| format!("{n}=400000")).collect::<Vec<_>>().join(",");
+    let call = Call { id, ..Call::new(1, "append").key("k").body(sizes) };
+    house.call(&executor, &call).await;
+    let mut after = None;
+    let mut pages = Vec::new();
+    loop {
+        let read = owner.state("Object".into(), "k".into(), after);
+        let page = within("a page", read).await.unwrap();
+        pages.push(page.entries.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(pages, [vec!["0", "1", "2"], vec!["3", "4"]]);
+    let read = owner.state("Object".into(), "other".into(), None);
+    assert_eq!(within("a page", read).await, Ok(StatePage::default()));
 }

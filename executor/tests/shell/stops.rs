@@ -8,7 +8,8 @@ use everlog_log_client::Topic;
 use everlog_log_schema::codec::encode_record;
 use everlog_log_schema::owner_api::OwnerError;
 use everlog_log_schema::{
-    Command, Epoch, MetadataOffset, Millis, PartitionId, Record, RowKey, Seq, Status, Term,
+    AnnounceOwner, Command, Epoch, Level, MetadataOffset, Millis, PartitionId, Record, RowKey, Seq,
+    Status, Term,
 };
 use everlog_partition::{Tables, reads};
 
@@ -236,6 +237,25 @@ async fn metadata_that_nobody_follows_any_more_stops_the_partition_and_pauses_no
     let store = Store::open(house.tables(), StoreOptions::default()).unwrap();
     let row = reads::invocation(&store.tables(PartitionId(0)), call.id).unwrap().unwrap();
     assert_eq!(row.status, Status::Running);
+}
+
+/// The owner of another cluster has announced itself here: one of more partitions.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_with_another_number_of_partitions_is_loud() {
+    let house = House::build();
+    let announce = AnnounceOwner { address: "gone".into(), level: Level(1), partitions: 3 };
+    let record = Record {
+        epoch: Epoch(1),
+        term: Term(7),
+        seq: Seq(0),
+        now: Millis(0),
+        commands: vec![Command::AnnounceOwner(announce)],
+    };
+    house.append(Topic::Log, PartitionId(0), encode_record(&record).unwrap()).await;
+    let executor = house.start();
+    let reason = stopped(&executor).await;
+    assert!(reason.contains("has 2 partitions") && reason.contains("one of 3"), "{reason}");
+    lives(&house, &executor).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -139,9 +139,8 @@ mod tests {
     fn additional_headers_must_be_legal() {
         let headers =
             |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
-        let parse = |headers: &BTreeMap<String, String>| {
-            Endpoint::parse("http://x", headers, Wanted::Best)
-        };
+        let parse =
+            |headers: &BTreeMap<String, String>| Endpoint::parse("http://x", headers, Wanted::Best);
         let endpoint = parse(&headers("X-Team", "blue")).unwrap();
         assert_eq!(endpoint.headers, [Header { key: "x-team".into(), value: "blue".into() }]);
         assert!(parse(&headers("a b", "c")).is_err());

@@ -1,21 +1,25 @@
 //! Every way in which the admin port says no: a status, a stable code and a sentence that helps,
 //! and beside them the code by which tools of the service protocol know it.
 //!
-//! Each code has its line in `docs/errors/admin.md`; a test keeps the two together.
+//! Each code has its section in `docs/errors/admin.md`, which the sentence names; a test keeps the
+//! two together.
 
+use everlog_log_schema::InvocationId;
 use http::header::{ALLOW, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
-use crate::ingress::error::json_reply;
-use crate::server::Reply;
+use crate::inbox::InboxError;
+use crate::reply::{Reply, json_reply};
 
 /// What the admin port refuses, by what its caller can do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdminError {
     /// No such path.
-    #[error("path is not known: see /deployments, /services, /health, /version and /metrics")]
+    #[error(
+        "path is not known: see /deployments, /services, /invocations, /cluster, /health, /version and /metrics"
+    )]
     UnknownPath,
     /// The path is known, the method is not.
     #[error("method is not allowed here: use {0}")]
@@ -29,6 +33,50 @@ pub enum AdminError {
         /// The limit, in bytes.
         max: usize,
     },
+    /// The path or its query cannot be read, or says what is not understood.
+    #[error("path or query is malformed: {0}")]
+    MalformedQuery(String),
+    /// An order about all invocations there are, which somebody may not have meant.
+    #[error(
+        "order names no invocations: filter by service, handler, key or status, or say all=true for every one there is"
+    )]
+    FilterRequired,
+    /// Too much is asked at once.
+    #[error("too many requests are being answered here: try again later")]
+    TooManyRequests,
+    /// The text is no invocation id.
+    #[error("invocation id `{id}` is malformed: {reason}")]
+    MalformedId {
+        /// The text.
+        id: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No such invocation.
+    #[error("invocation `{0}` is not known: it never was, or is no longer kept")]
+    InvocationNotFound(InvocationId),
+    /// It cannot be paused or resumed before it has begun.
+    #[error("invocation has not started, and only what has can be {0}")]
+    NotStarted(&'static str),
+    /// It cannot be paused or resumed any more.
+    #[error("invocation has completed, and can no longer be {0}")]
+    Completed(&'static str),
+    /// It cannot be forgotten yet.
+    #[error(
+        "invocation has not completed, and only what has can be purged: cancel or kill it first"
+    )]
+    NotCompleted,
+    /// The invocation's partition has no owner now.
+    #[error("partition has no owner now: {0}; try again later")]
+    PartitionUnavailable(String),
+    /// The invocation's partition has stopped.
+    #[error("partition has stopped, until somebody mends it: {0}")]
+    PartitionStopped(String),
+    /// An order may be recorded, now or later, or not.
+    #[error(
+        "it is not known whether the order was recorded ({0}): look at the invocation, and repeat the order where it had no effect"
+    )]
+    OrderUnknown(String),
     /// No such deployment, service or handler.
     #[error("{what} `{name}` is not registered")]
     NotFound {
@@ -110,8 +158,8 @@ pub enum AdminError {
         /// What it lacks.
         reason: String,
     },
-    /// The metadata topic takes in no change now.
-    #[error("failed to record the registration, and nothing was recorded: {0}; try again later")]
+    /// The log takes in nothing now.
+    #[error("failed to write to the log, and nothing was recorded: {0}; try again later")]
     LogUnavailable(String),
     /// What is registered is no longer known here.
     #[error(
@@ -134,6 +182,17 @@ struct ErrorBody<'a> {
     error: &'a str,
 }
 
+impl From<InboxError> for AdminError {
+    fn from(error: InboxError) -> Self {
+        match error {
+            InboxError::Unknown(reason) => Self::OrderUnknown(reason),
+            InboxError::Busy | InboxError::Refused(_) | InboxError::TooLarge(_) => {
+                Self::LogUnavailable(error.to_string())
+            }
+        }
+    }
+}
+
 impl AdminError {
     /// The stable code, the status, and the code of the service protocol's tools.
     pub fn code(&self) -> (&'static str, StatusCode, Option<&'static str>) {
@@ -144,6 +203,23 @@ impl AdminError {
             }
             Self::MalformedRequest(_) => ("malformed-request", StatusCode::BAD_REQUEST, None),
             Self::BodyTooLarge { .. } => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE, None),
+            Self::MalformedQuery(_) => ("malformed-query", StatusCode::BAD_REQUEST, None),
+            Self::FilterRequired => ("filter-required", StatusCode::BAD_REQUEST, None),
+            Self::TooManyRequests => ("too-many-requests", StatusCode::TOO_MANY_REQUESTS, None),
+            Self::MalformedId { .. } => ("malformed-invocation-id", StatusCode::BAD_REQUEST, None),
+            Self::InvocationNotFound(_) => ("invocation-not-found", StatusCode::NOT_FOUND, None),
+            Self::NotStarted(_) => ("invocation-not-started", StatusCode::CONFLICT, None),
+            Self::Completed(_) => ("invocation-completed", StatusCode::CONFLICT, None),
+            Self::NotCompleted => ("invocation-not-completed", StatusCode::CONFLICT, None),
+            Self::PartitionUnavailable(_) => {
+                ("partition-unavailable", StatusCode::SERVICE_UNAVAILABLE, None)
+            }
+            Self::PartitionStopped(_) => {
+                ("partition-stopped", StatusCode::SERVICE_UNAVAILABLE, None)
+            }
+            Self::OrderUnknown(_) => {
+                ("order-outcome-unknown", StatusCode::SERVICE_UNAVAILABLE, None)
+            }
             Self::NotFound { .. } => ("not-found", StatusCode::NOT_FOUND, None),
             Self::NotSupported(_) => ("not-supported-yet", StatusCode::NOT_IMPLEMENTED, None),
             Self::Unreachable { .. } => {
@@ -171,18 +247,25 @@ impl AdminError {
 
     /// Whether the same request may go well later, without anybody changing it.
     pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable { .. }) || self.is_passing()
+    }
+
+    /// Whether this gateway itself is what is in the way, for now. What may be recorded already is
+    /// not repeated blindly.
+    fn is_passing(&self) -> bool {
         let (_, status, _) = self.code();
-        let unavailable = status == StatusCode::SERVICE_UNAVAILABLE;
-        matches!(self, Self::Unreachable { .. })
-            || (unavailable && !matches!(self, Self::MetadataLost))
+        let later = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
+        let for_good =
+            matches!(self, Self::MetadataLost | Self::PartitionStopped(_) | Self::OrderUnknown(_));
+        later.contains(&status) && !for_good
     }
 
     /// Renders it.
     pub(crate) fn into_reply(self) -> Reply {
         let (error, status, restate_code) = self.code();
-        let mut reply =
-            json_reply(status, &ErrorBody { message: self.to_string(), restate_code, error });
-        if status == StatusCode::SERVICE_UNAVAILABLE && self.may_pass() {
+        let message = format!("{self} (docs/errors/admin.md#{error})");
+        let mut reply = json_reply(status, &ErrorBody { message, restate_code, error });
+        if self.is_passing() {
             reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if let Self::MethodNotAllowed(allowed) = self {
@@ -195,10 +278,10 @@ impl AdminError {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn every_code_has_its_line_in_the_manual() {
+    fn every_code_has_its_section_in_the_manual() {
         let manual = include_str!("../../../docs/errors/admin.md");
-        let codes = crate::fixtures::codes_in(include_str!("error.rs"));
-        assert_eq!(crate::fixtures::codes_in_table(manual), codes);
-        assert_eq!(codes.len(), 16);
+        let codes = crate::manual::codes_in(include_str!("error.rs"));
+        assert_eq!(crate::manual::sections_in(manual), codes);
+        assert_eq!(codes.len(), 27);
     }
 }

@@ -79,16 +79,14 @@ pub(super) struct ManifestService {
     abort_timeout: Option<u64>,
     journal_retention: Option<u64>,
     idempotency_retention: Option<u64>,
-    #[expect(dead_code, reason = "means something to state only; read so that it is known")]
-    enable_lazy_state: Option<bool>,
+    pub(super) enable_lazy_state: Option<bool>,
     pub(super) ingress_private: Option<bool>,
     retry_policy_initial_interval: Option<u64>,
     retry_policy_max_interval: Option<u64>,
     retry_policy_max_attempts: Option<u64>,
     retry_policy_exponentiation_factor: Option<f64>,
     retry_policy_on_max_attempts: Option<ManifestOnMaxAttempts>,
-    #[expect(dead_code, reason = "means something to state only; read so that it is known")]
-    eager_state_keys_whitelist: Option<Vec<String>>,
+    pub(super) eager_state_keys_whitelist: Option<Vec<String>>,
 }
 
 /// A handler.
@@ -101,26 +99,20 @@ pub(super) struct ManifestHandler {
     pub(super) output: Option<ManifestOutput>,
     pub(super) documentation: Option<String>,
     #[serde(default)]
-    #[expect(
-        dead_code,
-        reason = "labels of handlers are not kept yet; read so that they are known"
-    )]
-    metadata: BTreeMap<String, String>,
+    pub(super) metadata: BTreeMap<String, String>,
     inactivity_timeout: Option<u64>,
     abort_timeout: Option<u64>,
     journal_retention: Option<u64>,
     idempotency_retention: Option<u64>,
     pub(super) workflow_completion_retention: Option<u64>,
-    #[expect(dead_code, reason = "means something to state only; read so that it is known")]
-    enable_lazy_state: Option<bool>,
+    pub(super) enable_lazy_state: Option<bool>,
     pub(super) ingress_private: Option<bool>,
     retry_policy_initial_interval: Option<u64>,
     retry_policy_max_interval: Option<u64>,
     retry_policy_max_attempts: Option<u64>,
     retry_policy_exponentiation_factor: Option<f64>,
     retry_policy_on_max_attempts: Option<ManifestOnMaxAttempts>,
-    #[expect(dead_code, reason = "means something to state only; read so that it is known")]
-    eager_state_keys_whitelist: Option<Vec<String>>,
+    pub(super) eager_state_keys_whitelist: Option<Vec<String>>,
 }
 
 /// The body that a handler takes.

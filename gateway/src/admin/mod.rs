@@ -1,14 +1,18 @@
-//! The port that administers: deployments are registered and listed here, and metrics read.
+//! The port that administers: deployments are registered and listed here, invocations shown and
+//! ordered about, and metrics read.
 //!
 //! It knows no users and believes whoever reaches it: it listens on the loopback address unless
 //! told otherwise.
 
+mod cluster;
 mod discovery;
 mod endpoint;
 mod error;
+mod invocations;
 mod manifest;
 mod offered;
 mod register;
+mod state;
 mod views;
 
 use std::sync::Arc;
@@ -19,20 +23,24 @@ use everlog_connect::Connector;
 use everlog_log_client::EventLog;
 use everlog_log_schema::DeploymentId;
 use everlog_log_schema::metadata::Metadata;
+use everlog_log_schema::owner_api::{BoxFuture, OwnerApi, OwnerError};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use prometheus::{Encoder, TextEncoder};
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
-use crate::ingress::error::json_reply;
+use crate::asking::ask;
+use crate::inbox::Inbox;
 use crate::metrics::METRICS;
-use crate::server::{Handler, Reply};
-use crate::{GatewayLimits, HealthCheck};
+use crate::reply::{Reply, json_reply};
+use crate::server::Handler;
+use crate::{GatewayLimits, HealthCheck, StandingCheck, url};
+use invocations::Verb;
 
 pub use error::AdminError;
 pub use register::{RegisterOutcome, RegisterRequest, Registered};
@@ -44,12 +52,31 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// All that the admin port needs to answer a request.
 pub(crate) struct Admin {
+    log: Arc<dyn EventLog>,
+    metadata: watch::Receiver<Arc<Metadata>>,
+    connector: Connector,
+    owner: Arc<dyn OwnerApi>,
+    inbox: Arc<Inbox>,
+    limits: GatewayLimits,
+    requests: Semaphore,
+    version: String,
+    ingress_url: String,
+    health: HealthCheck,
+    standings: StandingCheck,
+}
+
+/// What an admin port is made of.
+pub(crate) struct AdminParts {
     /// The log that holds the metadata topic.
     pub(crate) log: Arc<dyn EventLog>,
     /// What is registered.
     pub(crate) metadata: watch::Receiver<Arc<Metadata>>,
     /// Leads to deployments.
     pub(crate) connector: Connector,
+    /// Answers questions about invocations.
+    pub(crate) owner: Arc<dyn OwnerApi>,
+    /// Where orders go.
+    pub(crate) inbox: Arc<Inbox>,
     /// What it takes on.
     pub(crate) limits: GatewayLimits,
     /// The version of this program.
@@ -58,28 +85,110 @@ pub(crate) struct Admin {
     pub(crate) ingress_url: String,
     /// Tells what else in this process is not well.
     pub(crate) health: HealthCheck,
+    /// Tells how the partitions stand.
+    pub(crate) standings: StandingCheck,
 }
 
 impl Admin {
+    /// Makes it of what the whole gateway has.
+    pub(crate) fn new(parts: AdminParts) -> Self {
+        let AdminParts { log, metadata, connector, owner, inbox, limits, version, .. } = parts;
+        Self {
+            log,
+            metadata,
+            connector,
+            owner,
+            inbox,
+            requests: Semaphore::new(limits.admin_requests_max),
+            limits,
+            version,
+            ingress_url: parts.ingress_url,
+            health: parts.health,
+            standings: parts.standings,
+        }
+    }
+
     async fn respond(&self, request: Request<Incoming>) -> Result<Reply, AdminError> {
-        let path = request.uri().path().to_owned();
-        let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let path = url::segments(request.uri().path().trim_matches('/'));
+        let path = path.map_err(|error| AdminError::MalformedQuery(error.to_string()))?;
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        // How it does is told under any load.
+        match (path.as_slice(), request.method()) {
+            (["health"], &Method::GET) => return Ok(self.show_health()),
+            (["version"], &Method::GET) => return Ok(self.show_version()),
+            (["metrics"], &Method::GET) => return Ok(show_metrics()),
+            _ => {}
+        }
+        let slot = self.requests.try_acquire();
+        let _slot = slot.map_err(|_| AdminError::TooManyRequests)?;
+        if let ["invocations", rest @ ..] = path.as_slice() {
+            return self.respond_about_invocations(rest, &request).await;
+        }
+        self.respond_about_rest(&path, request).await
+    }
+
+    async fn respond_about_invocations(
+        &self,
+        path: &[&str],
+        request: &Request<Incoming>,
+    ) -> Result<Reply, AdminError> {
+        let query = request.uri().query();
+        match (path, request.method()) {
+            ([], &Method::GET) => self.list_invocations(query).await,
+            ([verb], &Method::POST) if let Some(verb) = Verb::parse(verb) => {
+                self.order_many(verb, query).await
+            }
+            ([verb], _) if Verb::parse(verb).is_some() => Err(AdminError::MethodNotAllowed("POST")),
+            ([id], &Method::GET) => self.show_invocation(id).await,
+            ([id, "journal"], &Method::GET) => self.show_journal(id, query).await,
+            ([id, verb], &Method::PATCH) if let Some(verb) = Verb::parse(verb) => {
+                self.order(verb, id).await
+            }
+            ([] | [_] | [_, "journal"], _) => Err(AdminError::MethodNotAllowed("GET")),
+            ([_, verb], _) if Verb::parse(verb).is_some() => {
+                Err(AdminError::MethodNotAllowed("PATCH"))
+            }
+            _ => Err(AdminError::UnknownPath),
+        }
+    }
+
+    async fn respond_about_rest(
+        &self,
+        path: &[&str],
+        request: Request<Incoming>,
+    ) -> Result<Reply, AdminError> {
         let metadata = Arc::clone(&self.metadata.borrow());
-        let method = request.method().clone();
-        match (segments.as_slice(), &method) {
+        match (path, &request.method().clone()) {
             (["deployments"], &Method::POST) => self.post_deployment(request).await,
             (["deployments"], &Method::GET) => Ok(list_deployments(&metadata)),
             (["deployments", id], &Method::GET) => show_deployment(&metadata, id),
             (["services"], &Method::GET) => Ok(list_services(&metadata)),
-            (["services", name, rest @ ..], &Method::GET) => show_service(&metadata, name, rest),
-            (["health"], &Method::GET) => Ok(self.show_health()),
-            (["version"], &Method::GET) => Ok(self.show_version()),
-            (["metrics"], &Method::GET) => Ok(show_metrics()),
-            (["deployments"], _) => Err(AdminError::MethodNotAllowed("GET, POST")),
-            (["deployments", _] | ["services", ..] | ["health" | "version" | "metrics"], _) => {
-                Err(AdminError::MethodNotAllowed("GET"))
+            (["services", service, "state", key], &Method::GET) => {
+                self.show_state(service, key, request.uri().query()).await
             }
+            (["services", name, rest @ ..], &Method::GET) => show_service(&metadata, name, rest),
+            (["cluster"], &Method::GET) => Ok(self.show_cluster()),
+            (["deployments"], _) => Err(AdminError::MethodNotAllowed("GET, POST")),
+            (
+                ["deployments", _]
+                | ["services", ..]
+                | ["cluster" | "health" | "version" | "metrics"],
+                _,
+            ) => Err(AdminError::MethodNotAllowed("GET")),
             _ => Err(AdminError::UnknownPath),
+        }
+    }
+
+    /// Asks the owner of a partition; none where it does not know what is asked about.
+    async fn ask<'a, T>(
+        &'a self,
+        question: impl Fn() -> BoxFuture<'a, Result<T, OwnerError>>,
+    ) -> Result<Option<T>, AdminError> {
+        match ask(self.limits.question_max, question).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(OwnerError::NotFound) => Ok(None),
+            Err(OwnerError::Unavailable(reason)) => Err(AdminError::PartitionUnavailable(reason)),
+            Err(OwnerError::Stopped(reason)) => Err(AdminError::PartitionStopped(reason)),
         }
     }
 
@@ -93,9 +202,6 @@ impl Admin {
             RegisterOutcome::Replaced | RegisterOutcome::Unchanged => StatusCode::OK,
         };
         let mut info = Vec::new();
-        if !request.metadata.is_empty() {
-            info.push("`metadata` of deployments is not kept yet".to_owned());
-        }
         if request.dry_run {
             info.push("nothing was recorded, as `dry_run` asks".to_owned());
         }
@@ -196,7 +302,7 @@ fn show_metrics() -> Reply {
     if let Err(error) = encoder.encode(&prometheus::gather(), &mut text) {
         tracing::error!(%error, "failed to render metrics");
     }
-    let mut reply = Reply::new(Full::new(Bytes::from(text)));
+    let mut reply = Reply::new(Bytes::from(text).into());
     if let Ok(content_type) = HeaderValue::from_str(encoder.format_type()) {
         reply.headers_mut().insert(CONTENT_TYPE, content_type);
     }

@@ -2,10 +2,12 @@
 //!
 //! A partition never reads a manifest or a default: what is decided here travels with each call.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use everlog_log_schema::limits::NAME_BYTES_MAX;
-use everlog_log_schema::metadata::{Handler, InputRule, OutputRule, Service, ServiceKind};
+use everlog_log_schema::limits::{EAGER_STATE_KEYS_MAX, NAME_BYTES_MAX, STATE_KEY_BYTES_MAX};
+use everlog_log_schema::metadata::{
+    EagerState, Handler, InputRule, OutputRule, Service, ServiceKind,
+};
 use everlog_log_schema::{HandlerKind, Header, Millis, OnMaxAttempts, RetryPolicy};
 use http::HeaderValue;
 
@@ -71,11 +73,12 @@ fn service(offered: ManifestService) -> Result<Service, OfferError> {
     }
     unique("handler", offered.handlers.iter().map(|handler| handler.name.as_str()))?;
     let settings = offered.settings();
+    let in_service = |reason: String| OfferError::Invalid(format!("service `{name}`: {reason}"));
+    let eager = eager_state(offered.enable_lazy_state, offered.eager_state_keys_whitelist);
+    let eager = eager.map_err(in_service)?.unwrap_or(EagerState::All);
     let handlers = offered.handlers.into_iter().map(|offered| {
-        handler(kind, settings, offered).map_err(|error| match error {
-            OfferError::Invalid(reason) => {
-                OfferError::Invalid(format!("service `{name}`: {reason}"))
-            }
+        handler(kind, settings, &eager, offered).map_err(|error| match error {
+            OfferError::Invalid(reason) => in_service(reason),
             OfferError::NotSupported(reason) => OfferError::NotSupported(reason),
         })
     });
@@ -92,6 +95,7 @@ fn service(offered: ManifestService) -> Result<Service, OfferError> {
 fn handler(
     service: ServiceKind,
     of_service: Settings,
+    eager_of_service: &EagerState,
     offered: ManifestHandler,
 ) -> Result<Handler, OfferError> {
     let name = &offered.name;
@@ -119,6 +123,7 @@ fn handler(
     let settings = offered.settings().or(of_service);
     let in_handler = |reason: String| OfferError::Invalid(format!("handler `{name}`: {reason}"));
     let duration = |what, millis| duration(what, millis).map_err(in_handler);
+    let eager = eager_state(offered.enable_lazy_state, offered.eager_state_keys_whitelist);
     Ok(Handler {
         kind,
         ingress_private: offered.ingress_private.unwrap_or(false),
@@ -130,9 +135,36 @@ fn handler(
         inactivity_timeout: duration("inactivityTimeout", settings.inactivity_timeout)?,
         abort_timeout: duration("abortTimeout", settings.abort_timeout)?,
         retry: retry_policy(settings).map_err(in_handler)?,
-        documentation: offered.documentation.clone(),
-        name: offered.name.clone(),
+        eager_state: eager.map_err(in_handler)?.unwrap_or_else(|| eager_of_service.clone()),
+        documentation: offered.documentation,
+        metadata: labels(offered.metadata),
+        name: offered.name,
     })
+}
+
+/// Which state an attempt begins with, where a service or handler says.
+fn eager_state(
+    lazy: Option<bool>,
+    keys: Option<Vec<String>>,
+) -> Result<Option<EagerState>, String> {
+    let Some(keys) = keys else {
+        let state = |lazy| if lazy { EagerState::Nothing } else { EagerState::All };
+        return Ok(lazy.map(state));
+    };
+    let keys: BTreeSet<String> = keys.into_iter().collect();
+    if keys.len() > EAGER_STATE_KEYS_MAX {
+        return Err(format!(
+            "eagerStateKeysWhitelist names {} keys, and may name {EAGER_STATE_KEYS_MAX}",
+            keys.len()
+        ));
+    }
+    if keys.iter().any(|key| key.len() > STATE_KEY_BYTES_MAX) {
+        return Err(format!(
+            "eagerStateKeysWhitelist names a key of more than {STATE_KEY_BYTES_MAX} bytes"
+        ));
+    }
+    let only = EagerState::Only(keys.into_iter().collect());
+    Ok(Some(if only == EagerState::Only(vec![]) { EagerState::Nothing } else { only }))
 }
 
 fn retry_policy(settings: Settings) -> Result<RetryPolicy, String> {
@@ -214,7 +246,8 @@ fn duration(what: &'static str, millis: Option<u64>) -> Result<Option<Millis>, S
     }
 }
 
-fn labels(metadata: std::collections::BTreeMap<String, String>) -> Vec<Header> {
+/// Keeps labels, in order of their names.
+pub(super) fn labels(metadata: BTreeMap<String, String>) -> Vec<Header> {
     metadata.into_iter().map(|(key, value)| Header { key, value }).collect()
 }
 

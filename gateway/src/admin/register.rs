@@ -51,7 +51,7 @@ pub struct RegisterRequest {
     /// Sent with every request to the deployment.
     #[serde(default)]
     pub additional_headers: BTreeMap<String, String>,
-    /// Labels, which are not kept yet.
+    /// Its registrar's labels.
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
     /// A function on AWS Lambda, which is not supported.
@@ -91,6 +91,7 @@ impl Admin {
         let endpoint = endpoint_of(request)?;
         let discovered = discovery::discover(&endpoint, &self.connector, &self.limits).await?;
         let offered = offered_deployment(endpoint, discovered)?;
+        let offered = Deployment { metadata: offered::labels(request.metadata.clone()), ..offered };
         let deadline = Instant::now() + RECORD_MAX;
         let mut backoff = Backoff::new();
         let mut unsure: Option<String> = None;
@@ -219,6 +220,7 @@ fn offered_deployment(
         min_protocol_version: min,
         max_protocol_version: max,
         sdk: discovered.sdk,
+        metadata: vec![],
         created_at: now(),
         services,
     })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use everlog_log_schema::metadata::{
-    Deployment, Handler, Metadata, ProtocolMode, Service, ServiceKind,
+    Deployment, EagerState, Handler, Metadata, ProtocolMode, Service, ServiceKind,
 };
 use everlog_log_schema::{HandlerKind, Header, OnMaxAttempts, RetryPolicy};
 use serde::Serialize;
@@ -27,6 +27,7 @@ pub(super) struct DeploymentView<'a> {
     max_protocol_version: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     sdk_version: Option<&'a str>,
+    metadata: BTreeMap<&'a str, &'a str>,
     services: Vec<ServiceView<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     info: Vec<String>,
@@ -55,6 +56,7 @@ pub(super) struct HandlerView<'a> {
     public: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     documentation: Option<&'a str>,
+    metadata: BTreeMap<&'a str, &'a str>,
     input_description: String,
     output_description: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +71,11 @@ pub(super) struct HandlerView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     abort_timeout: Option<String>,
     retry_policy: RetryView,
+    /// Of an object's handler: whether attempts begin without the state beyond the keys below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enable_lazy_state: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eager_state_keys_whitelist: Option<&'a [String]>,
 }
 
 /// A retry policy.
@@ -101,6 +108,7 @@ pub(super) fn deployment<'a>(
         min_protocol_version: of.min_protocol_version,
         max_protocol_version: of.max_protocol_version,
         sdk_version: of.sdk.as_deref(),
+        metadata: labels(&of.metadata),
         services: of.services.iter().map(|offered| service(metadata, of, offered)).collect(),
         info,
     }
@@ -142,6 +150,7 @@ pub(super) fn handler(of: &Handler) -> HandlerView<'_> {
         },
         public: !of.ingress_private,
         documentation: of.documentation.as_deref(),
+        metadata: labels(&of.metadata),
         input_description: any_or(&of.input.content_type),
         output_description: any_or(&of.output.content_type),
         input_json_schema: schema(&of.input.json_schema),
@@ -151,6 +160,14 @@ pub(super) fn handler(of: &Handler) -> HandlerView<'_> {
         inactivity_timeout: of.inactivity_timeout.map(readable),
         abort_timeout: of.abort_timeout.map(readable),
         retry_policy: retry(&of.retry),
+        enable_lazy_state: match of.kind {
+            HandlerKind::Plain => None,
+            HandlerKind::Exclusive | HandlerKind::Shared => Some(of.eager_state != EagerState::All),
+        },
+        eager_state_keys_whitelist: match &of.eager_state {
+            EagerState::Only(keys) => Some(keys),
+            EagerState::All | EagerState::Nothing => None,
+        },
     }
 }
 

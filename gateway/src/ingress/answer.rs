@@ -5,22 +5,25 @@ use everlog_log_schema::owner_api::Answer;
 use everlog_log_schema::{Failure, InvocationId, Outcome};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
-use http_body_util::Full;
 use serde_json::{Map, Value};
 
-use super::error::{ERROR_SOURCE, ErrorBody, json_reply};
+use super::error::{ERROR_SOURCE, ErrorBody};
 use super::target::handler_of;
-use crate::server::Reply;
+use crate::reply::{Reply, json_reply};
+use crate::time::rfc3339;
 
 /// Names the invocation.
 pub(crate) const INVOCATION_ID: &str = "x-restate-id";
+
+/// Says when the outcome of a call with an idempotency key will be forgotten.
+const IDEMPOTENCY_EXPIRES: &str = "idempotency-expires";
 
 /// Renders an answer: its bytes as the function gave them, or its failure.
 pub(crate) fn render(id: InvocationId, answer: Answer, metadata: &Metadata) -> Reply {
     let mut reply = match answer.outcome {
         Outcome::Success(body) => {
             let empty = body.is_empty();
-            let mut reply = Reply::new(Full::new(body));
+            let mut reply = Reply::new(body.into());
             if let Some(content_type) = content_type(metadata, &answer.target, empty) {
                 reply.headers_mut().insert(CONTENT_TYPE, content_type);
             }
@@ -29,6 +32,10 @@ pub(crate) fn render(id: InvocationId, answer: Answer, metadata: &Metadata) -> R
         Outcome::Failure(failure) => render_failure(failure),
     };
     name_invocation(&mut reply, id);
+    if let Some(expires) = answer.expires_at.and_then(rfc3339) {
+        let expires = HeaderValue::try_from(expires).expect("a time is ASCII");
+        reply.headers_mut().insert(IDEMPOTENCY_EXPIRES, expires);
+    }
     reply
 }
 
@@ -76,7 +83,7 @@ fn content_type(
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use everlog_log_schema::{Header, PartitionKey, Target};
+    use everlog_log_schema::{Header, Millis, PartitionKey, Target};
 
     use super::*;
     use crate::fixtures;
@@ -84,7 +91,8 @@ mod tests {
     fn rendered(handler: &str, outcome: Outcome) -> Reply {
         let target = Target { service: "Greeter".into(), key: None, handler: handler.into() };
         let id = InvocationId { partition_key: PartitionKey(1), uuid: 2 };
-        render(id, Answer { target, outcome }, &fixtures::metadata())
+        let expires_at = (handler == "greet").then_some(Millis(86_400_000));
+        render(id, Answer { target, outcome, expires_at }, &fixtures::metadata())
     }
 
     fn header<'a>(reply: &'a Reply, name: &str) -> Option<&'a str> {
@@ -100,6 +108,16 @@ mod tests {
         assert_eq!(header(&rendered("greet", success(b"")), "content-type"), None);
         let reply = rendered("unregistered", success(b"x"));
         assert_eq!(header(&reply, "content-type"), Some("application/octet-stream"));
+    }
+
+    #[test]
+    fn an_answer_says_when_it_is_forgotten_if_that_was_asked_for() {
+        let failure = Failure { code: 500, message: "no".into(), metadata: vec![] };
+        for outcome in [Outcome::Success(Bytes::new()), Outcome::Failure(failure)] {
+            let reply = rendered("greet", outcome.clone());
+            assert_eq!(header(&reply, IDEMPOTENCY_EXPIRES), Some("1970-01-02T00:00:00.000Z"));
+            assert_eq!(header(&rendered("fail", outcome), IDEMPOTENCY_EXPIRES), None);
+        }
     }
 
     #[test]

@@ -6,20 +6,19 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use everlog_log_schema::metadata::{Handler, Metadata};
 use everlog_log_schema::owner_api::Verdict;
-use everlog_log_schema::{
-    Envelope, InboxOffset, InvocationId, Invoke, Message, Millis, RequestId, Source, Target, codec,
-};
+use everlog_log_schema::{InboxOffset, InvocationId, Invoke, Message, Millis, RequestId, Target};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use hyper::body::Incoming;
 use serde::Serialize;
 
-use super::error::{IngressError, json_reply};
+use super::error::IngressError;
 use super::paths::Verb;
 use super::{Ingress, answer, body, delay, headers, ids, input, target};
+use crate::inbox;
 use crate::metrics::METRICS;
-use crate::server::Reply;
+use crate::reply::{Reply, json_reply};
 use crate::time::{millis, now, rfc3339};
 
 /// How long the outcome of a call without an idempotency key is kept, where its service says
@@ -76,10 +75,13 @@ impl Ingress {
         drop(body.room);
         METRICS.append_seconds.observe(started.elapsed().as_secs_f64());
         let answered = match verb {
-            Verb::Call => self.wait_for_outcome(sent.id, Some(sent.offset)).await.map(|answer| {
-                METRICS.call_seconds.observe(started.elapsed().as_secs_f64());
-                answer::render(sent.id, answer, &self.last_metadata())
-            }),
+            Verb::Call => match self.wait_for_outcome(sent.id, Some(sent.offset)).await {
+                Ok(answer) => {
+                    METRICS.call_seconds.observe(started.elapsed().as_secs_f64());
+                    self.deliver(sent.id, answer).await
+                }
+                Err(error) => Err(error),
+            },
             Verb::Send if keyed => {
                 let verdict = self.verdict(sent.id, sent.request_id, sent.offset).await;
                 verdict.map(|verdict| render_send(&sent, verdict))
@@ -122,16 +124,10 @@ impl Ingress {
             retention,
             retry: head.handler.retry,
             traceparent: head.traceparent,
+            caller: None,
         };
-        let envelope = Envelope {
-            level: codec::LEVEL_MAX,
-            metadata: metadata.next,
-            source: Source::Gateway,
-            message: Message::Invoke(Box::new(invoke)),
-        };
-        let message = codec::encode_message(&envelope)
-            .map_err(|error| IngressError::MessageTooLarge(error.to_string()))?;
-        let offset = self.inbox.append(self.partition(id), message).await?;
+        let call = inbox::encode(metadata.next, Message::Invoke(Box::new(invoke)))?;
+        let offset = self.inbox.append_call(self.inbox.partition(id), call).await?;
         Ok(Sent { id, request_id, offset, start_at })
     }
 }
@@ -147,6 +143,7 @@ fn read_head(
     if delay.is_some() && resolved.verb == Verb::Call {
         return Err(IngressError::DelayOnCall);
     }
+    headers::no_limit_key(&parts.headers, parts.uri.query())?;
     let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     Ok(CallHead {
         delay: delay.filter(|delay| !delay.is_zero()),

@@ -5,38 +5,32 @@ use std::time::Duration;
 use jiff::{Span, SpanRelativeTo};
 
 use super::error::IngressError;
+use crate::url;
 
 /// The longest delay. Longer ones are mistakes of unit.
 pub(crate) const DELAY_MAX: Duration = Duration::from_hours(10 * 366 * 24);
 
 /// Reads the delay out of a query string. A day has 24 hours.
 pub(crate) fn delay_of(query: Option<&str>) -> Result<Option<Duration>, IngressError> {
-    let Some(text) = parameter(query.unwrap_or_default(), "delay")? else {
+    // What else the query says is the function's own matter.
+    let is_delay = |pair: &&str| pair.split('=').next() == Some("delay");
+    let own: Vec<&str> = query.unwrap_or_default().split('&').filter(is_delay).collect();
+    let own = own.join("&");
+    let parameters = url::query(&own).map_err(|_| IngressError::MalformedDelay(own.clone()))?;
+    let Some(values) = parameters.get("delay") else {
         return Ok(None);
     };
+    let text = values.join(", ");
     let malformed = || IngressError::MalformedDelay(text.clone());
+    if values.len() > 1 {
+        return Err(malformed());
+    }
     let span: Span = text.trim().parse().map_err(|_| malformed())?;
     let days = SpanRelativeTo::days_are_24_hours();
     let delay = span.to_duration(days).ok().and_then(|delay| Duration::try_from(delay).ok());
     match delay {
         Some(delay) if delay <= DELAY_MAX => Ok(Some(delay)),
         Some(_) | None => Err(malformed()),
-    }
-}
-
-/// Finds the one value of a parameter. A `+` stands for a space, as HTML forms write it.
-fn parameter(query: &str, name: &str) -> Result<Option<String>, IngressError> {
-    let mut values = query.split('&').filter_map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (key == name).then(|| value.replace('+', " "))
-    });
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    let decoded = percent_encoding::percent_decode_str(&value).decode_utf8();
-    match (decoded, values.next()) {
-        (Ok(decoded), None) => Ok(Some(decoded.into_owned())),
-        _ => Err(IngressError::MalformedDelay(value)),
     }
 }
 
@@ -66,7 +60,7 @@ mod tests {
             assert_eq!(millis(query), expected, "{query}");
         }
         assert_eq!(delay_of(None).unwrap(), None);
-        assert_eq!(delay_of(Some("later=1s")).unwrap(), None);
+        assert_eq!(delay_of(Some("later=1s&x=%zz")).unwrap(), None);
     }
 
     #[test]

@@ -1,18 +1,18 @@
 //! Every way in which the ingress says no: a status, a stable code and a sentence that helps.
 //!
-//! Each code has its line in `docs/errors/ingress.md`; a test keeps the two together.
+//! Each code has its section in `docs/errors/ingress.md`, which the sentence names; a test keeps the
+//! two together.
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use everlog_log_schema::limits;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
-use http_body_util::Full;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::server::Reply;
+use crate::inbox::InboxError;
+use crate::reply::{Reply, json_reply};
 
 /// Says whether the ingress or the invocation itself failed.
 pub(crate) const ERROR_SOURCE: &str = "x-restate-error-source";
@@ -40,6 +40,8 @@ pub(crate) enum IngressError {
     MalformedDelay(String),
     #[error("a call waits for its result and takes no delay: use the same path with /send")]
     DelayOnCall,
+    #[error("a limit key needs a scope, and scopes are not supported yet: call without it")]
+    LimitKeyWithoutScope,
     #[error("header `{name}` is malformed: {reason}")]
     MalformedHeader { name: String, reason: &'static str },
     #[error(
@@ -51,6 +53,8 @@ pub(crate) enum IngressError {
     KeyTooLong { what: &'static str },
     #[error("invocation id `{id}` is malformed: {reason}")]
     MalformedId { id: String, reason: String },
+    #[error("awakeable id `{id}` is malformed: {reason}")]
+    MalformedAwakeableId { id: String, reason: String },
     #[error("body does not name a target: {0}")]
     MalformedTarget(String),
     #[error("handler needs a body")]
@@ -68,7 +72,9 @@ pub(crate) enum IngressError {
     BodyTimeout,
     #[error("failed to read the body: {0}")]
     BodyUnreadable(String),
-    #[error("call is larger than a message may be: {0}")]
+    #[error("body of a rejection is no text: send the reason as UTF-8")]
+    BodyNotText,
+    #[error("request is larger than a message may be: {0}")]
     MessageTooLarge(String),
     #[error("invocation `{0}` is not known: it never was, or its result is no longer kept")]
     InvocationNotFound(String),
@@ -82,10 +88,10 @@ pub(crate) enum IngressError {
     TooManyBytes,
     #[error("the log takes in no more for now, and nothing was recorded: try again later")]
     LogBusy,
-    #[error("the log refused the call, and nothing was recorded: {0}")]
+    #[error("the log refused the request, and nothing was recorded: {0}")]
     LogRefused(String),
     #[error(
-        "it is not known whether the call was recorded ({0}): repeat it with the same idempotency key if it had one"
+        "it is not known whether the request was recorded ({0}): repeat a call with the same idempotency key if it had one; an awakeable ends once, however often it is told to"
     )]
     OutcomeUnknown(String),
     #[error("the invocation's partition has no owner now: {0}")]
@@ -130,6 +136,17 @@ pub(crate) struct ErrorBody<'a> {
     pub(crate) metadata: Option<Map<String, Value>>,
 }
 
+impl From<InboxError> for IngressError {
+    fn from(error: InboxError) -> Self {
+        match error {
+            InboxError::Busy => Self::LogBusy,
+            InboxError::TooLarge(reason) => Self::MessageTooLarge(reason),
+            InboxError::Refused(reason) => Self::LogRefused(reason),
+            InboxError::Unknown(reason) => Self::OutcomeUnknown(reason),
+        }
+    }
+}
+
 impl IngressError {
     /// The stable code, and the status that goes with it.
     pub(crate) fn code(&self) -> (&'static str, StatusCode) {
@@ -144,19 +161,24 @@ impl IngressError {
             Self::HandlerPrivate { .. } => ("handler-private", StatusCode::BAD_REQUEST),
             Self::MalformedDelay(_) => ("malformed-delay", StatusCode::BAD_REQUEST),
             Self::DelayOnCall => ("delay-on-call", StatusCode::BAD_REQUEST),
+            Self::LimitKeyWithoutScope => ("limit-key-without-scope", StatusCode::BAD_REQUEST),
             Self::MalformedHeader { .. } => ("malformed-header", StatusCode::BAD_REQUEST),
             Self::HeadersTooLarge => {
                 ("headers-too-large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
             }
             Self::KeyTooLong { .. } => ("key-too-long", StatusCode::BAD_REQUEST),
             Self::MalformedId { .. } => ("malformed-invocation-id", StatusCode::BAD_REQUEST),
+            Self::MalformedAwakeableId { .. } => {
+                ("malformed-awakeable-id", StatusCode::BAD_REQUEST)
+            }
             Self::MalformedTarget(_) => ("malformed-target", StatusCode::BAD_REQUEST),
             Self::BodyRequired => ("body-required", StatusCode::BAD_REQUEST),
             Self::BodyUnexpected => ("body-unexpected", StatusCode::BAD_REQUEST),
             Self::ContentType { .. } => ("content-type-mismatch", StatusCode::BAD_REQUEST),
             Self::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::BodyTimeout => ("body-timeout", StatusCode::REQUEST_TIMEOUT),
-            Self::BodyUnreadable(_) => ("body-unreadable", StatusCode::BAD_REQUEST),
+            Self::BodyUnreadable(_) => ("body-unreadable", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::BodyNotText => ("body-not-text", StatusCode::BAD_REQUEST),
             Self::MessageTooLarge(_) => ("message-too-large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::InvocationNotFound(_) => ("invocation-not-found", StatusCode::NOT_FOUND),
             Self::NotReady { .. } => {
@@ -190,7 +212,7 @@ impl IngressError {
     /// Renders it.
     pub(crate) fn into_reply(self) -> Reply {
         let (error, status) = self.code();
-        let message = self.to_string();
+        let message = format!("{self} (docs/errors/ingress.md#{error})");
         let metadata =
             if let Self::NotReady { progress, .. } = &self { Some(progress.clone()) } else { None };
         let body = ErrorBody {
@@ -212,23 +234,14 @@ impl IngressError {
     }
 }
 
-/// Renders a JSON body.
-pub(crate) fn json_reply(status: StatusCode, body: &impl Serialize) -> Reply {
-    let json = serde_json::to_vec(body).expect("views have string keys and no failing serializers");
-    let mut reply = Reply::new(Full::new(Bytes::from(json)));
-    *reply.status_mut() = status;
-    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    reply
-}
-
 #[cfg(test)]
 mod tests {
     #[test]
-    fn every_code_has_its_line_in_the_manual() {
+    fn every_code_has_its_section_in_the_manual() {
         let manual = include_str!("../../../docs/errors/ingress.md");
-        let mut codes = crate::fixtures::codes_in(include_str!("error.rs"));
+        let mut codes = crate::manual::codes_in(include_str!("error.rs"));
         codes.insert("invocation-failed");
-        assert_eq!(crate::fixtures::codes_in_table(manual), codes);
-        assert_eq!(codes.len(), 33);
+        assert_eq!(crate::manual::sections_in(manual), codes);
+        assert_eq!(codes.len(), 36);
     }
 }

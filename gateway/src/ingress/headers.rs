@@ -7,6 +7,8 @@ use super::error::IngressError;
 
 /// Names the path and query that a call came by.
 const INGRESS_PATH: &str = "x-restate-ingress-path";
+/// Under which key calls are limited, within a scope.
+const LIMIT_KEY: &str = "x-restate-limit-key";
 /// Under which key a repeated call is the same call.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// What the function does not get: the connection's own headers, and what is known otherwise.
@@ -54,6 +56,16 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Ing
         return Err(IngressError::KeyTooLong { what: "idempotency key" });
     }
     Ok(Some(key.to_owned()))
+}
+
+/// Refuses a limit key, which means something within a scope only.
+pub(crate) fn no_limit_key(headers: &HeaderMap, query: Option<&str>) -> Result<(), IngressError> {
+    let mut parameters = query.unwrap_or_default().split('&');
+    let in_query = parameters.any(|pair| pair.split('=').next() == Some("limit-key"));
+    if in_query || headers.contains_key(LIMIT_KEY) {
+        return Err(IngressError::LimitKeyWithoutScope);
+    }
+    Ok(())
 }
 
 /// The caller's W3C trace context, if it sent one.

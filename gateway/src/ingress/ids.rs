@@ -1,10 +1,10 @@
 //! Mints invocation ids.
 //!
 //! The id of a call with an idempotency key is derived from what makes it the same call, so that
-//! every gateway, at any time, gives a repeated call the same id. A format decision for ever.
+//! every gateway, at any time, gives a repeated call the same id.
 
+pub(crate) use everlog_log_schema::identity::of_idempotency_key;
 use everlog_log_schema::{InvocationId, PartitionKey, Target, partition_key_of};
-use sha2::{Digest, Sha256};
 
 /// Mints the id of a call.
 pub(crate) fn mint(target: &Target, idempotency_key: Option<&str>) -> InvocationId {
@@ -20,26 +20,6 @@ pub(crate) fn mint(target: &Target, idempotency_key: Option<&str>) -> Invocation
     }
 }
 
-/// Derives the id of the call that has this idempotency key.
-///
-/// The uuid is the first half of a SHA-256 over length-prefixed names: nobody who may call one
-/// handler can find a key there that hits an invocation of another.
-pub(crate) fn of_idempotency_key(target: &Target, idempotency_key: &str) -> InvocationId {
-    let mut hash = Sha256::new();
-    let object_key = target.key.as_deref();
-    let parts = ["ik", &target.service, &target.handler, idempotency_key];
-    for part in parts.into_iter().chain(object_key) {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
-    }
-    let digest: [u8; 32] = hash.finalize().into();
-    let (half, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
-    InvocationId {
-        partition_key: partition_key_of(object_key.unwrap_or(idempotency_key)),
-        uuid: u128::from_be_bytes(*half),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,29 +29,9 @@ mod tests {
     }
 
     #[test]
-    fn equal_calls_have_equal_ids_and_others_do_not() {
-        let id = of_idempotency_key(&target("Greeter", None, "greet"), "k1");
-        assert_eq!(id, mint(&target("Greeter", None, "greet"), Some("k1")));
-        for (target, key) in [
-            (target("Greeter", None, "greet"), "k2"),
-            (target("Greeter", None, "greetk"), "1"),
-            (target("Greete", None, "rgreet"), "k1"),
-            (target("Greeter", Some(""), "greet"), "k1"),
-            (target("Greeter", Some("k1"), "greet"), ""),
-            (target("Greeter", None, "meet"), "k1"),
-        ] {
-            assert_ne!(id, of_idempotency_key(&target, key), "{target:?} {key}");
-        }
-    }
-
-    #[test]
-    fn the_derivation_never_changes() {
-        let plain = of_idempotency_key(&target("Greeter", None, "greet"), "k1");
-        let keyed = of_idempotency_key(&target("Cart", Some("ann"), "add"), "k1");
-        assert_eq!(format!("{:032x}", plain.uuid), "c2a00039524bdc25623b3593bbdde47f");
-        assert_eq!(format!("{:032x}", keyed.uuid), "070271d3e255bc783914ff5b08411972");
-        assert_eq!(plain.partition_key, partition_key_of("k1"));
-        assert_eq!(keyed.partition_key, partition_key_of("ann"));
+    fn a_call_with_an_idempotency_key_has_the_id_of_the_key() {
+        let greeter = target("Greeter", None, "greet");
+        assert_eq!(mint(&greeter, Some("k1")), of_idempotency_key(&greeter, "k1"));
     }
 
     #[test]

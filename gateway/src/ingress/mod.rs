@@ -5,13 +5,14 @@
 //! accepted call is.
 
 mod answer;
+mod awakeable;
 mod body;
 mod call;
+mod cors;
 mod delay;
 pub(crate) mod error;
 mod headers;
 mod ids;
-mod inbox;
 mod input;
 mod paths;
 mod progress;
@@ -21,25 +22,20 @@ mod target;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use everlog_log_client::{EventLog, LogError};
 use everlog_log_schema::metadata::Metadata;
 use everlog_log_schema::owner_api::OwnerApi;
-use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS,
-};
-use http::{HeaderValue, Method, Request, StatusCode};
-use http_body_util::Full;
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 
 use crate::GatewayLimits;
+use crate::inbox::Inbox;
 use crate::metrics::METRICS;
-use crate::server::{Handler, Reply};
-use error::{IngressError, json_reply};
-use inbox::Inbox;
+use crate::reply::{Reply, json_reply};
+use crate::server::Handler;
+use cors::Cors;
+use error::IngressError;
 use paths::Route;
 use stopped::Stopped;
 
@@ -49,11 +45,31 @@ pub(crate) struct Ingress {
     limits: GatewayLimits,
     metadata: watch::Receiver<Arc<Metadata>>,
     owner: Arc<dyn OwnerApi>,
-    inbox: Inbox,
+    inbox: Arc<Inbox>,
+    cors: Cors,
     stopped: Stopped,
     requests: Semaphore,
     body_room: Arc<Semaphore>,
+    answer_room: Arc<Semaphore>,
     closing: watch::Receiver<bool>,
+}
+
+/// What an ingress is made of.
+pub(crate) struct IngressParts {
+    /// Says where answers to this gateway's calls are awaited.
+    pub(crate) name: String,
+    /// What is registered.
+    pub(crate) metadata: watch::Receiver<Arc<Metadata>>,
+    /// Answers questions about invocations.
+    pub(crate) owner: Arc<dyn OwnerApi>,
+    /// Where messages go.
+    pub(crate) inbox: Arc<Inbox>,
+    /// The origins whose web pages may call.
+    pub(crate) cors_origins: Vec<String>,
+    /// What it takes on.
+    pub(crate) limits: GatewayLimits,
+    /// Turns true when waiting callers are to be sent away.
+    pub(crate) closing: watch::Receiver<bool>,
 }
 
 /// The body of the answer to a health check.
@@ -63,27 +79,22 @@ struct HealthBody {
 }
 
 impl Ingress {
-    /// Opens the inboxes. `name` says where answers to this gateway's calls are awaited; `closing`
-    /// turns true when waiting callers are to be sent away.
-    pub(crate) fn open(
-        name: String,
-        log: Arc<dyn EventLog>,
-        metadata: watch::Receiver<Arc<Metadata>>,
-        owner: Arc<dyn OwnerApi>,
-        limits: GatewayLimits,
-        closing: watch::Receiver<bool>,
-    ) -> Result<Self, LogError> {
-        Ok(Self {
+    /// Makes it of what the whole gateway has.
+    pub(crate) fn new(parts: IngressParts) -> Self {
+        let IngressParts { name, metadata, owner, inbox, cors_origins, limits, closing } = parts;
+        Self {
             name,
             metadata,
             owner,
-            inbox: Inbox::open(log, limits.resend_max)?,
+            inbox,
+            cors: Cors::new(&cors_origins),
             stopped: Stopped::default(),
             requests: Semaphore::new(limits.requests_max),
             body_room: Arc::new(Semaphore::new(limits.body_bytes_in_flight_max)),
+            answer_room: Arc::new(Semaphore::new(limits.answer_bytes_in_flight_max)),
             closing,
             limits,
-        })
+        }
     }
 
     /// What is registered, to decide by. Once it is no longer followed nothing is decided: what was
@@ -101,15 +112,15 @@ impl Ingress {
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Result<Reply, IngressError> {
-        if request.method() == Method::OPTIONS {
-            return Ok(preflight());
-        }
         let (parts, incoming) = request.into_parts();
         let route = paths::parse(parts.uri.path())?;
         check_method(&route, &parts.method)?;
-        let _slot = self.requests.try_acquire().map_err(|_| IngressError::TooManyRequests)?;
+        // Its health can be asked for under any load.
+        let slot = (route != Route::Health).then(|| self.requests.try_acquire());
+        let _slot = slot.transpose().map_err(|_| IngressError::TooManyRequests)?;
         match route {
             Route::Health => self.health(),
+            Route::Awakeable(how, id) => self.settle(how, &id, &parts, incoming).await,
             Route::Invoke { verb, segments } => self.invoke(verb, &segments, parts, incoming).await,
             Route::ById(question, id) => self.answer(question, question::parse_id(&id)?).await,
             Route::ByKey(question, names) => {
@@ -131,12 +142,16 @@ impl Ingress {
 impl Handler for Ingress {
     async fn handle(&self, request: Request<Incoming>) -> Reply {
         let _counted = InFlight::enter();
+        let origin = self.cors.allowed(request.headers());
         let mut reply =
-            Box::pin(self.respond(request)).await.unwrap_or_else(IngressError::into_reply);
-        // Any page may call: the ingress knows no users, and who must not reach it is kept out by
-        // what stands in front of it.
-        reply.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        reply.headers_mut().insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
+            if origin.is_some() && cors::is_preflight(request.method(), request.headers()) {
+                cors::preflight(request.headers())
+            } else {
+                Box::pin(self.respond(request)).await.unwrap_or_else(IngressError::into_reply)
+            };
+        if let Some(origin) = origin {
+            origin.allow(&mut reply);
+        }
         METRICS.requests.with_label_values(&["ingress", reply.status().as_str()]).inc();
         reply
     }
@@ -162,16 +177,7 @@ fn check_method(route: &Route, method: &Method) -> Result<(), IngressError> {
     let (allowed, names): (&[Method], _) = match route {
         Route::Invoke { .. } => (&[Method::GET, Method::POST], "GET, POST"),
         Route::Health | Route::ById(..) | Route::ByKey(..) => (&[Method::GET], "GET"),
-        Route::ByBody(_) => (&[Method::POST], "POST"),
+        Route::ByBody(_) | Route::Awakeable(..) => (&[Method::POST], "POST"),
     };
     if allowed.contains(method) { Ok(()) } else { Err(IngressError::MethodNotAllowed(names)) }
-}
-
-fn preflight() -> Reply {
-    let mut reply = Reply::new(Full::new(Bytes::new()));
-    *reply.status_mut() = StatusCode::NO_CONTENT;
-    let headers = reply.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*"));
-    reply
 }

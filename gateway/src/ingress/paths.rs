@@ -3,9 +3,8 @@
 //! A path is parsed without knowing what is registered. Where only the service's kind tells what a
 //! segment means (is it a key or a handler?), the segments are handed on as they are.
 
-use percent_encoding::percent_decode_str;
-
 use super::error::IngressError;
+use crate::url;
 
 /// What a path asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +24,8 @@ pub(crate) enum Route {
     ByKey(Question, Vec<String>),
     /// A question about the invocation that the body names.
     ByBody(Question),
+    /// Something for whoever waits for the awakeable of this id.
+    Awakeable(Settling, String),
 }
 
 /// Whether a caller waits.
@@ -47,9 +48,19 @@ pub(crate) enum Question {
     Lookup,
 }
 
+/// How an awakeable ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settling {
+    /// With a value.
+    Resolve,
+    /// With a failure.
+    Reject,
+}
+
 /// Parses a path, as the request line has it.
 pub(crate) fn parse(path: &str) -> Result<Route, IngressError> {
-    let segments = decode(path)?;
+    let segments = url::segments(path);
+    let segments = segments.map_err(|error| IngressError::MalformedPath(error.to_string()))?;
     let names: Vec<&str> = segments.iter().map(String::as_str).collect();
     match names.as_slice() {
         ["" | "openapi", ..] | [] => Err(IngressError::UnknownPath),
@@ -85,7 +96,10 @@ fn parse_reserved(segments: &[&str]) -> Result<Route, IngressError> {
         ["invocation", names @ .., "attach"] => Ok(Route::ByKey(Question::Attach, owned(names))),
         ["invocation", names @ .., "output"] => Ok(Route::ByKey(Question::Output, owned(names))),
         ["workflow", ..] => Err(IngressError::NotSupported("workflows")),
-        ["awakeables" | "a", ..] => Err(IngressError::NotSupported("awakeables")),
+        ["awakeables" | "a", id, "resolve"] => {
+            Ok(Route::Awakeable(Settling::Resolve, (*id).into()))
+        }
+        ["awakeables" | "a", id, "reject"] => Ok(Route::Awakeable(Settling::Reject, (*id).into())),
         ["scope", ..] => Err(IngressError::NotSupported("scopes")),
         _ => Err(IngressError::UnknownPath),
     }
@@ -93,27 +107,6 @@ fn parse_reserved(segments: &[&str]) -> Result<Route, IngressError> {
 
 fn owned(segments: &[&str]) -> Vec<String> {
     segments.iter().map(|segment| (*segment).to_owned()).collect()
-}
-
-/// Splits at slashes, then decodes: a slash inside a key is written `%2F`.
-fn decode(path: &str) -> Result<Vec<String>, IngressError> {
-    path.strip_prefix('/').unwrap_or(path).split('/').map(decode_segment).collect()
-}
-
-fn decode_segment(segment: &str) -> Result<String, IngressError> {
-    for after in segment.split('%').skip(1) {
-        let digits =
-            after.as_bytes().get(..2).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
-        if !digits {
-            return Err(IngressError::MalformedPath(
-                "each `%` must be followed by two hexadecimal digits; write a `%` itself as `%25`"
-                    .into(),
-            ));
-        }
-    }
-    percent_decode_str(segment).decode_utf8().map(Into::into).map_err(|_| {
-        IngressError::MalformedPath("a segment is not UTF-8 once percent-decoded".into())
-    })
 }
 
 #[cfg(test)]
@@ -146,6 +139,11 @@ mod tests {
             ("/restate/attach", Route::ByBody(Question::Attach)),
             ("/restate/output", Route::ByBody(Question::Output)),
             ("/restate/lookup", Route::ByBody(Question::Lookup)),
+            (
+                "/restate/awakeables/sign_1x/resolve",
+                Route::Awakeable(Settling::Resolve, "sign_1x".into()),
+            ),
+            ("/restate/a/sign_1x/reject", Route::Awakeable(Settling::Reject, "sign_1x".into())),
             ("/restate/health", Route::Health),
         ];
         for (path, route) in cases {
@@ -188,6 +186,8 @@ mod tests {
             "/restate",
             "/restate/nothing",
             "/restate/invocation",
+            "/restate/awakeables/sign_1x",
+            "/restate/a/sign_1x/forget",
         ] {
             assert_eq!(parse(path), Err(IngressError::UnknownPath), "{path}");
         }

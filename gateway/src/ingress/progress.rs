@@ -8,14 +8,19 @@ use serde_json::{Map, Value, json};
 
 use super::answer::name_invocation;
 use super::error::IngressError;
-use crate::server::Reply;
+use crate::reply::Reply;
 use crate::time::rfc3339;
 
 /// Renders the answer to a question for an output that is not there yet.
 pub(crate) fn render(id: InvocationId, status: &Status, error: Option<&AttemptError>) -> Reply {
-    let (word, sentence) = describe(status);
+    let sentence = describe(status);
     let mut progress = Map::new();
-    progress.insert("status".into(), word.into());
+    progress.insert("status".into(), status.kind().name().into());
+    if let Status::Scheduled { at } = status
+        && let Some(at) = rfc3339(*at)
+    {
+        progress.insert("scheduledAt".into(), at.into());
+    }
     if let Status::BackingOff { until } = status
         && let Some(until) = rfc3339(*until)
     {
@@ -34,19 +39,19 @@ pub(crate) fn render(id: InvocationId, status: &Status, error: Option<&AttemptEr
     reply
 }
 
-fn describe(status: &Status) -> (&'static str, String) {
+fn describe(status: &Status) -> String {
     let at = |when: Millis| rfc3339(when).unwrap_or_else(|| "a time beyond all calendars".into());
     match status {
-        Status::Scheduled => ("scheduled", "it waits for its time".into()),
-        Status::Pending => ("pending", "it waits for its object key".into()),
-        Status::Running => ("running", "it runs".into()),
-        Status::Suspended(_) => ("suspended", "it waits for a step to complete".into()),
+        Status::Scheduled { at: when } => format!("it waits for its time, {}", at(*when)),
+        Status::Pending { .. } => "it waits for its object key".into(),
+        Status::Running => "it runs".into(),
+        Status::Suspended(_) => "it waits for a step to complete".into(),
         Status::BackingOff { until } => {
-            ("backing-off", format!("it failed and is tried again at {}", at(*until)))
+            format!("it failed and is tried again at {}", at(*until))
         }
-        Status::Paused => ("paused", "it failed and waits for somebody to resume it".into()),
-        Status::Completed { at: when } => {
-            ("completed", format!("it ended at {}, and its output is not there yet", at(*when)))
+        Status::Paused => "it is paused, and waits for somebody to resume it".into(),
+        Status::Completed { at: when, .. } => {
+            format!("it ended at {}, and its output is not there yet", at(*when))
         }
     }
 }
@@ -82,8 +87,7 @@ mod tests {
     #[tokio::test]
     async fn an_unfinished_invocation_says_where_it_stands() {
         for (status, word) in [
-            (Status::Scheduled, "scheduled"),
-            (Status::Pending, "pending"),
+            (Status::Pending { place: 3 }, "pending"),
             (Status::Running, "running"),
             (Status::Paused, "paused"),
         ] {
@@ -91,6 +95,9 @@ mod tests {
             assert_eq!(json["error"], "not-ready");
             assert_eq!(json["metadata"], json!({ "status": word }));
         }
+        let json = rendered(Status::Scheduled { at: Millis(0) }, None).await;
+        let at = "1970-01-01T00:00:00.000Z";
+        assert_eq!(json["metadata"], json!({ "status": "scheduled", "scheduledAt": at }));
     }
 
     #[tokio::test]

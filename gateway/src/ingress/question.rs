@@ -4,22 +4,24 @@
 //! Its invariant: a partition without an owner, and an owner that went away, delay an answer and
 //! never change it. The question is asked again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use everlog_log_schema::owner_api::{Answer, BoxFuture, OwnerError, Progress, Verdict};
-use everlog_log_schema::{InboxOffset, InvocationId, PartitionId, RequestId, Target, partition_of};
+use everlog_log_schema::{InboxOffset, InvocationId, Outcome, RequestId, Target};
 use http::StatusCode;
 use http::request::Parts;
 use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-use super::error::{IngressError, json_reply};
+use super::error::IngressError;
 use super::paths::Question;
 use super::{Ingress, answer, body, ids, progress, target};
+use crate::asking::ask;
 use crate::backoff::Backoff;
 use crate::metrics::METRICS;
-use crate::server::Reply;
+use crate::reply::{PIECE_BYTES_MAX, Reply, json_reply};
 
 /// How long an owner may be silent before a waiting caller is attached anew: an owner that lost
 /// the question would otherwise never answer it.
@@ -69,13 +71,11 @@ impl Ingress {
     ) -> Result<Reply, IngressError> {
         match question {
             Question::Attach => {
-                let outcome = self.wait_for_outcome(id, None).await?;
-                Ok(answer::render(id, outcome, &self.last_metadata()))
+                let answer = self.wait_for_outcome(id, None).await?;
+                self.deliver(id, answer).await
             }
             Question::Output => match self.output(id).await? {
-                Progress::Completed(outcome) => {
-                    Ok(answer::render(id, outcome, &self.last_metadata()))
-                }
+                Progress::Completed(answer) => self.deliver(id, answer).await,
                 Progress::Unfinished { status, last_error } => {
                     Ok(progress::render(id, &status, last_error.as_ref()))
                 }
@@ -138,6 +138,34 @@ impl Ingress {
         }
     }
 
+    /// Renders an answer, once there is room for it where it is large. Until then it waits where it
+    /// is stored: callers that read slowly hold up other large answers, and no memory beyond that
+    /// room.
+    pub(super) async fn deliver(
+        &self,
+        id: InvocationId,
+        answer: Answer,
+    ) -> Result<Reply, IngressError> {
+        let bytes = match &answer.outcome {
+            Outcome::Success(body) if body.len() > PIECE_BYTES_MAX => body.len(),
+            Outcome::Success(_) | Outcome::Failure(_) => {
+                return Ok(answer::render(id, answer, &self.last_metadata()));
+            }
+        };
+        let bytes = u32::try_from(bytes.min(self.limits.answer_bytes_in_flight_max));
+        let bytes = bytes.expect("a body has less than 4 GiB");
+        let room = || Arc::clone(&self.answer_room);
+        let (answer, taken) = if let Ok(taken) = room().try_acquire_many_owned(bytes) {
+            (answer, taken)
+        } else {
+            drop(answer);
+            let taken = room().acquire_many_owned(bytes).await.expect("the room is never closed");
+            (self.wait_for_outcome(id, None).await?, taken)
+        };
+        let reply = answer::render(id, answer, &self.last_metadata());
+        Ok(reply.map(|body| body.hold(taken, self.limits.answer_total_max)))
+    }
+
     async fn output(&self, id: InvocationId) -> Result<Progress, IngressError> {
         self.ask(id, || self.owner.output(id)).await
     }
@@ -146,7 +174,7 @@ impl Ingress {
     /// that is mended, beside all the repeats of a caller that did not give up. Only where a stop
     /// is known of the owner is asked, so that no other call waits for that.
     pub(super) async fn refuse_if_stopped(&self, id: InvocationId) -> Result<(), IngressError> {
-        let partition = self.partition(id);
+        let partition = self.inbox.partition(id);
         if !self.stopped.holds(partition) {
             return Ok(());
         }
@@ -161,13 +189,8 @@ impl Ingress {
         }
     }
 
-    /// The partition of an invocation.
-    pub(super) fn partition(&self, id: InvocationId) -> PartitionId {
-        partition_of(id.partition_key, self.inbox.partitions())
-    }
-
     fn note_stopped(&self, id: InvocationId, reason: String) -> IngressError {
-        self.stopped.insert(self.partition(id));
+        self.stopped.insert(self.inbox.partition(id));
         IngressError::PartitionStopped { reason, recorded: true }
     }
 
@@ -181,40 +204,24 @@ impl Ingress {
         self.ask(id, || self.owner.verdict(id, request_id, after)).await
     }
 
-    /// Asks a question that does not wait for an invocation, again while there is no owner, but not
-    /// for ever.
+    /// Asks a question that does not wait for an invocation.
     async fn ask<'a, T>(
         &'a self,
         id: InvocationId,
         question: impl Fn() -> BoxFuture<'a, Result<T, OwnerError>>,
     ) -> Result<T, IngressError> {
-        let deadline = Instant::now() + self.limits.question_max;
-        let mut backoff = Backoff::new();
-        loop {
-            let reason = match tokio::time::timeout_at(deadline, question()).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(OwnerError::NotFound)) => {
-                    return Err(IngressError::InvocationNotFound(id.to_string()));
-                }
-                Ok(Err(OwnerError::Unavailable(reason))) => reason,
-                Ok(Err(OwnerError::Stopped(reason))) => {
-                    return Err(self.note_stopped(id, reason));
-                }
-                Err(_silent) => "it does not answer".to_owned(),
-            };
-            if Instant::now() >= deadline {
-                return Err(IngressError::PartitionUnavailable(reason));
-            }
-            backoff.pause().await;
-        }
+        ask(self.limits.question_max, question).await.map_err(|error| match error {
+            OwnerError::NotFound => IngressError::InvocationNotFound(id.to_string()),
+            OwnerError::Unavailable(reason) => IngressError::PartitionUnavailable(reason),
+            OwnerError::Stopped(reason) => self.note_stopped(id, reason),
+        })
     }
 }
 
 /// Reads the id of an invocation.
 pub(super) fn parse_id(text: &str) -> Result<InvocationId, IngressError> {
-    const SHOWN_CHARS_MAX: usize = 80;
     text.parse().map_err(|error: everlog_log_schema::IdError| IngressError::MalformedId {
-        id: text.chars().take(SHOWN_CHARS_MAX).collect(),
+        id: target::shortened(text),
         reason: error.to_string(),
     })
 }

@@ -115,7 +115,7 @@ fn service_not_found(metadata: &Metadata, name: &str) -> IngressError {
 }
 
 /// A name as it is repeated in an error: what is no name may be long.
-fn shortened(name: &str) -> String {
+pub(super) fn shortened(name: &str) -> String {
     const CHARS_MAX: usize = 80;
     name.chars().take(CHARS_MAX).collect()
 }

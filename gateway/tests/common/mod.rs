@@ -7,6 +7,9 @@
 pub mod authority;
 pub mod endpoint;
 pub mod faulty;
+#[path = "../../src/fixtures.rs"]
+mod fixtures;
+pub mod made;
 pub mod owner;
 
 use std::net::SocketAddr;
@@ -15,16 +18,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everlog_connect::{Connector, TlsOptions};
-use everlog_gateway::{Addresses, Gateway, GatewayConfig, GatewayLimits, Ports};
+use everlog_gateway::{Addresses, Gateway, GatewayConfig, GatewayLimits, PartitionStanding, Ports};
 use everlog_log_client::embedded::{EmbeddedLog, EmbeddedOptions};
 use everlog_log_client::{EventLog, follow_metadata};
-use everlog_log_schema::metadata::{
-    Change, Deployment, Handler, InputRule, Metadata, MetadataChange, OutputRule, ProtocolMode,
-    Service, ServiceKind,
-};
-use everlog_log_schema::{
-    DeploymentId, HandlerKind, MetadataOffset, Millis, OnMaxAttempts, RetryPolicy,
-};
+use everlog_log_schema::metadata::Metadata;
+use everlog_log_schema::{InboxOffset, LogOffset, PartitionId};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
@@ -81,28 +79,34 @@ pub fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-/// Starts a gateway that knows the services of [`metadata`].
+/// Starts a gateway that knows the services of [`fixtures::metadata`].
 pub async fn start() -> World {
     start_with(GatewayLimits::default()).await
 }
 
 pub async fn start_with(limits: GatewayLimits) -> World {
-    build(limits, true).await
+    build(limits, true, vec![]).await
+}
+
+/// Starts a gateway that web pages of these origins may call.
+pub async fn start_for_pages_of(origins: &[&str]) -> World {
+    let origins = origins.iter().map(|&origin| origin.to_owned()).collect();
+    build(GatewayLimits::default(), true, origins).await
 }
 
 /// Starts a gateway that knows nothing, and follows what is registered.
 pub async fn start_empty(limits: GatewayLimits) -> World {
-    build(limits, false).await
+    build(limits, false, vec![]).await
 }
 
-async fn build(limits: GatewayLimits, with_services: bool) -> World {
+async fn build(limits: GatewayLimits, with_services: bool, cors_origins: Vec<String>) -> World {
     let directory = TempDir::new().unwrap();
     let options = EmbeddedOptions { partitions: PARTITIONS, fsync: false };
     let embedded = EmbeddedLog::open(directory.path().join("log"), options).unwrap();
     let log = Arc::new(FaultyLog::over(embedded));
     let readable: Arc<dyn EventLog> = Arc::clone(&log) as _;
     let owner = TestOwner::start(&readable);
-    let fixed = watch::Sender::new(Arc::new(metadata()));
+    let fixed = watch::Sender::new(Arc::new(fixtures::metadata()));
     let followed = follow_metadata(Arc::clone(&readable)).await.unwrap();
     let trust = TlsOptions { ca_file: Some(endpoint::AUTHORITY.file().to_owned()) };
     let config = GatewayConfig {
@@ -114,10 +118,28 @@ async fn build(limits: GatewayLimits, with_services: bool) -> World {
         limits,
         version: "test".into(),
         health: Arc::new(Vec::new),
+        standings: Arc::new(standings),
+        cors_origins,
     };
     let gateway = Gateway::start(config).unwrap();
     let addresses = gateway.addresses();
     World { gateway, owner, log, addresses, metadata: Some(fixed), _directory: directory }
+}
+
+fn standings() -> Vec<PartitionStanding> {
+    let owned = PartitionStanding {
+        partition: PartitionId(0),
+        standing: "owner",
+        next_log: Some(LogOffset(7)),
+        next_inbox: Some(InboxOffset(3)),
+    };
+    let stopped = PartitionStanding {
+        partition: PartitionId(1),
+        standing: "stopped",
+        next_log: None,
+        next_inbox: None,
+    };
+    vec![owned, stopped]
 }
 
 impl World {
@@ -128,6 +150,11 @@ impl World {
 
     pub async fn get(&self, path: &str) -> Answer {
         self.ask(Ask::get(path)).await
+    }
+
+    /// Sends a request to the admin port.
+    pub async fn admin(&self, method: Method, path: &str) -> Answer {
+        ask(self.addresses.admin, Ask::get(path).method(method), false).await
     }
 
     pub async fn post(&self, path: &str, body: &'static str) -> Answer {
@@ -184,86 +211,3 @@ pub async fn ask(address: SocketAddr, ask: Ask<'_>, http2: bool) -> Answer {
 }
 
 pub const OK: u16 = StatusCode::OK.as_u16();
-
-/// `Greeter` (plain: `greet`, `fail`, `hang`, `strict`, `void`, `secret`), `Hidden` (private) and
-/// the object `Cart` (`add`, and `view`, which is shared).
-pub fn metadata() -> Metadata {
-    let plain = |name| handler(name, HandlerKind::Plain);
-    let strict = Handler {
-        input: InputRule {
-            required: true,
-            content_type: Some("application/json".into()),
-            json_schema: None,
-        },
-        ..plain("strict")
-    };
-    let void = Handler {
-        input: InputRule { required: false, content_type: None, json_schema: None },
-        ..plain("void")
-    };
-    let kept = Handler { journal_retention: Some(Millis(3_600_000)), ..plain("kept") };
-    let secret = Handler { ingress_private: true, ..plain("secret") };
-    let handlers = vec![plain("greet"), plain("fail"), plain("hang"), strict, void, kept, secret];
-    let greeter = service("Greeter", ServiceKind::Service, handlers);
-    let hidden = Service {
-        ingress_private: true,
-        ..service("Hidden", ServiceKind::Service, vec![plain("greet")])
-    };
-    let carts = vec![handler("add", HandlerKind::Exclusive), handler("view", HandlerKind::Shared)];
-    let cart = service("Cart", ServiceKind::VirtualObject, carts);
-    let deployment = Deployment {
-        id: DeploymentId("dp_1".into()),
-        uri: "http://127.0.0.1:1".into(),
-        headers: vec![],
-        mode: ProtocolMode::BidiStream,
-        use_http_11: false,
-        min_protocol_version: 5,
-        max_protocol_version: 7,
-        sdk: None,
-        created_at: Millis(0),
-        services: vec![greeter, hidden, cart],
-    };
-    let mut metadata = Metadata::default();
-    let change = Change::RegisterDeployment(deployment);
-    assert!(
-        metadata.fold(MetadataOffset(0), MetadataChange { replaces: MetadataOffset(0), change })
-    );
-    metadata
-}
-
-fn service(name: &str, kind: ServiceKind, handlers: Vec<Handler>) -> Service {
-    Service {
-        name: name.into(),
-        kind,
-        ingress_private: false,
-        documentation: None,
-        metadata: vec![],
-        handlers,
-    }
-}
-
-fn handler(name: &str, kind: HandlerKind) -> Handler {
-    Handler {
-        name: name.into(),
-        kind,
-        ingress_private: false,
-        input: InputRule { required: false, content_type: Some("*/*".into()), json_schema: None },
-        output: OutputRule {
-            content_type: Some("application/json".into()),
-            set_content_type_if_empty: false,
-            json_schema: None,
-        },
-        idempotency_retention: Millis(86_400_000),
-        journal_retention: None,
-        inactivity_timeout: None,
-        abort_timeout: None,
-        retry: RetryPolicy {
-            initial_interval: Millis(500),
-            factor_permille: 2_000,
-            max_interval: Millis(60_000),
-            max_attempts: Some(70),
-            on_max_attempts: OnMaxAttempts::Pause,
-        },
-        documentation: None,
-    }
-}

@@ -1,24 +1,44 @@
 //! An owner of all partitions: it folds the inboxes in memory and answers by the handler's name.
-//! `fail` fails, `hang` waits to be released, and all others return the body they were given.
+//! `fail` fails, `hang` waits to be released, and all others return the body they were given. What
+//! a test says of an invocation, its journal or an object's state is believed.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use everlog_log_client::{EventLog, Stream, Topic};
-use everlog_log_schema::owner_api::{Answer, BoxFuture, OwnerApi, OwnerError, Progress, Verdict};
+use everlog_log_schema::owner_api::{
+    Answer, BoxFuture, InvocationPage, InvocationQuery, OwnerApi, OwnerError, Progress, StatePage,
+    Verdict,
+};
 use everlog_log_schema::{
-    Envelope, Failure, Header, InboxOffset, InvocationId, Invoke, Message, Outcome, PartitionId,
-    RequestId, Status, codec, partition_of,
+    Entry, Envelope, Epoch, Failure, Header, InboxOffset, Incarnation, InvocationId, InvocationRow,
+    Invoke, JournalRow, Message, Millis, Order, OrderAction, Outcome, PartitionId, RequestId,
+    Signal, SignalId, Status, codec, partition_of,
 };
 use tokio::sync::watch;
 
 use super::PARTITIONS;
+
+/// When outcomes with an idempotency key are forgotten.
+pub const EXPIRES_AT: Millis = Millis(1_795_000_000_123);
+/// The invocations that one question looks at.
+const LOOKED_AT: usize = 3;
+/// The entries of a journal, or of a state, that one question is answered with.
+const ENTRIES: usize = 2;
 
 /// What the owner knows.
 #[derive(Default)]
 struct State {
     /// The messages that created an invocation.
     lives: BTreeMap<InvocationId, Envelope>,
+    /// All invocations, those a test made up too.
+    rows: BTreeMap<InvocationId, InvocationRow>,
+    journals: BTreeMap<InvocationId, Vec<JournalRow>>,
+    states: BTreeMap<(String, String), BTreeMap<Bytes, Bytes>>,
+    signals: Vec<Signal>,
+    orders: Vec<Order>,
     /// All messages, repeats too.
     messages: usize,
     /// The next offset of each inbox.
@@ -32,14 +52,18 @@ struct State {
 }
 
 pub struct TestOwner {
+    log: Arc<dyn EventLog>,
     state: Mutex<State>,
     changed: watch::Sender<()>,
 }
 
 impl TestOwner {
     pub fn start(log: &Arc<dyn EventLog>) -> Arc<Self> {
-        let owner =
-            Arc::new(Self { state: Mutex::new(State::default()), changed: watch::Sender::new(()) });
+        let owner = Arc::new(Self {
+            log: Arc::clone(log),
+            state: Mutex::new(State::default()),
+            changed: watch::Sender::new(()),
+        });
         for partition in (0..PARTITIONS).map(PartitionId) {
             let stream = Stream { topic: Topic::Invocations, partition };
             let mut reader = log.reader(stream, 0).unwrap();
@@ -77,8 +101,38 @@ impl TestOwner {
         self.change(|state| state.stopped = stopped);
     }
 
+    /// Has an invocation be there, or be so.
+    pub fn put(&self, id: InvocationId, row: InvocationRow) {
+        self.change(|state| state.rows.insert(id, row));
+    }
+
+    /// Has an invocation have this journal.
+    pub fn put_journal(&self, id: InvocationId, journal: Vec<JournalRow>) {
+        self.change(|state| state.journals.insert(id, journal));
+    }
+
+    /// Has an object have this state.
+    pub fn put_state(&self, service: &str, key: &str, entries: &[(&'static [u8], &'static [u8])]) {
+        let entries = entries.iter();
+        let entries = entries.map(|&(k, v)| (Bytes::from_static(k), Bytes::from_static(v)));
+        let entries = entries.collect();
+        self.change(|state| state.states.insert((service.into(), key.into()), entries));
+    }
+
+    pub fn row(&self, id: InvocationId) -> Option<InvocationRow> {
+        self.state.lock().unwrap().row(id)
+    }
+
     pub fn messages(&self) -> usize {
         self.state.lock().unwrap().messages
+    }
+
+    pub fn signals(&self) -> Vec<Signal> {
+        self.state.lock().unwrap().signals.clone()
+    }
+
+    pub fn orders(&self) -> Vec<Order> {
+        self.state.lock().unwrap().orders.clone()
     }
 
     pub fn envelopes(&self) -> Vec<Envelope> {
@@ -89,7 +143,7 @@ impl TestOwner {
     pub fn only_invoke(&self) -> Invoke {
         let mut envelopes = self.envelopes();
         assert_eq!(envelopes.len(), 1);
-        let Message::Invoke(invoke) = envelopes.remove(0).message;
+        let Message::Invoke(invoke) = envelopes.remove(0).message else { unreachable!() };
         *invoke
     }
 
@@ -112,39 +166,192 @@ impl TestOwner {
         state.unavailable -= 1;
         Err(OwnerError::Unavailable("it moved".into()))
     }
+
+    /// Answers with what is there once the message at `after` is taken in, or all that is there now.
+    async fn once<T>(
+        &self,
+        id: InvocationId,
+        after: Option<InboxOffset>,
+        answer: impl Fn(&State) -> Option<T>,
+    ) -> Result<T, OwnerError> {
+        self.unavailable()?;
+        let partition = partition_of(id.partition_key, PARTITIONS);
+        let stream = Stream { topic: Topic::Invocations, partition };
+        let last = self.log.bounds(stream).await.unwrap().end.checked_sub(1).map(InboxOffset);
+        let mut changed = self.changed.subscribe();
+        loop {
+            {
+                let state = self.state.lock().unwrap();
+                if let Some(answer) = answer(&state) {
+                    return Ok(answer);
+                }
+                let taken_in = after.or(last).is_none_or(|after| state.taken_in(id, after));
+                if taken_in && !state.rows.contains_key(&id) {
+                    return Err(OwnerError::NotFound);
+                }
+            }
+            changed.changed().await.unwrap();
+        }
+    }
+}
+
+/// An invocation as it begins.
+pub fn row_of(invoke: &Invoke, offset: u64) -> InvocationRow {
+    InvocationRow {
+        incarnation: Incarnation(offset),
+        request_id: invoke.request_id,
+        target: invoke.target.clone(),
+        kind: invoke.kind,
+        idempotency_key: invoke.idempotency_key.clone(),
+        retention: invoke.retention,
+        retry: invoke.retry.clone(),
+        traceparent: invoke.traceparent.clone(),
+        caller: None,
+        created_at: Millis(1_000),
+        modified_at: Millis(1_000),
+        status: invoke.start_at.map_or(Status::Running, |at| Status::Scheduled { at }),
+        attempt_epoch: Epoch(1),
+        attempt_counter: 0,
+        attempts: 1,
+        pin: None,
+        entries: 1,
+        commands: 1,
+        signals: 0,
+        journal_bytes: invoke.body.len() as u64,
+        has_output: false,
+        policy_attempts: 1,
+        failures_since_progress: 0,
+        progress_at: Millis(1_000),
+        last_error: None,
+    }
+}
+
+/// The status of what has ended.
+pub fn completed() -> Status {
+    Status::Completed { at: Millis(2_000), parts: 1 }
+}
+
+fn killed() -> Outcome {
+    Outcome::Failure(Failure { code: 409, message: "killed".into(), metadata: vec![] })
 }
 
 impl State {
     fn take_in(&mut self, partition: PartitionId, offset: u64, envelope: Envelope) {
-        let Message::Invoke(invoke) = &envelope.message;
-        assert_eq!(partition_of(invoke.id.partition_key, PARTITIONS), partition);
+        let id = match &envelope.message {
+            Message::Invoke(invoke) => invoke.id,
+            Message::Signal(signal) => signal.target,
+            Message::Order(order) => order.target,
+            other @ (Message::Attach(_) | Message::Complete(_)) => panic!("{other:?}"),
+        };
+        assert_eq!(partition_of(id.partition_key, PARTITIONS), partition);
         self.next.insert(partition, offset + 1);
         self.messages += 1;
-        self.lives.entry(invoke.id).or_insert(envelope);
+        match &envelope.message {
+            Message::Invoke(invoke) => {
+                self.rows.entry(id).or_insert_with(|| row_of(invoke, offset));
+                self.lives.entry(id).or_insert(envelope);
+            }
+            Message::Signal(signal) => {
+                self.signals.push((**signal).clone());
+                if signal.signal == SignalId::CANCEL {
+                    self.cancel(id);
+                }
+            }
+            Message::Order(order) => {
+                self.orders.push(*order);
+                self.obey(*order);
+            }
+            Message::Attach(_) | Message::Complete(_) => {}
+        }
+    }
+
+    fn cancel(&mut self, id: InvocationId) {
+        if let Some(row) = self.rows.get_mut(&id)
+            && matches!(row.status, Status::Scheduled { .. } | Status::Pending { .. })
+        {
+            row.status = completed();
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        let id = order.target;
+        let Some(status) = self.row(id).map(|row| row.status) else { return };
+        let next = match (order.action, &status) {
+            (OrderAction::Kill, _) => completed(),
+            (OrderAction::Pause, Status::Running | Status::Suspended(_)) => Status::Paused,
+            (OrderAction::Resume, Status::Paused | Status::Suspended(_)) => Status::Running,
+            (OrderAction::Purge, Status::Completed { .. }) => {
+                self.rows.remove(&id);
+                self.lives.remove(&id);
+                return;
+            }
+            _ => return,
+        };
+        if let Some(row) = self.rows.get_mut(&id) {
+            row.status = next;
+        }
+    }
+
+    fn row(&self, id: InvocationId) -> Option<InvocationRow> {
+        let mut row = self.rows.get(&id)?.clone();
+        if row.status == Status::Running && self.answer(id).is_some() {
+            row.status = completed();
+        }
+        Some(row)
     }
 
     fn invoke(&self, id: InvocationId) -> Option<&Invoke> {
-        let Message::Invoke(invoke) = &self.lives.get(&id)?.message;
-        Some(invoke)
+        let message = &self.lives.get(&id)?.message;
+        if let Message::Invoke(invoke) = message { Some(invoke) } else { None }
     }
 
     fn answer(&self, id: InvocationId) -> Option<Answer> {
-        let invoke = self.invoke(id)?;
-        let outcome = match invoke.target.handler.as_str() {
-            "hang" if !self.released => return None,
-            "fail" => Outcome::Failure(Failure {
+        let row = self.rows.get(&id)?;
+        let target = row.target.clone();
+        let expires_at = row.idempotency_key.as_ref().map(|_| EXPIRES_AT);
+        let ended = matches!(row.status, Status::Completed { .. });
+        let outcome = match (self.journals.get(&id).and_then(|journal| journal.last()), ended) {
+            (Some(JournalRow { entry: Entry::Output { outcome, .. }, .. }), true) => {
+                outcome.clone()
+            }
+            (_, true) => killed(),
+            (_, false) => self.outcome(self.invoke(id)?)?,
+        };
+        Some(Answer { target, outcome, expires_at })
+    }
+
+    fn outcome(&self, invoke: &Invoke) -> Option<Outcome> {
+        match invoke.target.handler.as_str() {
+            "hang" if !self.released => None,
+            "fail" => Some(Outcome::Failure(Failure {
                 code: 418,
                 message: "no coffee".into(),
                 metadata: vec![Header { key: "pot".into(), value: "tea".into() }],
-            }),
-            _ => Outcome::Success(invoke.body.clone()),
-        };
-        Some(Answer { target: invoke.target.clone(), outcome })
+            })),
+            _ => Some(Outcome::Success(invoke.body.clone())),
+        }
     }
 
     fn taken_in(&self, id: InvocationId, after: InboxOffset) -> bool {
         let partition = partition_of(id.partition_key, PARTITIONS);
         self.next.get(&partition).is_some_and(|&next| next > after.0)
+    }
+
+    fn page(&self, partition: PartitionId, query: &InvocationQuery) -> InvocationPage {
+        let from = query.after.map_or(Bound::Unbounded, Bound::Excluded);
+        let of_partition =
+            |id: &InvocationId| partition_of(id.partition_key, PARTITIONS) == partition;
+        let mut page = InvocationPage::default();
+        let ids = self.rows.range((from, Bound::Unbounded)).map(|(id, _)| *id);
+        for (looked_at, id) in ids.filter(of_partition).enumerate() {
+            if looked_at == LOOKED_AT || page.found.len() == query.limit {
+                return page;
+            }
+            page.next = Some(id);
+            page.found.extend(self.row(id).filter(|row| query.matches(row)).map(|row| (id, row)));
+        }
+        page.next = None;
+        page
     }
 }
 
@@ -154,33 +361,17 @@ impl OwnerApi for TestOwner {
         id: InvocationId,
         after: Option<InboxOffset>,
     ) -> BoxFuture<'_, Result<Answer, OwnerError>> {
-        Box::pin(async move {
-            self.unavailable()?;
-            let mut changed = self.changed.subscribe();
-            loop {
-                {
-                    let state = self.state.lock().unwrap();
-                    if let Some(answer) = state.answer(id) {
-                        return Ok(answer);
-                    }
-                    let taken_in = after.is_none_or(|after| state.taken_in(id, after));
-                    if taken_in && state.invoke(id).is_none() {
-                        return Err(OwnerError::NotFound);
-                    }
-                }
-                changed.changed().await.unwrap();
-            }
-        })
+        Box::pin(self.once(id, after, move |state| state.answer(id)))
     }
 
     fn output(&self, id: InvocationId) -> BoxFuture<'_, Result<Progress, OwnerError>> {
         Box::pin(async move {
             self.unavailable()?;
             let state = self.state.lock().unwrap();
-            state.invoke(id).ok_or(OwnerError::NotFound)?;
+            let row = state.row(id).ok_or(OwnerError::NotFound)?;
             Ok(match state.answer(id) {
                 Some(answer) => Progress::Completed(answer),
-                None => Progress::Unfinished { status: Status::Running, last_error: None },
+                None => Progress::Unfinished { status: row.status, last_error: row.last_error },
             })
         })
     }
@@ -191,23 +382,67 @@ impl OwnerApi for TestOwner {
         request: RequestId,
         after: InboxOffset,
     ) -> BoxFuture<'_, Result<Verdict, OwnerError>> {
+        Box::pin(self.once(id, Some(after), move |state| {
+            let row = state.taken_in(id, after).then(|| state.row(id)).flatten()?;
+            Some(if row.request_id == request {
+                Verdict::Accepted
+            } else {
+                Verdict::PreviouslyAccepted
+            })
+        }))
+    }
+
+    fn invocation(
+        &self,
+        id: InvocationId,
+        after: Option<InboxOffset>,
+    ) -> BoxFuture<'_, Result<InvocationRow, OwnerError>> {
+        Box::pin(self.once(id, after, move |state| {
+            let taken_in = after.is_none_or(|after| state.taken_in(id, after));
+            taken_in.then(|| state.row(id)).flatten()
+        }))
+    }
+
+    fn invocations(
+        &self,
+        partition: PartitionId,
+        query: InvocationQuery,
+    ) -> BoxFuture<'_, Result<InvocationPage, OwnerError>> {
         Box::pin(async move {
             self.unavailable()?;
-            let mut changed = self.changed.subscribe();
-            loop {
-                {
-                    let state = self.state.lock().unwrap();
-                    if state.taken_in(id, after) {
-                        let invoke = state.invoke(id).ok_or(OwnerError::NotFound)?;
-                        return Ok(if invoke.request_id == request {
-                            Verdict::Accepted
-                        } else {
-                            Verdict::PreviouslyAccepted
-                        });
-                    }
-                }
-                changed.changed().await.unwrap();
-            }
+            Ok(self.state.lock().unwrap().page(partition, &query))
+        })
+    }
+
+    fn journal(
+        &self,
+        id: InvocationId,
+        from: u32,
+    ) -> BoxFuture<'_, Result<Vec<JournalRow>, OwnerError>> {
+        Box::pin(async move {
+            self.unavailable()?;
+            let state = self.state.lock().unwrap();
+            let journal = state.journals.get(&id).ok_or(OwnerError::NotFound)?;
+            Ok(journal.iter().skip(from as usize).take(ENTRIES).cloned().collect())
+        })
+    }
+
+    fn state(
+        &self,
+        service: String,
+        key: String,
+        after: Option<Bytes>,
+    ) -> BoxFuture<'_, Result<StatePage, OwnerError>> {
+        Box::pin(async move {
+            self.unavailable()?;
+            let state = self.state.lock().unwrap();
+            let entries = state.states.get(&(service, key)).cloned().unwrap_or_default();
+            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let mut rest = entries.range((from, Bound::Unbounded));
+            let page: Vec<_> =
+                rest.by_ref().take(ENTRIES).map(|(k, v)| (k.clone(), v.clone())).collect();
+            let next = rest.next().and(page.last()).map(|(key, _)| key.clone());
+            Ok(StatePage { entries: page, next })
         })
     }
 }

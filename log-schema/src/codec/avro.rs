@@ -59,6 +59,12 @@ formats! {
     ROW_LOCK = "lock row", "level-1/row-lock", limits::ROW_BYTES_MAX;
     ROW_QUEUE = "queue row", "level-1/row-queue", limits::ROW_BYTES_MAX;
     ROW_SENDER = "sender row", "level-1/row-sender", limits::ROW_BYTES_MAX;
+    ROW_PACKED = "packed journal", "level-1/row-packed", limits::ROW_BYTES_MAX;
+    ROW_OBJECT = "object row", "level-1/row-object", limits::ROW_BYTES_MAX;
+    ROW_STATE = "state row", "level-1/row-state", limits::ROW_BYTES_MAX;
+    ROW_OUTBOX = "outbox row", "level-1/row-outbox", limits::ROW_BYTES_MAX;
+    ROW_SENT = "sent row", "level-1/row-sent", limits::ROW_BYTES_MAX;
+    ROW_WAITING = "waiting row", "level-1/row-waiting", limits::ROW_BYTES_MAX;
 }
 
 impl Format {

@@ -77,8 +77,7 @@ struct MessageBody<M> {
 
 /// Writes a message of the inbox, with its envelope.
 pub fn encode_message(envelope: &Envelope) -> Result<Bytes, EncodeError> {
-    let Message::Invoke(invoke) = &envelope.message;
-    invoke.check_limits()?;
+    envelope.message.check_limits()?;
     encode_unchecked(envelope)
 }
 
@@ -102,8 +101,7 @@ pub fn decode_message(bytes: &[u8]) -> Result<Envelope, MessageError> {
     // At a known level every schema is known, so an unknown one is damage too.
     let MessageBody::<Message> { message } =
         avro::MESSAGE.decode(body).map_err(|error| rejected(error.to_string()))?;
-    let Message::Invoke(invoke) = &message;
-    invoke.check_limits().map_err(|error| rejected(error.to_string()))?;
+    message.check_limits().map_err(|error| rejected(error.to_string()))?;
     let EnvelopeHeader { level, metadata, source } = header;
     Ok(Envelope { level, metadata, source, message })
 }

@@ -39,6 +39,10 @@ list!(/// The entries of a journal, or what refers to them.
     entries at most limits::JOURNAL_ENTRIES_MAX as usize);
 list!(/// Headers and other named values.
     headers at most limits::HEADERS_MAX);
+list!(/// The keys of an object's state.
+    state_keys at most limits::STATE_KEYS_MAX as usize);
+list!(/// The keys of an object's state that a handler names.
+    eager_state_keys at most limits::EAGER_STATE_KEYS_MAX);
 list!(/// The services of a deployment.
     services at most limits::SERVICES_MAX);
 list!(/// The handlers of a service.

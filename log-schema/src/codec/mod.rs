@@ -9,20 +9,21 @@ pub(crate) mod adapt;
 mod avro;
 mod envelope;
 pub(crate) mod list;
+mod row;
 mod row_key;
 #[cfg(test)]
 mod tests;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use envelope::{EnvelopeHeader, MessageError, decode_message, encode_message};
+pub use row::{decode_row, encode_row};
 pub use row_key::RowKeyError;
 
 use crate::limits::LimitExceeded;
 use crate::metadata::MetadataChange;
-use crate::{Entry, InvocationId, Level, Record, Row, RowKey, Seq};
+use crate::{Level, Record};
 
 /// The highest level that this code reads, and the one that it writes.
 pub const LEVEL_MAX: Level = Level(1);
@@ -47,75 +48,9 @@ pub fn decode_metadata_change(bytes: &[u8]) -> Result<MetadataChange, DecodeErro
     avro::METADATA_CHANGE.decode(bytes)
 }
 
-/// Writes a row's value. It is never empty: on a compacted topic that would delete the row.
-pub fn encode_row(row: &Row) -> Result<Bytes, EncodeError> {
-    match row {
-        Row::Partition(row) => avro::ROW_PARTITION.encode(row),
-        Row::Invocation(row) => avro::ROW_INVOCATION.encode(row),
-        Row::Journal(entry) => avro::ROW_JOURNAL.encode(&JournalRow { entry }),
-        Row::Open(row) => avro::ROW_OPEN.encode(row),
-        Row::Running => avro::ROW_RUNNING.encode(&RunningRow {}),
-        Row::Timer => avro::ROW_TIMER.encode(&TimerRow {}),
-        Row::Lock(row) => avro::ROW_LOCK.encode(row),
-        Row::Queue(invocation) => avro::ROW_QUEUE.encode(&QueueRow { invocation: *invocation }),
-        Row::Sender(seq) => avro::ROW_SENDER.encode(&SenderRow { seq: *seq }),
-    }
-}
-
-/// Reads the value of the row that `key` names.
-pub fn decode_row(key: &RowKey, bytes: &[u8]) -> Result<Row, DecodeError> {
-    Ok(match key {
-        RowKey::Partition => Row::Partition(avro::ROW_PARTITION.decode(bytes)?),
-        RowKey::Invocation(_) => Row::Invocation(avro::ROW_INVOCATION.decode(bytes)?),
-        RowKey::Journal(..) => {
-            let JournalRow::<Entry> { entry } = avro::ROW_JOURNAL.decode(bytes)?;
-            Row::Journal(entry)
-        }
-        RowKey::Open(..) => Row::Open(avro::ROW_OPEN.decode(bytes)?),
-        RowKey::Running(_) => {
-            let RunningRow {} = avro::ROW_RUNNING.decode(bytes)?;
-            Row::Running
-        }
-        RowKey::Timer(_) => {
-            let TimerRow {} = avro::ROW_TIMER.decode(bytes)?;
-            Row::Timer
-        }
-        RowKey::Lock { .. } => Row::Lock(avro::ROW_LOCK.decode(bytes)?),
-        RowKey::Queue { .. } => {
-            let QueueRow { invocation } = avro::ROW_QUEUE.decode(bytes)?;
-            Row::Queue(invocation)
-        }
-        RowKey::Sender(_) => {
-            let SenderRow { seq } = avro::ROW_SENDER.decode(bytes)?;
-            Row::Sender(seq)
-        }
-    })
-}
-
 /// Hashes a record's bytes (XXH3-64, seed 0), for `PartitionRow::last_hash`.
 pub fn hash_of(bytes: &[u8]) -> u64 {
     xxh3_64(bytes)
-}
-
-#[derive(Serialize, Deserialize)]
-struct JournalRow<E> {
-    entry: E,
-}
-
-#[derive(Serialize, Deserialize)]
-struct RunningRow {}
-
-#[derive(Serialize, Deserialize)]
-struct TimerRow {}
-
-#[derive(Serialize, Deserialize)]
-struct QueueRow {
-    invocation: InvocationId,
-}
-
-#[derive(Serialize, Deserialize)]
-struct SenderRow {
-    seq: Seq,
 }
 
 /// Why a value cannot be written.

@@ -1,11 +1,14 @@
 //! Row keys as bytes: one byte for the kind of row, then the parts of the key.
 //!
-//! Numbers are big-endian. A text has each zero byte written as `00 FF` and ends in `00 00`, so
-//! that no text is a prefix of another. **Invariant:** bytes order as [`RowKey`] does, so that a
+//! Numbers are big-endian. A text, or a state key, has each zero byte written as `00 FF` and ends in
+//! `00 00`, so that none is a prefix of another. **Invariant:** bytes order as [`RowKey`] does, so that a
 //! range of keys is a range of bytes in every store.
 
+use bytes::Bytes;
+
 use crate::{
-    CompletionId, Incarnation, InvocationId, Millis, PartitionId, RowKey, Timer, TimerKind,
+    CompletionId, Incarnation, InvocationId, Life, Millis, PartitionId, RowKey, Seq, Timer,
+    TimerKind,
 };
 
 const PARTITION: u8 = 0x01;
@@ -17,6 +20,12 @@ const TIMER: u8 = 0x06;
 const LOCK: u8 = 0x07;
 const QUEUE: u8 = 0x08;
 const SENDER: u8 = 0x09;
+const PACKED: u8 = 0x0A;
+const OBJECT: u8 = 0x0B;
+const STATE: u8 = 0x0C;
+const OUTBOX: u8 = 0x0D;
+const SENT: u8 = 0x0E;
+const WAITING: u8 = 0x0F;
 
 const TIMER_START: u8 = 0x01;
 const TIMER_RETRY: u8 = 0x02;
@@ -61,20 +70,30 @@ impl RowKey {
             }
             Self::Running(id) => put_id(&mut bytes, RUNNING, id),
             Self::Timer(timer) => put_timer(&mut bytes, timer),
-            Self::Lock { service, key } => {
-                bytes.push(LOCK);
-                put_text(&mut bytes, service);
-                put_text(&mut bytes, key);
-            }
+            Self::Lock { service, key } => put_object(&mut bytes, LOCK, service, key),
             Self::Queue { service, key, place } => {
-                bytes.push(QUEUE);
-                put_text(&mut bytes, service);
-                put_text(&mut bytes, key);
+                put_object(&mut bytes, QUEUE, service, key);
                 bytes.extend_from_slice(&place.to_be_bytes());
             }
-            Self::Sender(partition) => {
-                bytes.push(SENDER);
-                bytes.extend_from_slice(&partition.0.to_be_bytes());
+            Self::Sender(partition) => put_partition(&mut bytes, SENDER, *partition),
+            Self::Packed(id, part) => {
+                put_id(&mut bytes, PACKED, id);
+                bytes.extend_from_slice(&part.to_be_bytes());
+            }
+            Self::Object { service, key } => put_object(&mut bytes, OBJECT, service, key),
+            Self::State { service, key, name } => {
+                put_object(&mut bytes, STATE, service, key);
+                put_escaped(&mut bytes, name);
+            }
+            Self::Outbox(partition, seq) => {
+                put_partition(&mut bytes, OUTBOX, *partition);
+                bytes.extend_from_slice(&seq.0.to_be_bytes());
+            }
+            Self::Sent(partition) => put_partition(&mut bytes, SENT, *partition),
+            Self::Waiting(id, caller, completion) => {
+                put_id(&mut bytes, WAITING, id);
+                bytes.extend_from_slice(&caller.invocation.start_id(caller.incarnation));
+                bytes.extend_from_slice(&completion.0.to_be_bytes());
             }
         }
         bytes
@@ -93,6 +112,16 @@ impl RowKey {
             LOCK => Self::Lock { service: rest.text()?, key: rest.text()? },
             QUEUE => Self::Queue { service: rest.text()?, key: rest.text()?, place: rest.u64()? },
             SENDER => Self::Sender(PartitionId(rest.u32()?)),
+            PACKED => Self::Packed(rest.id()?, rest.u32()?),
+            OBJECT => Self::Object { service: rest.text()?, key: rest.text()? },
+            STATE => Self::State {
+                service: rest.text()?,
+                key: rest.text()?,
+                name: Bytes::from(rest.unescaped()?),
+            },
+            OUTBOX => Self::Outbox(PartitionId(rest.u32()?), Seq(rest.u64()?)),
+            SENT => Self::Sent(PartitionId(rest.u32()?)),
+            WAITING => Self::Waiting(rest.id()?, rest.life()?, CompletionId(rest.u32()?)),
             kind => return Err(RowKeyError::UnknownKind(kind)),
         };
         if rest.0.is_empty() { Ok(key) } else { Err(RowKeyError::Trailing(rest.0.len())) }
@@ -120,10 +149,21 @@ fn put_timer(bytes: &mut Vec<u8>, timer: &Timer) {
     }
 }
 
-fn put_text(bytes: &mut Vec<u8>, text: &str) {
-    for byte in text.bytes() {
-        bytes.push(byte);
-        if byte == ESCAPE {
+fn put_partition(bytes: &mut Vec<u8>, kind: u8, partition: PartitionId) {
+    bytes.push(kind);
+    bytes.extend_from_slice(&partition.0.to_be_bytes());
+}
+
+fn put_object(bytes: &mut Vec<u8>, kind: u8, service: &str, key: &str) {
+    bytes.push(kind);
+    put_escaped(bytes, service.as_bytes());
+    put_escaped(bytes, key.as_bytes());
+}
+
+fn put_escaped(bytes: &mut Vec<u8>, text: &[u8]) {
+    for byte in text {
+        bytes.push(*byte);
+        if *byte == ESCAPE {
             bytes.push(ESCAPED_ZERO);
         }
     }
@@ -156,6 +196,10 @@ impl Rest<'_> {
         self.take().map(|bytes| InvocationId::from_bytes(&bytes))
     }
 
+    fn life(&mut self) -> Result<Life, RowKeyError> {
+        Ok(Life { invocation: self.id()?, incarnation: Incarnation(self.u64()?) })
+    }
+
     fn timer(&mut self) -> Result<Timer, RowKeyError> {
         Ok(Timer {
             due: Millis(self.u64()?),
@@ -172,6 +216,10 @@ impl Rest<'_> {
     }
 
     fn text(&mut self) -> Result<String, RowKeyError> {
+        String::from_utf8(self.unescaped()?).map_err(|_| RowKeyError::Text)
+    }
+
+    fn unescaped(&mut self) -> Result<Vec<u8>, RowKeyError> {
         let mut text = Vec::new();
         loop {
             let byte = self.byte()?;
@@ -181,7 +229,7 @@ impl Rest<'_> {
             }
             match self.byte()? {
                 ESCAPED_ZERO => text.push(ESCAPE),
-                END => return String::from_utf8(text).map_err(|_| RowKeyError::Text),
+                END => return Ok(text),
                 _ => return Err(RowKeyError::Text),
             }
         }

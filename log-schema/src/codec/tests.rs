@@ -8,9 +8,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::limits::{self, LimitExceeded};
+use crate::metadata::EagerState;
 use crate::{
-    Append, AttemptId, Command, Envelope, Epoch, Header, Incarnation, Intake, Invoke, Message,
-    MetadataOffset, Millis, PartitionId, Seq, Source, Term, strategies,
+    Append, AttemptId, Command, Complete, CompletionId, Entry, Envelope, Epoch, Failure, Header,
+    Incarnation, Intake, InvocationId, Invoke, JournalRow, Life, Message, MetadataOffset, Millis,
+    NotificationResult, PartitionId, Row, RowKey, Seq, Signal, SignalId, Source, Term, strategies,
 };
 
 proptest! {
@@ -53,6 +55,15 @@ proptest! {
     ) {
         let a = RowKey::Queue { service: a, key: b, place: 1 };
         let b = RowKey::Queue { service: c, key: d, place: 0 };
+        prop_assert_eq!(a.cmp(&b), a.to_bytes().cmp(&b.to_bytes()));
+    }
+
+    #[test]
+    fn keys_of_state_order_as_their_bytes(
+        [a, b] in [strategies::state_key(), strategies::state_key()]
+    ) {
+        let of = |name| RowKey::State { service: "s".into(), key: "k".into(), name };
+        let (a, b) = (of(a), of(b));
         prop_assert_eq!(a.cmp(&b), a.to_bytes().cmp(&b.to_bytes()));
     }
 
@@ -148,6 +159,7 @@ fn call() -> Invoke {
         body: Bytes::new(),
         idempotency_key: None,
         reply_to: None,
+        caller: None,
         start_at: None,
         retention: Millis(0),
         retry: crate::RetryPolicy {
@@ -162,16 +174,24 @@ fn call() -> Invoke {
 }
 
 fn envelope(invoke: Invoke) -> Envelope {
+    with_envelope(Message::Invoke(Box::new(invoke)))
+}
+
+fn with_envelope(message: Message) -> Envelope {
     Envelope {
         level: LEVEL_MAX,
         metadata: MetadataOffset(7),
         source: Source::Partition { partition: PartitionId(4), seq: Seq(9) },
-        message: Message::Invoke(Box::new(invoke)),
+        message,
     }
 }
 
 fn input(bytes: usize) -> Entry {
     Entry::Input { headers: Vec::new(), body: Bytes::from(vec![0; bytes]) }
+}
+
+fn journal_row(entry: Entry) -> JournalRow {
+    JournalRow { at: Millis(0), attempts: 0, entry }
 }
 
 #[test]
@@ -290,9 +310,13 @@ fn a_record_takes_its_limit_of_bytes_and_not_one_more() {
 
 #[test]
 fn a_length_beyond_the_bytes_is_refused() {
-    let mut bytes = encode_row(&Row::Journal(input(0))).unwrap().to_vec();
-    assert_eq!(bytes[10..], [0, 0, 0], "the branch of the union, no headers, no body");
-    bytes.truncate(12);
+    let mut bytes = encode_row(&Row::Journal(journal_row(input(0)))).unwrap().to_vec();
+    assert_eq!(
+        bytes[10..],
+        [0, 0, 0, 0, 0],
+        "time, attempts, branch of the union, no headers, no body"
+    );
+    bytes.truncate(14);
     // 2^40 bytes, as a zigzag number.
     bytes.extend_from_slice(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x40]);
     let refused = decode_row(&RowKey::Journal(id(), 0), &bytes);
@@ -327,18 +351,93 @@ fn every_limit_of_a_call_holds_at_the_limit_and_one_above() {
         let mut above = call();
         set(&mut above, max + 1);
         let above = envelope(above);
-        let refused = encode_message(&above).unwrap_err();
-        assert!(
-            matches!(refused, EncodeError::Limit(LimitExceeded { bytes, .. }) if bytes == max + 1)
-        );
-        // What another writer let through is refused here, as its sender's.
-        let body = record(vec![Command::Ingest(crate::Ingest {
-            offset: crate::InboxOffset(0),
-            intake: Intake::Message(above.clone()),
-        })]);
-        assert!(encode_record(&body).is_ok(), "a record bounds its bytes alone");
-        let unchecked = envelope::encode_unchecked(&above).unwrap();
-        let refused = decode_message(&unchecked).unwrap_err();
-        assert!(refused.to_string().contains("exceeds the limit"), "{refused}");
+        assert_refused(&above, max + 1);
     }
+}
+
+/// Sees a message refused that is above a limit, by its writer and by its reader.
+fn assert_refused(above: &Envelope, size: usize) {
+    let refused = encode_message(above).unwrap_err();
+    assert!(matches!(refused, EncodeError::Limit(LimitExceeded { bytes, .. }) if bytes == size));
+    let body = record(vec![Command::Ingest(crate::Ingest {
+        offset: crate::InboxOffset(0),
+        intake: Intake::Message(above.clone()),
+    })]);
+    assert!(encode_record(&body).is_ok(), "a record bounds its bytes alone");
+    // What another writer let through is refused here, as its sender's.
+    let unchecked = envelope::encode_unchecked(above).unwrap();
+    let refused = decode_message(&unchecked).unwrap_err();
+    assert!(refused.to_string().contains("exceeds the limit"), "{refused}");
+}
+
+fn signal(signal: SignalId, result: NotificationResult) -> Message {
+    let target = id();
+    Message::Signal(Box::new(Signal { target, incarnation: None, sender: None, signal, result }))
+}
+
+fn completed(result: NotificationResult) -> Message {
+    let to = Life { invocation: id(), incarnation: Incarnation(0) };
+    Message::Complete(Box::new(Complete { to, completion: CompletionId(1), result }))
+}
+
+fn value(bytes: usize) -> NotificationResult {
+    NotificationResult::Value(Bytes::from(vec![0; bytes]))
+}
+
+fn failure(bytes: usize) -> NotificationResult {
+    let message = text(bytes - 4);
+    NotificationResult::Failure(Failure { code: 500, message, metadata: header(4) })
+}
+
+type MessageOfSize = fn(usize) -> Message;
+
+#[test]
+fn every_limit_of_another_message_holds_at_the_limit_and_one_above() {
+    let cases: [(usize, MessageOfSize); 5] = [
+        (limits::SIGNAL_NAME_BYTES_MAX, |n| {
+            signal(SignalId::Name(text(n)), NotificationResult::Void)
+        }),
+        (limits::BODY_BYTES_MAX, |n| signal(SignalId::Index(17), value(n))),
+        (limits::BODY_BYTES_MAX, |n| signal(SignalId::Index(17), failure(n))),
+        (limits::BODY_BYTES_MAX, |n| completed(value(n))),
+        (limits::BODY_BYTES_MAX, |n| completed(failure(n))),
+    ];
+    for (max, of) in cases {
+        let at = with_envelope(of(max));
+        assert_eq!(decode_message(&encode_message(&at).unwrap()), Ok(at));
+        assert_refused(&with_envelope(of(max + 1)), max + 1);
+    }
+}
+
+#[test]
+fn a_list_of_state_keys_takes_its_limit_and_not_one_more() {
+    let max = usize::try_from(limits::STATE_KEYS_MAX).unwrap();
+    let of = |count| NotificationResult::StateKeys(vec![Bytes::new(); count]);
+    let text = serde_json::to_string(&of(max)).unwrap();
+    assert_eq!(serde_json::from_str::<NotificationResult>(&text).unwrap(), of(max));
+    assert!(serde_json::to_string(&of(max + 1)).is_err());
+    let longer = text.replacen("[[],", "[[],[],", 1);
+    let refused = serde_json::from_str::<NotificationResult>(&longer).unwrap_err();
+    assert!(refused.to_string().contains(&format!("exceeds the limit of {max} ")), "{refused}");
+}
+
+#[test]
+fn a_handler_names_its_limit_of_state_keys_and_not_one_more() {
+    let max = limits::EAGER_STATE_KEYS_MAX;
+    let of = |count| EagerState::Only(vec![String::new(); count]);
+    let text = serde_json::to_string(&of(max)).unwrap();
+    assert_eq!(serde_json::from_str::<EagerState>(&text).unwrap(), of(max));
+    assert!(serde_json::to_string(&of(max + 1)).is_err());
+    let longer = text.replacen("[\"\",", "[\"\",\"\",", 1);
+    let refused = serde_json::from_str::<EagerState>(&longer).unwrap_err();
+    assert!(refused.to_string().contains(&format!("exceeds the limit of {max} ")), "{refused}");
+}
+
+#[test]
+fn a_packed_journal_takes_its_limit_of_entries_and_not_one_more() {
+    let max = usize::try_from(limits::JOURNAL_ENTRIES_MAX).unwrap();
+    let of = |count| Row::Packed(vec![journal_row(input(0)); count]);
+    let bytes = encode_row(&of(max)).unwrap();
+    assert_eq!(decode_row(&RowKey::Packed(id(), 0), &bytes), Ok(of(max)));
+    assert!(matches!(encode_row(&of(max + 1)), Err(EncodeError::Unwritable(_))));
 }

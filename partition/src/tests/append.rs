@@ -38,14 +38,14 @@ fn entries_that_arrive_together_are_stored_together() {
         "
         e1 @50: announce
         e1: ingest invoke 7 plain
-        e1 @60: append 7 run 1, sleep 2 until 900, set, result 1 ok, output done
+        e1 @60: append 7 run 1, sleep 2 until 900, step, result 1 ok, output done
         rows
         ",
         &expect![[r#"
             e1 @50: announce
             e1: ingest invoke 7 plain
                 start 7 life 0 by 1.0
-            e1 @60: append 7 run 1, sleep 2 until 900, set, result 1 ok, output done
+            e1 @60: append 7 run 1, sleep 2 until 900, step, result 1 ok, output done
                 arm 7 life 0 sleep 2 at 900
                 notify 7 life 0 by 1.0 [4] 0x8011 of 1: Value(b"ok")
             rows
@@ -54,7 +54,7 @@ fn entries_that_arrive_together_are_stored_together() {
                 7 [0] input
                 7 [1] run 1
                 7 [2] sleep 2 until 900
-                7 [3] set
+                7 [3] step
                 7 [4] 0x8011 of 1: Value(b"ok")
                 7 [5] output b"done"
                 7 waits for 2: Sleep { wake_at: Millis(900) }
@@ -156,25 +156,25 @@ fn an_append_that_does_not_follow_the_journal_is_ignored() {
         "
         e1: announce
         e1: ingest invoke 7 plain
-        e1: append 7 first 0 set
-        e1: append 7 first 2 set
-        e1: append 7 first 1 set
-        e1: append 7 first 1 set
+        e1: append 7 first 0 step
+        e1: append 7 first 2 step
+        e1: append 7 first 1 step
+        e1: append 7 first 1 step
         rows
         ",
         &expect![[r#"
             e1: announce
             e1: ingest invoke 7 plain
                 start 7 life 0 by 1.0
-            e1: append 7 first 0 set
-            e1: append 7 first 2 set
-            e1: append 7 first 1 set
-            e1: append 7 first 1 set
+            e1: append 7 first 0 step
+            e1: append 7 first 2 step
+            e1: append 7 first 1 step
+            e1: append 7 first 1 step
             rows
                 partition epoch 1 term 1 next seq 6 inbox 1 now 0 log 6
                 7 running: life 0 attempt 1.0 entries 2 commands 2 progress 0
                 7 [0] input
-                7 [1] set
+                7 [1] step
                 running 7
         "#]],
     );
@@ -188,9 +188,9 @@ fn an_append_of_a_former_attempt_is_ignored() {
         e1: ingest invoke 7 plain
         e1: fail 7 retry 500
         e1 @500: fire 7 retry at 500
-        e1: append 7 by 1.0 set
-        e1: append 7 by 1.2 set
-        e1: append 7 by 1.1 set
+        e1: append 7 by 1.0 step
+        e1: append 7 by 1.2 step
+        e1: append 7 by 1.1 step
         rows
         ",
         &expect![[r#"
@@ -201,14 +201,14 @@ fn an_append_of_a_former_attempt_is_ignored() {
                 arm 7 life 0 retry at 500
             e1 @500: fire 7 retry at 500
                 start 7 life 0 by 1.1
-            e1: append 7 by 1.0 set
-            e1: append 7 by 1.2 set
-            e1: append 7 by 1.1 set
+            e1: append 7 by 1.0 step
+            e1: append 7 by 1.2 step
+            e1: append 7 by 1.1 step
             rows
                 partition epoch 1 term 1 next seq 7 inbox 1 now 500 log 7
                 7 running: life 0 attempt 1.1 entries 2 commands 2 progress 500 counted 1 failures 0 after "it broke"
                 7 [0] input
-                7 [1] set
+                7 [1] step
                 running 7
         "#]],
     );
@@ -221,8 +221,8 @@ fn an_append_of_a_former_life_is_ignored() {
         e1: announce
         e1: ingest rejected
         e1: ingest invoke 7 plain
-        e1: append 7 life 0 set
-        e1: append 7 life 1 set
+        e1: append 7 life 0 step
+        e1: append 7 life 1 step
         rows
         ",
         &expect![[r#"
@@ -230,13 +230,13 @@ fn an_append_of_a_former_life_is_ignored() {
             e1: ingest rejected
             e1: ingest invoke 7 plain
                 start 7 life 1 by 1.0
-            e1: append 7 life 0 set
-            e1: append 7 life 1 set
+            e1: append 7 life 0 step
+            e1: append 7 life 1 step
             rows
                 partition epoch 1 term 1 next seq 5 inbox 2 now 0 log 5
                 7 running: life 1 attempt 1.0 entries 2 commands 2 progress 0
                 7 [0] input
-                7 [1] set
+                7 [1] step
                 running 7
         "#]],
     );
@@ -247,12 +247,12 @@ fn an_append_for_an_unknown_invocation_is_ignored() {
     check(
         "
         e1: announce
-        e1: append 7 by 1.0 set
+        e1: append 7 by 1.0 step
         rows
         ",
         &expect![[r#"
             e1: announce
-            e1: append 7 by 1.0 set
+            e1: append 7 by 1.0 step
             rows
                 partition epoch 1 term 1 next seq 2 inbox 0 now 0 log 2
         "#]],
@@ -278,9 +278,8 @@ fn an_append_behind_a_kill_is_ignored() {
             rows
                 partition epoch 1 term 1 next seq 3 inbox 1 now 0 log 3
                 7 completed at 0: life 0 attempt 1.0 entries 2 commands 2 progress 0 counted 1 failures 0
-                7 [0] input
-                7 [1] failure 500 "it broke"
                 timer 7 life 0 purge at 600000
+                7 part 0: input, failure 500 "it broke"
         "#]],
     );
 }
@@ -292,7 +291,7 @@ fn an_append_behind_a_purge_is_ignored() {
         e1: announce
         e1: ingest invoke 7 plain
         e1: append 7 output done; end 7
-        e1 @600000: fire 7 purge at 600000; append 7 by 1.0 set; end 7 by 1.0; fail 7 by 1.0 pause
+        e1 @600000: fire 7 purge at 600000; append 7 by 1.0 step; end 7 by 1.0; fail 7 by 1.0 pause
         rows
         ",
         &expect![[r#"
@@ -302,7 +301,7 @@ fn an_append_behind_a_purge_is_ignored() {
             e1: append 7 output done; end 7
                 arm 7 life 0 purge at 600000
                 answer 7
-            e1 @600000: fire 7 purge at 600000; append 7 by 1.0 set; end 7 by 1.0; fail 7 by 1.0 pause
+            e1 @600000: fire 7 purge at 600000; append 7 by 1.0 step; end 7 by 1.0; fail 7 by 1.0 pause
             rows
                 partition epoch 1 term 1 next seq 4 inbox 1 now 600000 log 4
         "#]],
@@ -315,8 +314,8 @@ fn only_a_running_invocation_is_appended_to() {
         "
         e1: announce
         e1: ingest invoke 7 exclusive/a; ingest invoke 8 exclusive/a; ingest invoke 9 plain start 900
-        e1: append 8 set
-        e1: append 9 set
+        e1: append 8 step
+        e1: append 9 step
         rows
         ",
         &expect![[r#"
@@ -324,13 +323,13 @@ fn only_a_running_invocation_is_appended_to() {
             e1: ingest invoke 7 exclusive/a; ingest invoke 8 exclusive/a; ingest invoke 9 plain start 900
                 start 7 life 0 by 1.0
                 arm 9 life 2 start at 900
-            e1: append 8 set
-            e1: append 9 set
+            e1: append 8 step
+            e1: append 9 step
             rows
                 partition epoch 1 term 1 next seq 4 inbox 3 now 0 log 4
                 7 running: life 0 attempt 1.0 entries 1 commands 1 progress 0
-                8 pending: life 1 attempt 1.0 entries 1 commands 1 progress 0
-                9 scheduled: life 2 attempt 1.0 entries 1 commands 1 progress 0
+                8 pending at place 0: life 1 attempt 1.0 entries 1 commands 1 progress 0
+                9 scheduled at 900: life 2 attempt 1.0 entries 1 commands 1 progress 0
                 7 [0] input
                 8 [0] input
                 9 [0] input
@@ -348,22 +347,22 @@ fn the_first_append_decides_which_code_the_invocation_stays_with() {
         "
         e1: announce
         e1: ingest invoke 7 plain
-        e1: append 7 pin 6 set
-        e1: append 7 pin 7 set
+        e1: append 7 pin 6 step
+        e1: append 7 pin 7 step
         rows
         ",
         &expect![[r#"
             e1: announce
             e1: ingest invoke 7 plain
                 start 7 life 0 by 1.0
-            e1: append 7 pin 6 set
-            e1: append 7 pin 7 set
+            e1: append 7 pin 6 step
+            e1: append 7 pin 7 step
             rows
                 partition epoch 1 term 1 next seq 4 inbox 1 now 0 log 4
                 7 running: life 0 attempt 1.0 entries 3 commands 3 progress 0 on dp_6
                 7 [0] input
-                7 [1] set
-                7 [2] set
+                7 [1] step
+                7 [2] step
                 running 7
         "#]],
     );
@@ -375,7 +374,7 @@ fn nothing_is_stored_behind_an_output() {
         "
         e1: announce
         e1: ingest invoke 7 plain
-        e1: append 7 run 1, output done, set, output again, result 1 late
+        e1: append 7 run 1, output done, step, output again, result 1 late
         e1: append 7 result 1 late
         rows
         ",
@@ -383,7 +382,7 @@ fn nothing_is_stored_behind_an_output() {
             e1: announce
             e1: ingest invoke 7 plain
                 start 7 life 0 by 1.0
-            e1: append 7 run 1, output done, set, output again, result 1 late
+            e1: append 7 run 1, output done, step, output again, result 1 late
             e1: append 7 result 1 late
             rows
                 partition epoch 1 term 1 next seq 4 inbox 1 now 0 log 4
@@ -403,19 +402,19 @@ fn an_input_from_the_function_is_dropped() {
         "
         e1: announce
         e1: ingest invoke 7 plain
-        e1: append 7 input, set
+        e1: append 7 input, step
         rows
         ",
         &expect![[r#"
             e1: announce
             e1: ingest invoke 7 plain
                 start 7 life 0 by 1.0
-            e1: append 7 input, set
+            e1: append 7 input, step
             rows
                 partition epoch 1 term 1 next seq 3 inbox 1 now 0 log 3
                 7 running: life 0 attempt 1.0 entries 2 commands 2 progress 0
                 7 [0] input
-                7 [1] set
+                7 [1] step
                 running 7
         "#]],
     );
@@ -431,7 +430,7 @@ fn a_recorded_command_is_progress_and_a_result_is_not() {
         e1 @30: fire 7 retry at 30
         e1 @40: append 7 result 1 ok
         rows
-        e1 @50: append 7 set
+        e1 @50: append 7 step
         rows
         ",
         &expect![[r#"
@@ -451,14 +450,14 @@ fn a_recorded_command_is_progress_and_a_result_is_not() {
                 7 [1] run 1
                 7 [2] 0x8011 of 1: Value(b"ok")
                 running 7
-            e1 @50: append 7 set
+            e1 @50: append 7 step
             rows
                 partition epoch 1 term 1 next seq 6 inbox 1 now 50 log 6
                 7 running: life 0 attempt 1.1 entries 4 commands 3 progress 50 counted 1 failures 0 after "it broke"
                 7 [0] input
                 7 [1] run 1
                 7 [2] 0x8011 of 1: Value(b"ok")
-                7 [3] set
+                7 [3] step
                 running 7
         "#]],
     );

@@ -68,7 +68,7 @@ fn a_paused_invocation_waits() {
         e1: announce
         e1: ingest invoke 7 plain
         e1: fail 7 pause
-        e1: append 7 set
+        e1: append 7 step
         e1: fail 7 kill
         rows
         ",
@@ -77,7 +77,7 @@ fn a_paused_invocation_waits() {
             e1: ingest invoke 7 plain
                 start 7 life 0 by 1.0
             e1: fail 7 pause
-            e1: append 7 set
+            e1: append 7 step
             e1: fail 7 kill
             rows
                 partition epoch 1 term 1 next seq 5 inbox 1 now 0 log 5
@@ -109,11 +109,8 @@ fn a_killed_invocation_answers_with_the_last_error() {
             rows
                 partition epoch 1 term 1 next seq 4 inbox 1 now 0 log 4
                 7 completed at 0: life 0 attempt 1.0 entries 4 commands 4 progress 0 counted 1 failures 0
-                7 [0] input
-                7 [1] sleep 1 until 900
-                7 [2] run 2
-                7 [3] failure 500 "it broke"
                 timer 7 life 0 purge at 600000
+                7 part 0: input, sleep 1 until 900, run 2, failure 500 "it broke"
         "#]],
     );
 }
@@ -139,9 +136,8 @@ fn a_kill_behind_an_output_keeps_the_output() {
             rows
                 partition epoch 1 term 1 next seq 4 inbox 1 now 0 log 4
                 7 completed at 0: life 0 attempt 1.0 entries 2 commands 2 progress 0 counted 1 failures 1
-                7 [0] input
-                7 [1] output b"done"
                 timer 7 life 0 purge at 600000
+                7 part 0: input, output b"done"
         "#]],
     );
 }
@@ -167,12 +163,11 @@ fn a_kill_passes_the_object_key_on() {
                 partition epoch 1 term 1 next seq 3 inbox 2 now 0 log 3
                 7 completed at 0: life 0 attempt 1.0 entries 2 commands 2 progress 0 counted 1 failures 0
                 8 running: life 1 attempt 1.0 entries 1 commands 1 progress 0
-                7 [0] input
-                7 [1] failure 500 "it broke"
                 8 [0] input
                 running 8
                 timer 7 life 0 purge at 600000
                 lock cart/a held by 8, places 1..1
+                7 part 0: input, failure 500 "it broke"
         "#]],
     );
 }

@@ -25,9 +25,8 @@ fn an_invocation_ends_with_its_output() {
             rows
                 partition epoch 1 term 1 next seq 4 inbox 1 now 30 log 4
                 7 completed at 30: life 0 attempt 1.0 entries 2 commands 2 progress 0
-                7 [0] input
-                7 [1] output b"done"
                 timer 7 life 0 purge at 600030
+                7 part 0: input, output b"done"
         "#]],
     );
 }
@@ -38,20 +37,20 @@ fn an_end_without_output_pauses() {
         "
         e1: announce
         e1: ingest invoke 7 plain
-        e1: append 7 set; end 7
+        e1: append 7 step; end 7
         rows
         ",
         &expect![[r#"
             e1: announce
             e1: ingest invoke 7 plain
                 start 7 life 0 by 1.0
-            e1: append 7 set; end 7
+            e1: append 7 step; end 7
                 stop 7
             rows
                 partition epoch 1 term 1 next seq 3 inbox 1 now 0 log 3
                 7 paused: life 0 attempt 1.0 entries 2 commands 2 progress 0 after "attempt ended without an output"
                 7 [0] input
-                7 [1] set
+                7 [1] step
         "#]],
     );
 }
@@ -79,9 +78,8 @@ fn an_invocation_ends_once() {
             rows
                 partition epoch 1 term 1 next seq 5 inbox 1 now 0 log 5
                 7 completed at 0: life 0 attempt 1.0 entries 2 commands 2 progress 0
-                7 [0] input
-                7 [1] output b"done"
                 timer 7 life 0 purge at 600000
+                7 part 0: input, output b"done"
         "#]],
     );
 }
@@ -142,12 +140,8 @@ fn what_an_ended_invocation_waited_for_is_dropped() {
             rows
                 partition epoch 1 term 1 next seq 4 inbox 1 now 0 log 4
                 7 completed at 0: life 0 attempt 1.0 entries 5 commands 5 progress 0
-                7 [0] input
-                7 [1] run 1
-                7 [2] sleep 2 until 900
-                7 [3] sleep 4294967295 until 950
-                7 [4] output b"done"
                 timer 7 life 0 purge at 600000
+                7 part 0: input, run 1, sleep 2 until 900, sleep 4294967295 until 950, output b"done"
             e1 @900: fire 7 sleep 2 at 900
         "#]],
     );
@@ -258,9 +252,8 @@ fn an_outcome_is_not_forgotten_early() {
             rows
                 partition epoch 1 term 1 next seq 4 inbox 1 now 599999 log 4
                 7 completed at 0: life 0 attempt 1.0 entries 2 commands 2 progress 0
-                7 [0] input
-                7 [1] output b"done"
                 timer 7 life 0 purge at 600000
+                7 part 0: input, output b"done"
         "#]],
     );
 }

@@ -297,7 +297,7 @@ fn a_delayed_call_starts_at_its_time() {
                 arm 7 life 0 start at 500
             rows
                 partition epoch 1 term 1 next seq 2 inbox 1 now 100 log 2
-                7 scheduled: life 0 attempt 1.0 entries 1 commands 1 progress 100
+                7 scheduled at 500: life 0 attempt 1.0 entries 1 commands 1 progress 100
                 7 [0] input
                 timer 7 life 0 start at 500
             e1 @500: fire 7 start at 500

@@ -4,51 +4,87 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use everlog_log_schema::*;
 
-use super::trace;
 use crate::{MemoryTables, reads};
 
-/// Asserts all of it.
+/// Asserts all of it: every row is wanted by another, or by itself, and all that are wanted are
+/// there.
 pub(super) fn hold(tables: &MemoryTables) {
-    let mut wanted = BTreeSet::from([RowKey::Partition]);
-    let mut active = BTreeMap::new();
+    let mut wanted = BTreeSet::new();
+    let mut holders = BTreeSet::new();
+    let mut objects = BTreeMap::<_, ObjectRow>::new();
     for (key, row) in tables.rows() {
         match (key, row) {
+            (RowKey::Partition, Row::Partition(_)) | (RowKey::Sender(_), Row::Sender(_)) => {
+                wanted.insert(key.clone());
+            }
             (RowKey::Invocation(id), Row::Invocation(row)) => {
                 wanted.insert(key.clone());
                 wanted.extend(rows_of(tables, *id, row));
                 if is_active(row) && row.kind == HandlerKind::Exclusive {
-                    let other = active.insert(row.target.key.clone(), *id);
-                    assert_eq!(other, None, "two hold the key of {id:?}");
+                    wanted.extend(lock_of(row));
+                    let new = holders.insert((row.target.service.clone(), row.target.key.clone()));
+                    assert!(new || row.target.key.is_none(), "two hold the key of {id:?}");
                 }
             }
-            (RowKey::Lock { key: object, .. }, Row::Lock(lock)) => {
-                wanted.insert(key.clone());
+            (RowKey::Lock { .. }, Row::Lock(lock)) => {
                 let holder = reads::invocation(tables, lock.holder).unwrap().unwrap();
-                assert!(is_active(&holder), "{:?} holds a key but is over", lock.holder);
-                assert_eq!(holder.target.key.as_ref(), Some(object));
+                assert!(is_active(&holder), "{:?} holds a key and does not run", lock.holder);
+                assert_eq!(lock_of(&holder).as_ref(), Some(key));
             }
-            (RowKey::Queue { key: object, .. }, Row::Queue(id)) => {
+            (RowKey::State { service, key, name }, Row::State(value)) => {
+                wanted.insert(RowKey::State {
+                    service: service.clone(),
+                    key: key.clone(),
+                    name: name.clone(),
+                });
+                let object = RowKey::Object { service: service.clone(), key: key.clone() };
+                let counted = objects.entry(object.clone()).or_default();
+                counted.keys += 1;
+                counted.bytes += (name.len() + value.len()) as u64;
+                wanted.insert(object);
+            }
+            (RowKey::Sent(to), Row::Sent(sent)) => {
                 wanted.insert(key.clone());
-                let waiting = reads::invocation(tables, *id).unwrap().unwrap();
-                assert_eq!(waiting.status, Status::Pending);
-                assert_eq!(waiting.target.key.as_ref(), Some(object));
+                let on_their_way = sent.delivered.0 + 1..=sent.last.0;
+                wanted.extend(on_their_way.map(|seq| RowKey::Outbox(*to, Seq(seq))));
             }
-            (RowKey::Sender(_), Row::Sender(_)) => {
+            (RowKey::Waiting(target, ..), Row::Waiting) => {
                 wanted.insert(key.clone());
+                let target = reads::invocation(tables, *target).unwrap();
+                let status = target.map(|row| row.status.kind());
+                assert!(status.is_some_and(|status| status != StatusKind::Completed), "{key:?}");
             }
-            (key, row) => drop(trace::row(key, row)),
+            (RowKey::Journal(..), Row::Journal(_))
+            | (RowKey::Open(..), Row::Open(_))
+            | (RowKey::Running(_), Row::Running)
+            | (RowKey::Timer(_), Row::Timer)
+            | (RowKey::Queue { .. }, Row::Queue(_))
+            | (RowKey::Packed(..), Row::Packed(_))
+            | (RowKey::Object { .. }, Row::Object(_))
+            | (RowKey::Outbox(..), Row::Outbox(_)) => {}
+            (key, row) => panic!("{key:?} holds {row:?}"),
         }
+    }
+    for (key, counted) in objects {
+        assert_eq!(crate::Tables::get(tables, &key), Ok(Some(Row::Object(counted))));
     }
     let found: BTreeSet<_> = tables.rows().map(|(key, _)| key.clone()).collect();
     let leaked: Vec<_> = found.difference(&wanted).collect();
-    let missing: Vec<_> =
-        wanted.difference(&found).filter(|key| **key != RowKey::Partition).collect();
+    let missing: Vec<_> = wanted.difference(&found).collect();
     assert!(leaked.is_empty() && missing.is_empty(), "leaked {leaked:?}, missing {missing:?}");
 }
 
 /// Whether an invocation has begun and not ended.
 fn is_active(row: &InvocationRow) -> bool {
-    !matches!(row.status, Status::Scheduled | Status::Pending | Status::Completed { .. })
+    match row.status {
+        Status::Scheduled { .. } | Status::Pending { .. } | Status::Completed { .. } => false,
+        Status::Running | Status::Suspended(_) | Status::BackingOff { .. } | Status::Paused => true,
+    }
+}
+
+fn lock_of(row: &InvocationRow) -> Option<RowKey> {
+    let key = row.target.key.clone()?;
+    Some(RowKey::Lock { service: row.target.service.clone(), key })
 }
 
 /// The rows that an invocation must have beside its own; none other may name it.
@@ -56,19 +92,28 @@ fn rows_of(tables: &MemoryTables, id: InvocationId, row: &InvocationRow) -> BTre
     let timer = |kind, due| {
         RowKey::Timer(Timer { due, invocation: id, incarnation: row.incarnation, kind })
     };
-    let mut wanted: BTreeSet<_> = (0..row.entries).map(|at| RowKey::Journal(id, at)).collect();
-    let journal = reads::journal(tables, id, row.entries).unwrap();
-    assert_eq!(row.has_output, matches!(journal.last(), Some(Entry::Output { .. })));
-    assert_eq!(row.journal_bytes, journal.iter().map(Entry::payload_bytes).sum::<u64>());
-    for (completion, kind) in open_in(&journal, row) {
-        // A sleep that ends behind the output is dropped, with its timer.
-        let is_open = reads::open(tables, id, completion).unwrap().is_some();
-        let dropped = row.has_output && kind != OpenKind::Run && !is_open;
-        if !matches!(row.status, Status::Completed { .. }) && !dropped {
-            wanted.insert(RowKey::Open(id, completion));
-            if let OpenKind::Sleep { wake_at } = kind {
-                wanted.insert(timer(TimerKind::Sleep(completion), wake_at));
-            }
+    let journal = reads::journal_from(tables, id, row, 0, u64::MAX).unwrap();
+    let journal: Vec<_> = journal.into_iter().map(|row| row.entry).collect();
+    judge_counts(&journal, row);
+    let mut wanted = BTreeSet::new();
+    let open = open_in(&journal);
+    if let Status::Completed { at, parts } = row.status {
+        wanted.extend((0..parts).map(|part| RowKey::Packed(id, part)));
+        let kept = row.retention.0.max(limits::REMEMBERED_MS_MIN);
+        wanted.insert(timer(TimerKind::Purge, Millis(at.0 + kept)));
+        return wanted;
+    }
+    wanted.extend((0..row.entries).map(|at| RowKey::Journal(id, at)));
+    for (completion, kind) in open {
+        let found = reads::open(tables, id, completion).unwrap();
+        // What comes behind the output is dropped, and is open no more.
+        if row.has_output && kind != OpenKind::Run && found.is_none() {
+            continue;
+        }
+        assert_eq!(found, Some(OpenRow { kind }), "{id:?} {completion}");
+        wanted.insert(RowKey::Open(id, completion));
+        if let OpenKind::Sleep { wake_at } = kind {
+            wanted.insert(timer(TimerKind::Sleep(completion), wake_at));
         }
     }
     match row.status {
@@ -78,64 +123,106 @@ fn rows_of(tables: &MemoryTables, id: InvocationId, row: &InvocationRow) -> BTre
         Status::BackingOff { until } => {
             wanted.insert(timer(TimerKind::Retry, until));
         }
-        Status::Completed { .. } | Status::Scheduled => {
-            // The due time of these is not in the row: whichever there is of the kind will do.
-            let purge = matches!(row.status, Status::Completed { .. });
-            let kind = if purge { TimerKind::Purge } else { TimerKind::Start };
-            let due = timers_of(tables, id).into_iter().find(|timer| timer.kind == kind);
-            wanted.insert(RowKey::Timer(due.expect("a timer that ends this status")));
+        Status::Scheduled { at } => {
+            wanted.insert(timer(TimerKind::Start, at));
         }
-        Status::Pending => {
+        Status::Pending { place } => {
             let (service, key) = (row.target.service.clone(), row.target.key.clone().unwrap());
-            assert!(tables.rows().any(|(key, row)| {
-                matches!(key, RowKey::Queue { .. }) && *row == Row::Queue(id)
-            }));
-            wanted.insert(RowKey::Lock { service, key });
+            let queue = RowKey::Queue { service, key, place };
+            assert_eq!(crate::Tables::get(tables, &queue), Ok(Some(Row::Queue(id))));
+            wanted.insert(queue);
+            wanted.extend(lock_of(row));
         }
-        Status::Suspended(_) | Status::Paused => {}
+        Status::Suspended(_) | Status::Paused | Status::Completed { .. } => {}
     }
     wanted
 }
 
+/// Asserts that the row counts what the journal holds.
+fn judge_counts(journal: &[Entry], row: &InvocationRow) {
+    let count = |is: fn(&Entry) -> bool| {
+        u32::try_from(journal.iter().filter(|entry| is(entry)).count()).unwrap()
+    };
+    assert_eq!(row.entries, count(|_| true));
+    assert_eq!(row.commands, count(|entry| !matches!(entry, Entry::Notification { .. })));
+    let signals =
+        count(|entry| matches!(entry, Entry::Notification { id: NotificationId::Signal(_), .. }));
+    assert_eq!(row.signals, signals);
+    assert_eq!(row.journal_bytes, journal.iter().map(Entry::payload_bytes).sum::<u64>());
+    let is_output = |entry: &&Entry| matches!(entry, Entry::Output { .. });
+    assert_eq!(row.has_output, journal.last().as_ref().is_some_and(is_output));
+    let first_output = journal.iter().position(|entry| is_output(&entry));
+    assert_eq!(first_output.is_some(), row.has_output, "an output comes last");
+    let is_input = |entry: &Entry| matches!(entry, Entry::Input { .. });
+    assert_eq!(journal.iter().position(is_input), Some(0));
+    assert_eq!(count(|entry| matches!(entry, Entry::Input { .. })), 1);
+}
+
 /// Walks a journal: what it declares and has not got. Asserts that each completion came once at
-/// most, after it was declared, that the commands are counted, and that an output comes last.
-fn open_in(journal: &[Entry], row: &InvocationRow) -> BTreeMap<CompletionId, OpenKind> {
+/// most, and after it was declared.
+fn open_in(journal: &[Entry]) -> BTreeMap<CompletionId, OpenKind> {
     let mut open = BTreeMap::new();
-    let mut commands = 0;
-    for (at, entry) in journal.iter().enumerate() {
+    // What is answered at once, by the very next entry.
+    let mut asked = None;
+    for entry in journal {
         match entry {
-            Entry::Input { .. } => {
-                assert_eq!(at, 0);
-                commands += 1;
-            }
-            Entry::Output { .. } => {
-                assert_eq!(at + 1, journal.len());
-                commands += 1;
-            }
+            Entry::Input { .. }
+            | Entry::Output { .. }
+            | Entry::Notification { id: NotificationId::Signal(_), .. } => assert_eq!(asked, None),
             Entry::Command { effect, .. } => {
-                commands += 1;
-                match *effect {
-                    Effect::None => {}
-                    Effect::Run { completion } => {
-                        open.insert(completion, OpenKind::Run);
-                    }
-                    Effect::Sleep { completion, wake_at } => {
-                        open.insert(completion, OpenKind::Sleep { wake_at });
-                    }
-                }
+                assert_eq!(asked, None);
+                asked = asked_in(effect);
+                open.extend(declared_in(effect));
             }
             Entry::Notification { id: NotificationId::Completion { id, .. }, .. } => {
-                assert!(open.remove(id).is_some(), "completion {id} came twice or undeclared");
+                let answers = asked.take().is_some_and(|asked| asked == *id);
+                assert!(answers || open.remove(id).is_some(), "{id} came twice, or undeclared");
             }
         }
     }
-    assert_eq!(commands, row.commands);
+    assert_eq!(asked, None);
     open
 }
 
-fn timers_of(tables: &MemoryTables, id: InvocationId) -> Vec<Timer> {
-    let timers = tables
-        .rows()
-        .filter_map(|(key, _)| if let RowKey::Timer(timer) = key { Some(*timer) } else { None });
-    timers.filter(|timer| timer.invocation == id).collect()
+fn asked_in(effect: &Effect) -> Option<CompletionId> {
+    match effect {
+        Effect::GetState { completion, .. } | Effect::GetStateKeys { completion } => {
+            Some(*completion)
+        }
+        Effect::Call(call) => Some(call.id_completion),
+        Effect::None
+        | Effect::Run { .. }
+        | Effect::Sleep { .. }
+        | Effect::SetState { .. }
+        | Effect::ClearState { .. }
+        | Effect::ClearAllState
+        | Effect::SendSignal { .. }
+        | Effect::Attach { .. }
+        | Effect::GetOutput { .. } => None,
+    }
+}
+
+fn declared_in(effect: &Effect) -> Option<(CompletionId, OpenKind)> {
+    match effect {
+        Effect::Run { completion } => Some((*completion, OpenKind::Run)),
+        Effect::Sleep { completion, wake_at } => {
+            Some((*completion, OpenKind::Sleep { wake_at: *wake_at }))
+        }
+        Effect::Call(call) => {
+            call.completion.map(|id| (id, OpenKind::Call { callee: call.callee }))
+        }
+        Effect::Attach { completion, target } => {
+            Some((*completion, OpenKind::Attach { target: *target }))
+        }
+        Effect::GetOutput { completion, target } => {
+            Some((*completion, OpenKind::Output { target: *target }))
+        }
+        Effect::None
+        | Effect::GetState { .. }
+        | Effect::GetStateKeys { .. }
+        | Effect::SetState { .. }
+        | Effect::ClearState { .. }
+        | Effect::ClearAllState
+        | Effect::SendSignal { .. } => None,
+    }
 }

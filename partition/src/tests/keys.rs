@@ -25,8 +25,8 @@ fn calls_of_a_key_run_one_at_a_time_in_order() {
             rows
                 partition epoch 1 term 1 next seq 2 inbox 3 now 0 log 2
                 7 running: life 0 attempt 1.0 entries 1 commands 1 progress 0
-                8 pending: life 2 attempt 1.0 entries 1 commands 1 progress 0
-                9 pending: life 1 attempt 1.0 entries 1 commands 1 progress 0
+                8 pending at place 1: life 2 attempt 1.0 entries 1 commands 1 progress 0
+                9 pending at place 0: life 1 attempt 1.0 entries 1 commands 1 progress 0
                 7 [0] input
                 8 [0] input
                 9 [0] input
@@ -45,21 +45,19 @@ fn calls_of_a_key_run_one_at_a_time_in_order() {
                 start 8 life 2 by 1.0
             rows
                 partition epoch 1 term 1 next seq 5 inbox 4 now 0 log 5
-                6 pending: life 3 attempt 1.0 entries 1 commands 1 progress 0
+                6 pending at place 2: life 3 attempt 1.0 entries 1 commands 1 progress 0
                 7 completed at 0: life 0 attempt 1.0 entries 2 commands 2 progress 0
                 8 running: life 2 attempt 1.0 entries 1 commands 1 progress 0
                 9 completed at 0: life 1 attempt 1.0 entries 2 commands 2 progress 0
                 6 [0] input
-                7 [0] input
-                7 [1] output b"done"
                 8 [0] input
-                9 [0] input
-                9 [1] output b"done"
                 running 8
                 timer 7 life 0 purge at 600000
                 timer 9 life 1 purge at 600000
                 lock cart/a held by 8, places 2..3
                 queue cart/a place 2: 6
+                7 part 0: input, output b"done"
+                9 part 0: input, output b"done"
             e1: append 8 output done; end 8
                 arm 8 life 2 purge at 600000
                 answer 8
@@ -127,21 +125,19 @@ fn a_free_key_leaves_no_lock() {
             rows
                 partition epoch 1 term 1 next seq 3 inbox 1 now 0 log 3
                 7 completed at 0: life 0 attempt 1.0 entries 2 commands 2 progress 0
-                7 [0] input
-                7 [1] output b"done"
                 timer 7 life 0 purge at 600000
+                7 part 0: input, output b"done"
             e1: ingest invoke 8 exclusive/a
                 start 8 life 1 by 1.0
             rows
                 partition epoch 1 term 1 next seq 4 inbox 2 now 0 log 4
                 7 completed at 0: life 0 attempt 1.0 entries 2 commands 2 progress 0
                 8 running: life 1 attempt 1.0 entries 1 commands 1 progress 0
-                7 [0] input
-                7 [1] output b"done"
                 8 [0] input
                 running 8
                 timer 7 life 0 purge at 600000
                 lock cart/a held by 8, places 0..0
+                7 part 0: input, output b"done"
         "#]],
     );
 }
@@ -163,9 +159,9 @@ fn a_delayed_call_queues_when_its_time_comes() {
             e1 @500: fire 7 start at 500
             rows
                 partition epoch 1 term 1 next seq 3 inbox 3 now 500 log 3
-                7 pending: life 0 attempt 1.0 entries 1 commands 1 progress 0
+                7 pending at place 1: life 0 attempt 1.0 entries 1 commands 1 progress 0
                 8 running: life 1 attempt 1.0 entries 1 commands 1 progress 0
-                9 pending: life 2 attempt 1.0 entries 1 commands 1 progress 0
+                9 pending at place 0: life 2 attempt 1.0 entries 1 commands 1 progress 0
                 7 [0] input
                 8 [0] input
                 9 [0] input
@@ -206,7 +202,7 @@ fn a_suspended_failing_or_paused_invocation_keeps_its_key() {
             rows
                 partition epoch 1 term 1 next seq 7 inbox 2 now 950 log 7
                 7 paused: life 0 attempt 1.2 entries 3 commands 2 progress 0 counted 2 failures 2 after "it broke"
-                8 pending: life 1 attempt 1.0 entries 1 commands 1 progress 0
+                8 pending at place 0: life 1 attempt 1.0 entries 1 commands 1 progress 0
                 7 [0] input
                 7 [1] sleep 1 until 900
                 7 [2] 0x800c of 1: Void
@@ -240,12 +236,11 @@ fn a_call_that_waited_over_a_takeover_starts_as_the_new_owner_s_first_attempt() 
                 partition epoch 2 term 2 next seq 2 inbox 2 now 0 log 4
                 7 completed at 0: life 0 attempt 2.0 entries 2 commands 2 progress 0
                 8 running: life 1 attempt 2.0 entries 1 commands 1 progress 0
-                7 [0] input
-                7 [1] output b"done"
                 8 [0] input
                 running 8
                 timer 7 life 0 purge at 600000
                 lock cart/a held by 8, places 1..1
+                7 part 0: input, output b"done"
         "#]],
     );
 }
@@ -272,11 +267,10 @@ fn an_exclusive_call_without_a_key_excludes_nobody() {
                 partition epoch 1 term 1 next seq 3 inbox 2 now 0 log 3
                 7 completed at 0: life 0 attempt 1.0 entries 2 commands 2 progress 0
                 8 running: life 1 attempt 1.0 entries 1 commands 1 progress 0
-                7 [0] input
-                7 [1] output b"done"
                 8 [0] input
                 running 8
                 timer 7 life 0 purge at 600000
+                7 part 0: input, output b"done"
         "#]],
     );
 }
@@ -298,7 +292,7 @@ fn an_exclusive_handler_called_again_while_it_waits_is_one_call() {
             rows
                 partition epoch 1 term 1 next seq 3 inbox 4 now 0 log 3
                 7 running: life 0 attempt 1.0 entries 1 commands 1 progress 0
-                8 pending: life 1 attempt 1.0 entries 1 commands 1 progress 0
+                8 pending at place 0: life 1 attempt 1.0 entries 1 commands 1 progress 0
                 7 [0] input
                 8 [0] input
                 running 7

@@ -6,23 +6,38 @@
 #![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes its traces so")]
 
 mod acceptance;
+mod answers;
 mod append;
+mod attach;
 mod attempt_failed;
+mod calls;
+mod cancel;
 mod checkpoint;
+mod commands;
 mod end;
+mod entries;
 mod ingest;
 mod invariants;
 mod keys;
+mod kill;
 mod laws;
 mod limits;
+mod messages;
+mod orders;
+mod outbox;
+mod packed;
 mod reads;
 mod retry;
 mod script;
+mod signals;
+mod state;
 mod stream;
 mod suspend;
 mod takeover;
 mod timers;
 mod trace;
+mod wild;
+mod words;
 
 use expect_test::Expect;
 

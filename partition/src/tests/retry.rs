@@ -2,7 +2,8 @@
 
 use everlog_log_schema::*;
 
-use super::script::{Log, id};
+use super::script::Log;
+use super::words::id;
 use crate::{after_failure, reads};
 
 /// A row whose policy is 500 ms, doubled, at most 60 s, and so many attempts.

@@ -3,11 +3,18 @@
 //! Steps are turned into lines of the script language against the tables as they stand, so that
 //! most of them have an effect and a failing log can be read.
 
-use everlog_log_schema::{Millis, Record, TimerKind};
+use everlog_log_schema::{
+    Command, Envelope, Intake, InvocationId, Level, Millis, PartitionId, Record, Row, RowKey, Seq,
+    Source, StatusKind, TimerKind,
+};
 use proptest::prelude::*;
 
-use super::script::{Log, id};
+use super::script::Log;
+use super::words::{id, number};
 use crate::{Action, reads};
+
+/// The partition of the log, which is the only one: all that is sent comes back to it.
+const HERE: PartitionId = PartitionId(0);
 
 /// One step of a random log.
 #[derive(Debug, Clone)]
@@ -16,10 +23,17 @@ pub(super) enum Step {
     Announce,
     /// Time passes.
     Wait(u64),
-    /// A call, of one of a few ids; delayed by some milliseconds if given.
+    /// A call from a gateway, of one of a few ids; delayed by some milliseconds if given.
     Invoke { id: u64, kind: &'static str, delay: Option<u64> },
     /// A numbered message of another partition, as many numbers after the last as given.
     Send { id: u64, after: u64 },
+    /// The next message of the outbox, which is for this partition itself, is taken in; or the last
+    /// one again.
+    Deliver { again: bool },
+    /// The outbox is told what was taken in.
+    Delivered,
+    /// A signal, a cancellation or an order from a gateway.
+    Intervene { id: u64, message: &'static str },
     /// Journal entries.
     Append { id: u64, entries: Vec<Say> },
     /// A wait for some completions.
@@ -37,23 +51,29 @@ pub(super) enum Step {
 /// What a function records.
 #[derive(Debug, Clone)]
 pub(super) enum Say {
-    Set,
-    Run,
+    /// What has no completion.
+    Simple(&'static str),
+    /// What has one, before and behind which the text stands.
+    Asking(&'static str, &'static str),
     Sleep(u64),
+    /// A call, which has two.
+    Call(u64, &'static str),
+    /// The result of the command at this index.
     Result(u32),
-    Output,
 }
 
-/// Random steps. Without `pauses` none of them leaves an invocation paused, which nothing in the
-/// log could resume.
-pub(super) fn steps(pauses: bool) -> impl Strategy<Value = Vec<Step>> {
-    prop::collection::vec(step(pauses), 1..80)
+/// Random steps.
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec(step(), 1..80)
 }
 
-fn step(pauses: bool) -> impl Strategy<Value = Step> {
+const KINDS: [&str; 4] = ["plain", "exclusive/a", "exclusive/a", "shared/a"];
+
+fn step() -> impl Strategy<Value = Step> {
     let id = || 1_u64..6;
-    let kind = prop::sample::select(vec!["plain", "exclusive/a", "exclusive/a", "shared/a"]);
-    let then = if pauses { vec!["retry", "kill", "pause"] } else { vec!["retry", "kill"] };
+    let kind = prop::sample::select(KINDS.to_vec());
+    let then = vec!["retry", "kill", "pause"];
+    let messages = vec!["cancel", "signal 17", "signal paid", "kill", "pause", "resume", "purge"];
     let append = (id(), prop::collection::vec(say(), 1..5));
     prop_oneof![
         1 => Just(Step::Announce),
@@ -61,8 +81,12 @@ fn step(pauses: bool) -> impl Strategy<Value = Step> {
         6 => (id(), kind, prop::option::weighted(0.2, 0_u64..50))
             .prop_map(|(id, kind, delay)| Step::Invoke { id, kind, delay }),
         1 => (id(), 0_u64..3).prop_map(|(id, after)| Step::Send { id, after }),
+        5 => prop::bool::weighted(0.1).prop_map(|again| Step::Deliver { again }),
+        2 => Just(Step::Delivered),
+        3 => (id(), prop::sample::select(messages))
+            .prop_map(|(id, message)| Step::Intervene { id, message }),
         8 => append.prop_map(|(id, entries)| Step::Append { id, entries }),
-        4 => (id(), prop::collection::vec(1_u32..8, 1..4))
+        4 => (id(), prop::collection::vec(1_u32..16, 1..4))
             .prop_map(|(id, on)| Step::Suspend { id, on }),
         2 => (id(), prop::sample::select(then)).prop_map(|(id, then)| Step::Fail { id, then }),
         4 => id().prop_map(|id| Step::End { id }),
@@ -72,12 +96,33 @@ fn step(pauses: bool) -> impl Strategy<Value = Step> {
 }
 
 fn say() -> impl Strategy<Value = Say> {
+    let simple = vec![
+        "step",
+        "set k1 one",
+        "set k1 longer",
+        "set k2 two",
+        "clear k1",
+        "clearall",
+        "signal 2 17 value x",
+        "signal 3 1 void",
+        "output early",
+    ];
+    let asking = vec![
+        ("run", ""),
+        ("run", ""),
+        ("get", " k1"),
+        ("keys", ""),
+        ("attach", " 4"),
+        ("peek", " 4"),
+        ("send", " 5 plain"),
+    ];
     prop_oneof![
-        2 => Just(Say::Set),
-        3 => Just(Say::Run),
+        3 => prop::sample::select(simple).prop_map(Say::Simple),
+        4 => prop::sample::select(asking).prop_map(|(what, of)| Say::Asking(what, of)),
         3 => (0_u64..1_000).prop_map(Say::Sleep),
+        3 => (1_u64..6, prop::sample::select(KINDS.to_vec()))
+            .prop_map(|(callee, kind)| Say::Call(callee, kind)),
         4 => (1_u32..8).prop_map(Say::Result),
-        1 => Just(Say::Output),
     ]
 }
 
@@ -111,27 +156,72 @@ impl Stream {
     pub(super) fn step(&mut self, step: &Step) {
         if let Step::Wait(duration) = step {
             self.log.now += duration;
+        } else if let Step::Deliver { again } = step {
+            self.deliver(*again);
         } else if let Some(line) = self.line(step) {
             self.write(&line);
         }
     }
 
-    /// Lets all sleeps, delays and retries come to their end, ends all that runs, and purges.
+    /// Lets all messages arrive and all sleeps, delays and retries come to their end, ends all that
+    /// runs, kills what waits for nothing that could come, and purges.
     pub(super) fn finish(&mut self) {
-        loop {
-            let running = reads::next_running(&self.log.tables, None).unwrap();
-            let timer = reads::next_timer(&self.log.tables, None, Millis(u64::MAX)).unwrap();
-            let step = match (running, timer) {
-                (Some(running), _) => Step::End { id: u64::try_from(running.uuid).unwrap() },
-                (None, Some(_)) => Step::Fire { on_time: true },
-                (None, None) => break,
-            };
+        while let Some(step) = self.next_to_finish() {
             self.step(&step);
         }
     }
 
+    fn next_to_finish(&self) -> Option<Step> {
+        let tables = &self.log.tables;
+        let sent = reads::sent(tables, HERE).unwrap();
+        let taken = reads::taken_from(tables, HERE).unwrap();
+        let numbered = |id: InvocationId| u64::try_from(id.uuid).unwrap();
+        if taken < sent.last {
+            return Some(Step::Deliver { again: false });
+        }
+        if sent.delivered < taken {
+            return Some(Step::Delivered);
+        }
+        if let Some(running) = reads::next_running(tables, None).unwrap() {
+            return Some(Step::End { id: numbered(running) });
+        }
+        if reads::next_timer(tables, None, Millis(u64::MAX)).unwrap().is_some() {
+            return Some(Step::Fire { on_time: true });
+        }
+        let living = tables.rows().find_map(|(key, row)| match (key, row) {
+            (RowKey::Invocation(id), Row::Invocation(row))
+                if row.status.kind() != StatusKind::Completed =>
+            {
+                Some(*id)
+            }
+            _ => None,
+        });
+        living.map(|id| Step::Intervene { id: numbered(id), message: "kill" })
+    }
+
+    /// Takes in the next message of the outbox.
+    fn deliver(&mut self, again: bool) {
+        let taken = reads::taken_from(&self.log.tables, HERE).unwrap();
+        let seq = Seq(if again { taken.0 } else { taken.0 + 1 });
+        let Some(row) = reads::outbox(&self.log.tables, HERE, seq).unwrap() else { return };
+        let intake = Intake::Message(Envelope {
+            level: Level(1),
+            metadata: row.metadata,
+            source: Source::Partition { partition: HERE, seq },
+            message: row.message,
+        });
+        let ingest = Command::Ingest(self.log.intake(None, intake));
+        let epoch = reads::partition(&self.log.tables).unwrap().epoch.0;
+        let record = self.log.stamped(epoch, None, None, vec![ingest]);
+        self.append(record);
+    }
+
     fn write(&mut self, line: &str) {
         let record = self.log.record(line);
+        self.append(record);
+    }
+
+    fn append(&mut self, record: Record) {
         let (outcome, actions) = self.log.append(&record);
         outcome.expect("a careful owner's record applies");
         self.records.push(record);
@@ -141,7 +231,7 @@ impl Stream {
     fn line(&mut self, step: &Step) -> Option<String> {
         let epoch = reads::partition(&self.log.tables).unwrap().epoch.0;
         let command = match step {
-            Step::Wait(_) => return None,
+            Step::Wait(_) | Step::Deliver { .. } => return None,
             Step::Announce => return Some(format!("e{}: announce", epoch + 1)),
             Step::Invoke { id, kind, delay: None } => format!("ingest invoke {id} {kind}"),
             Step::Invoke { id, kind, delay: Some(delay) } => {
@@ -150,8 +240,15 @@ impl Stream {
             Step::Send { id, after } => {
                 let seq = self.senders_seq + after;
                 self.senders_seq += u64::from(*after == 1);
-                format!("ingest from 3 {seq} invoke {id} plain")
+                format!("ingest from 3 {seq} invoke {id} plain caller 3:9.0 1")
             }
+            Step::Delivered => {
+                format!("delivered 0 {}", reads::taken_from(&self.log.tables, HERE).unwrap())
+            }
+            Step::Intervene { id, message } => match message.split_once(' ') {
+                Some((signal, which)) => format!("ingest {signal} {id} {which} value x"),
+                None => format!("ingest {message} {id}"),
+            },
             Step::Append { id, entries } => format!("append {id} {}", self.entries(*id, entries)),
             Step::Suspend { id, on } => {
                 let on: Vec<_> = on.iter().map(u32::to_string).collect();
@@ -166,20 +263,23 @@ impl Stream {
         Some(format!("e{epoch}: {command}"))
     }
 
-    /// Completion ids count with the commands, as those of an SDK do.
+    /// Completion ids are twice the index of the command; those of calls' outcomes one more.
     fn entries(&self, number: u64, entries: &[Say]) -> String {
         let row = reads::invocation(&self.log.tables, id(number)).unwrap();
         let mut command = row.map_or(1, |row| row.commands);
         let mut texts = Vec::new();
         for say in entries {
+            let completion = 2 * command;
             texts.push(match say {
-                Say::Set => "set".to_owned(),
-                Say::Run => format!("run {command}"),
+                Say::Simple(text) => (*text).to_owned(),
+                Say::Asking(what, of) => format!("{what} {completion}{of}"),
                 Say::Sleep(duration) => {
-                    format!("sleep {command} until {}", self.log.now + duration)
+                    format!("sleep {completion} until {}", self.log.now + duration)
                 }
-                Say::Result(completion) => format!("result {completion} ok"),
-                Say::Output => "output early".to_owned(),
+                Say::Call(callee, kind) => {
+                    format!("call {completion} {} {callee} {kind}", completion + 1)
+                }
+                Say::Result(of) => format!("result {} ok", 2 * of),
             });
             command += u32::from(!matches!(say, Say::Result(_)));
         }
@@ -197,68 +297,6 @@ impl Stream {
             TimerKind::Sleep(completion) => format!("sleep {completion}"),
             TimerKind::Purge => "purge".to_owned(),
         };
-        Some(format!("fire {} {kind} at {}", timer.invocation.uuid, timer.due))
+        Some(format!("fire {} {kind} at {}", number(timer.invocation), timer.due))
     }
-}
-
-/// Commands that no careful owner would write: repeated ids, other lives, timers never set.
-pub(super) fn wild_commands() -> impl Strategy<Value = String> {
-    prop::collection::vec(wild_command(), 1..4).prop_map(|commands| commands.join("; "))
-}
-
-fn wild_command() -> impl Strategy<Value = String> {
-    let pick = |texts: &[&'static str]| prop::sample::select(texts.to_vec());
-    let by = || {
-        prop_oneof![
-            4 => Just(String::new()),
-            1 => (0_u64..4, 0_u32..3).prop_map(|(epoch, counter)| format!(" by {epoch}.{counter}")),
-            1 => (0_u64..4).prop_map(|life| format!(" life {life}")),
-        ]
-    };
-    let speaker = move || (1_u64..4, by()).prop_map(|(id, by)| format!("{id}{by}"));
-    let entries = pick(&[
-        "set",
-        "run 1",
-        "run 2",
-        "sleep 1 until 5",
-        "sleep 2 until 900",
-        "result 1 ok",
-        "input",
-        "output done",
-        "run 1, result 1 a, result 1 b",
-        "run 3, output done, sleep 4 until 9",
-    ]);
-    let kinds = pick(&["plain", "exclusive/a", "exclusive/", "shared/a", "plain start 900"]);
-    let sources = pick(&["", "from 3 1 ", "from 3 2 ", "from 3 18446744073709551614 ", "level 2 "]);
-    let waits = pick(&["", " on 1", " on 1,2", " signals 17", " on 2 signals 1", " named paid"]);
-    let thens = pick(&["retry 5", "retry 900", "retry 9223372036854775807", "pause", "kill"]);
-    let timers = pick(&[
-        "start at 900",
-        "retry at 5",
-        "retry at 900",
-        "sleep 1 at 5",
-        "sleep 2 at 900",
-        "purge at 600000",
-        "purge at 0",
-    ]);
-    let others = pick(&[
-        "announce",
-        "announce level 2",
-        "resign",
-        "opened",
-        "checkpointed 9 9",
-        "ingest rejected",
-        "ingest from 3 1 rejected",
-        "ingest at 0 invoke 1 plain",
-    ]);
-    prop_oneof![
-        4 => (sources, 1_u64..4, kinds)
-            .prop_map(|(source, id, kind)| format!("ingest {source}invoke {id} {kind}")),
-        5 => (speaker(), entries).prop_map(|(speaker, entries)| format!("append {speaker} {entries}")),
-        3 => (speaker(), waits).prop_map(|(speaker, waits)| format!("suspend {speaker}{waits}")),
-        3 => (speaker(), thens).prop_map(|(speaker, then)| format!("fail {speaker} {then}")),
-        3 => speaker().prop_map(|speaker| format!("end {speaker}")),
-        4 => (speaker(), timers).prop_map(|(speaker, timer)| format!("fire {speaker} {timer}")),
-        1 => others.prop_map(str::to_owned),
-    ]
 }

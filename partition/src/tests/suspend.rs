@@ -3,6 +3,9 @@
 use expect_test::expect;
 
 use super::check;
+use super::script::Log;
+use super::words::id;
+use crate::reads;
 
 #[test]
 fn a_suspended_invocation_wakes_when_its_sleep_ends() {
@@ -193,8 +196,8 @@ fn an_unfinished_run_beside_something_else_waits() {
             rows
                 partition epoch 1 term 1 next seq 6 inbox 3 now 0 log 6
                 7 suspended on [1, 2]: life 0 attempt 1.0 entries 3 commands 3 progress 0
-                8 suspended on [1]: life 1 attempt 1.0 entries 2 commands 2 progress 0
-                9 suspended on [1]: life 2 attempt 1.0 entries 2 commands 2 progress 0
+                8 suspended on [1] named ["paid"]: life 1 attempt 1.0 entries 2 commands 2 progress 0
+                9 suspended on [1] signals [1, 17]: life 2 attempt 1.0 entries 2 commands 2 progress 0
                 7 [0] input
                 7 [1] run 1
                 7 [2] sleep 2 until 900
@@ -227,7 +230,7 @@ fn waiting_for_a_signal_alone_waits() {
             e1: suspend 7 signals 17
             rows
                 partition epoch 1 term 1 next seq 3 inbox 1 now 0 log 3
-                7 suspended on []: life 0 attempt 1.0 entries 1 commands 1 progress 0
+                7 suspended on [] signals [17]: life 0 attempt 1.0 entries 1 commands 1 progress 0
                 7 [0] input
         "#]],
     );
@@ -368,4 +371,33 @@ fn a_suspension_begins_the_retry_policy_anew() {
                 timer 7 life 0 sleep 1 at 900
         "#]],
     );
+}
+
+/// It shows when an invocation began to wait, whatever came since.
+#[test]
+fn the_time_of_the_last_change_of_status_is_kept() {
+    let mut log = Log::default();
+    let mut changed = Vec::new();
+    for line in [
+        "e1 @5: announce",
+        "e1 @10: ingest invoke 7 exclusive/a start 20; ingest invoke 8 exclusive/a",
+        "e1 @20: fire 7 start at 20",
+        "e1 @30: append 8 output done; end 8",
+        "e1 @40: append 7 sleep 1 until 900, sleep 2 until 60",
+        "e1 @50: suspend 7 on 1",
+        "e1 @60: fire 7 sleep 2 at 60",
+        "e1 @70: ingest pause 7",
+        "e1 @80: ingest signal 7 17 void",
+        "e1 @90: ingest resume 7",
+        "e1 @95: ingest pause 7; ingest kill 7",
+        "e1 @99: ingest kill 7",
+    ] {
+        log.play(line);
+        if let Some(row) = reads::invocation(&log.tables, id(7)).unwrap() {
+            changed.push(format!("{} {}", row.modified_at, row.status.kind().name()));
+        }
+    }
+    let want = "10 scheduled, 20 pending, 30 running, 30 running, 50 suspended, 50 suspended, \
+                70 paused, 70 paused, 90 running, 95 completed, 95 completed";
+    assert_eq!(changed.join(", "), want);
 }

@@ -141,7 +141,7 @@ fn a_retry_in_a_later_epoch_counts_from_0() {
         e1: fail 7 retry 20
         e2: announce
         e2 @20: fire 7 retry at 20
-        e2: append 7 by 1.1 set
+        e2: append 7 by 1.1 step
         e2: fail 7 by 2.0 retry 30
         e2 @30: fire 7 retry at 30
         ",
@@ -158,7 +158,7 @@ fn a_retry_in_a_later_epoch_counts_from_0() {
             e2: announce
             e2 @20: fire 7 retry at 20
                 start 7 life 0 by 2.0
-            e2: append 7 by 1.1 set
+            e2: append 7 by 1.1 step
             e2: fail 7 by 2.0 retry 30
                 arm 7 life 0 retry at 30
             e2 @30: fire 7 retry at 30

@@ -129,14 +129,14 @@ fn a_sleep_that_ends_while_the_function_runs_is_told() {
         "
         e1: announce
         e1: ingest invoke 7 plain
-        e1: append 7 sleep 1 until 900, set
+        e1: append 7 sleep 1 until 900, step
         e1 @900: fire 7 sleep 1 at 900
         ",
         &expect![[r#"
             e1: announce
             e1: ingest invoke 7 plain
                 start 7 life 0 by 1.0
-            e1: append 7 sleep 1 until 900, set
+            e1: append 7 sleep 1 until 900, step
                 arm 7 life 0 sleep 1 at 900
             e1 @900: fire 7 sleep 1 at 900
                 notify 7 life 0 by 1.0 [3] 0x800c of 1: Void
@@ -205,10 +205,8 @@ fn a_sleep_that_ends_behind_the_output_is_dropped() {
             rows
                 partition epoch 1 term 1 next seq 5 inbox 1 now 900 log 5
                 7 completed at 900: life 0 attempt 1.0 entries 3 commands 3 progress 0
-                7 [0] input
-                7 [1] sleep 1 until 900
-                7 [2] output b"done"
                 timer 7 life 0 purge at 600900
+                7 part 0: input, sleep 1 until 900, output b"done"
         "#]],
     );
 }

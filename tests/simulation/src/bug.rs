@@ -59,6 +59,10 @@ shell_bugs! {
     NoBarrier = "no-barrier",
     /// An owner answers before it has taken in the caller's own message.
     FormerLife = "former-life",
+    /// A new owner does not send the messages that it finds.
+    ForgetOutbox = "forget-outbox",
+    /// A message whose outcome is unknown counts as delivered.
+    DeliveryAssumed = "delivery-assumed",
 }
 
 /// What is wrong in a run.

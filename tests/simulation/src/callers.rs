@@ -5,7 +5,6 @@
 
 use std::rc::Rc;
 
-use bytes::Bytes;
 use everlog_log_schema::{
     Envelope, HandlerKind, InboxOffset, InvocationId, Invoke, Level, Message, MetadataOffset,
     Millis, OnMaxAttempts, PartitionId, PartitionKey, RequestId, RetryPolicy, Seq, Source, Status,
@@ -18,6 +17,7 @@ use crate::env::{Env, Reply};
 use crate::executor::{Executor, Process, Waiter};
 use crate::history::{CallId, Event};
 use crate::inbox::Item;
+use crate::operators;
 use crate::rng::Rng;
 
 /// How long a gateway resends, and a message may be under way, in milliseconds.
@@ -91,6 +91,13 @@ impl Callers {
 
     /// Lets one caller do something.
     pub fn step(&mut self, env: &mut Env, executors: &mut [Executor]) {
+        if env.rng.chance(200) {
+            operators::signal(env);
+            operators::resume(env);
+        }
+        if env.rng.chance(env.faults.order) {
+            operators::order(env);
+        }
         let at = env.rng.index(self.calls.len() + 1);
         let Some(call) = self.calls.get_mut(at) else {
             self.send_window(env);
@@ -275,9 +282,10 @@ fn invoke(uuid: u64, request: u64, of_id: &mut Rng, waits: bool) -> Invoke {
         target: Target { service: "s".into(), key, handler: "h".into() },
         kind,
         headers: Vec::new(),
-        body: Bytes::copy_from_slice(&uuid.to_be_bytes()),
+        body: [&uuid.to_be_bytes()[..], &[0, 0]].concat().into(),
         idempotency_key: None,
         reply_to: waits.then(|| "http://gateway".into()),
+        caller: None,
         start_at: of_id.chance(200).then(|| Millis(1_000_000 + of_id.below(40_000))),
         retention: Millis(of_id.below(3) * 400_000),
         retry: RetryPolicy {

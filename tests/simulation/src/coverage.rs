@@ -95,6 +95,34 @@ cases! {
     SuspendRace = "suspension with its answer already stored",
     /// A call waited for its start time.
     Scheduled = "scheduled call",
+    /// A function called another.
+    Called = "call of another function",
+    /// A function's call found its invocation there already.
+    Joined = "call that joined another",
+    /// A message to an inbox was sent again.
+    Resend = "message sent again",
+    /// A new owner found messages that were not delivered.
+    FoundOutbox = "undelivered messages found by a new owner",
+    /// A suspension met a signal that it had not been told.
+    UntoldSignal = "suspension with an untold signal",
+    /// A signal was stored.
+    Signalled = "signal",
+    /// What had not begun was cancelled.
+    CanceledEarly = "cancelled before it began",
+    /// An invocation was killed by an order.
+    KilledByOrder = "killed by an order",
+    /// An invocation was killed with its caller.
+    KilledWithCaller = "killed with its caller",
+    /// An invocation was paused by an order.
+    PausedByOrder = "paused by an order",
+    /// A paused invocation was resumed.
+    Resumed = "resumed",
+    /// A completed invocation was purged by an order.
+    Purged = "purged",
+    /// State was read that somebody had written.
+    StateRead = "state read",
+    /// All of an object's state was cleared.
+    StateCleared = "state cleared",
     /// An id lived again.
     SecondLife = "second life of an id",
     /// A request was resent and found its invocation.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use everlog_log_schema::{Millis, Outcome, Row, Status};
+use everlog_log_schema::{Life, Millis, Outcome, Row, SignalId, Status};
 use everlog_partition::{Acceptance, Logged};
 
 use crate::bug::{Bug, ShellBug};
@@ -57,6 +57,8 @@ pub struct Env {
     pub inbox: Inbox,
     /// The checkpoint topic.
     pub checkpoints: Checkpoints,
+    /// What functions wait for that somebody outside must send them.
+    pub awaited: Vec<(Life, SignalId)>,
     /// Replies on their way to callers.
     pub replies: Vec<(CallId, Reply)>,
     /// The fold of the durable log.
@@ -81,11 +83,20 @@ impl Env {
             log: Log::default(),
             inbox: Inbox::default(),
             checkpoints: Checkpoints::default(),
+            awaited: Vec::new(),
             replies: Vec::new(),
             observer: Observer::default(),
             violation: None,
             properties: Properties::default(),
             trace: traced.then(Trace::default),
+        }
+    }
+
+    /// Tells the world outside what a function waits for.
+    pub fn await_signal(&mut self, life: Life, signal: &SignalId) {
+        let awaited = (life, signal.clone());
+        if !self.awaited.contains(&awaited) {
+            self.awaited.push(awaited);
         }
     }
 
@@ -142,8 +153,8 @@ impl Env {
             match row.status {
                 Status::Completed { .. } => {}
                 Status::Paused => counts.1 += 1,
-                Status::Scheduled
-                | Status::Pending
+                Status::Scheduled { .. }
+                | Status::Pending { .. }
                 | Status::Running
                 | Status::Suspended(_)
                 | Status::BackingOff { .. } => counts.0 += 1,
@@ -181,6 +192,7 @@ impl Env {
             record,
             accepted,
             changes: self.observer.changes(),
+            added: self.observer.added(),
             actions: self.observer.actions(),
             at: self.now,
         };

@@ -53,6 +53,8 @@ pub struct Faults {
     pub hang: u64,
     /// A function is asked to suspend where it waits.
     pub suspend: u64,
+    /// Somebody cancels, kills, pauses, resumes or purges an invocation (of the callers' steps).
+    pub order: u64,
     /// The clocks of processes differ by up to this many milliseconds.
     pub clock_skew_ms: u64,
 }
@@ -93,13 +95,21 @@ impl Faults {
             slow_intake: if some(1_000) > 300 { 900 } else { 0 },
             hang: some(250),
             suspend: 50 + some(600),
+            order: some(150),
             clock_skew_ms: 8 * some(120),
         }
     }
 
-    /// The world after it has healed: nothing fails any more. Clocks stay as they are.
+    /// The world after it has healed: nothing fails any more. Clocks stay as they are, and so do
+    /// operators.
     #[must_use]
     pub fn healed(self) -> Self {
-        Self { suspend: 50, checkpoint: 20, clock_skew_ms: self.clock_skew_ms, ..Self::default() }
+        Self {
+            suspend: 50,
+            checkpoint: 20,
+            order: 4,
+            clock_skew_ms: self.clock_skew_ms,
+            ..Self::default()
+        }
     }
 }

@@ -5,8 +5,9 @@
 //! rest (see [`Observer`](crate::observer::Observer)).
 
 use everlog_log_schema::{
-    AttemptId, CompletionId, Epoch, InboxOffset, Incarnation, InvocationId, LogOffset, Millis,
-    NotificationResult, Outcome, Record, RequestId, Row, RowKey, Term, Timer,
+    AttemptId, Command, CompletionId, Entry, Epoch, InboxOffset, Incarnation, Ingest, Intake,
+    InvocationId, LogOffset, Message, Millis, NotificationId, NotificationResult, Outcome, Record,
+    RequestId, Row, RowKey, SignalId, Term, Timer,
 };
 use everlog_partition::Action;
 
@@ -37,14 +38,23 @@ pub struct Seen {
 
 impl Seen {
     /// Chains one more result.
-    pub fn add(&mut self, completion: CompletionId, result: &NotificationResult) {
+    pub fn add(&mut self, id: &NotificationId, result: &NotificationResult) {
         let value = match result {
             NotificationResult::Void => 1,
             NotificationResult::Value(bytes) => hash_of(bytes),
             NotificationResult::Failure(failure) => hash_of(failure.message.as_bytes()),
+            NotificationResult::InvocationId(id) => hash_of(&id.to_bytes()),
+            NotificationResult::StateKeys(keys) => {
+                keys.iter().fold(2, |hash, key| mix(hash ^ hash_of(key)))
+            }
+        };
+        let id = match id {
+            NotificationId::Completion { id, .. } => u64::from(id.0),
+            NotificationId::Signal(SignalId::Index(index)) => 1 << 32 | u64::from(*index),
+            NotificationId::Signal(SignalId::Name(name)) => hash_of(name.as_bytes()),
         };
         self.count += 1;
-        self.hash = mix(self.hash ^ mix(u64::from(completion.0) ^ mix(value)));
+        self.hash = mix(self.hash ^ mix(id ^ mix(value)));
     }
 
     /// The output of a function that has been shown this much.
@@ -75,6 +85,17 @@ pub struct Effect {
     pub seen: Seen,
 }
 
+/// A journal entry as it was stored.
+#[derive(Debug, Clone)]
+pub struct Added {
+    /// Whose journal.
+    pub life: Life,
+    /// Its place.
+    pub index: u32,
+    /// What it says.
+    pub entry: Entry,
+}
+
 /// A row before and after a record.
 #[derive(Debug, Clone)]
 pub struct Change {
@@ -97,10 +118,25 @@ pub struct Recorded<'a> {
     pub accepted: bool,
     /// The rows that differ, in the order in which they were first written.
     pub changes: &'a [Change],
+    /// The journal entries that it stored, in order.
+    pub added: &'a [Added],
     /// What the partition wants done.
     pub actions: &'a [Action],
     /// When it became durable, by the world's true clock.
     pub at: Millis,
+}
+
+impl<'a> Recorded<'a> {
+    /// The messages that it takes in, whether they count or not.
+    pub fn messages(&self) -> impl Iterator<Item = &'a Message> + use<'a> {
+        self.record.commands.iter().filter_map(|command| {
+            if let Command::Ingest(Ingest { intake: Intake::Message(envelope), .. }) = command {
+                Some(&envelope.message)
+            } else {
+                None
+            }
+        })
+    }
 }
 
 /// Something that happened.

@@ -6,6 +6,7 @@
 //!
 //! **Invariant:** one thread, one generator, virtual time: a seed tells its whole story.
 
+pub mod attempt;
 pub mod bug;
 pub mod callers;
 pub mod coverage;
@@ -16,6 +17,7 @@ pub mod history;
 pub mod inbox;
 pub mod log;
 pub mod observer;
+pub mod operators;
 pub mod program;
 pub mod properties;
 pub mod rng;

@@ -5,18 +5,22 @@
 
 use std::collections::BTreeMap;
 
-use everlog_log_schema::{Record, Row, RowKey};
+use everlog_log_schema::{
+    Command, Effect, Entry, Incarnation, Intake, InvocationId, JournalRow, Message, Record, Row,
+    RowKey,
+};
 use everlog_partition::{
     Acceptance, Action, ApplyError, Logged, MemoryTables, Tables, TablesError, apply,
 };
 
-use crate::history::Change;
+use crate::history::{Added, Change, Life};
 
 /// A fold of the log that remembers what the last record changed.
 #[derive(Debug, Default)]
 pub struct Observer {
     tables: MemoryTables,
     changes: Vec<Change>,
+    added: Vec<Added>,
     actions: Vec<Action>,
     record_count: u64,
 }
@@ -25,9 +29,14 @@ impl Observer {
     /// Applies the next record of the log.
     pub fn fold(&mut self, logged: Logged<'_>) -> Result<Acceptance, ApplyError> {
         self.actions.clear();
-        let mut recorder =
-            Recorder { tables: &mut self.tables, touched: BTreeMap::new(), written: 0 };
+        let mut recorder = Recorder {
+            tables: &mut self.tables,
+            touched: BTreeMap::new(),
+            written: 0,
+            added: Vec::new(),
+        };
         let acceptance = apply(&mut recorder, logged, &mut self.actions)?;
+        self.added = recorder.added;
         let mut touched: Vec<_> = recorder.touched.into_iter().collect();
         touched.sort_unstable_by_key(|(_, (order, _))| *order);
         self.changes.clear();
@@ -44,6 +53,11 @@ impl Observer {
     /// What the last record changed.
     pub fn changes(&self) -> &[Change] {
         &self.changes
+    }
+
+    /// The journal entries that the last record stored, in order, packed or not.
+    pub fn added(&self) -> &[Added] {
+        &self.added
     }
 
     /// What the last record asked for.
@@ -67,9 +81,29 @@ struct Recorder<'a> {
     tables: &'a mut MemoryTables,
     touched: BTreeMap<RowKey, (usize, Option<Row>)>,
     written: usize,
+    added: Vec<Added>,
 }
 
 impl Recorder<'_> {
+    /// Notes an entry of the life that holds the id. An input comes before the row of its life.
+    fn add(&mut self, id: InvocationId, index: u32, row: &JournalRow) {
+        let incarnation = match self.tables.get(&RowKey::Invocation(id)) {
+            Ok(Some(Row::Invocation(row))) if index > 0 => row.incarnation,
+            _ => Incarnation(u64::MAX),
+        };
+        self.added.push(Added { life: Life { id, incarnation }, index, entry: row.entry.clone() });
+    }
+
+    /// Names the life whose input came before its row.
+    fn name_life(&mut self, life: Life) {
+        let nameless = |added: &&mut Added| {
+            added.life.id == life.id && added.life.incarnation == Incarnation(u64::MAX)
+        };
+        for added in self.added.iter_mut().filter(nameless) {
+            added.life = life;
+        }
+    }
+
     /// A row that is deleted and written anew counts as written where it was written anew.
     fn reborn(&mut self, key: &RowKey) {
         let gone = matches!(self.tables.get(key), Ok(None));
@@ -99,6 +133,13 @@ impl Tables for Recorder<'_> {
     }
 
     fn put(&mut self, key: RowKey, row: Row) {
+        match (&key, &row) {
+            (RowKey::Journal(id, index), Row::Journal(row)) => self.add(*id, *index, row),
+            (RowKey::Invocation(id), Row::Invocation(row)) => {
+                self.name_life(Life { id: *id, incarnation: row.incarnation });
+            }
+            _ => {}
+        }
         self.touch(&key);
         self.reborn(&key);
         self.tables.put(key, row);
@@ -117,34 +158,23 @@ pub fn describe(record: &Record) -> String {
     format!("e{epoch}/t{:04x}/{seq} at {}: {}", term.0 & 0xffff, record.now, commands.join(", "))
 }
 
-fn describe_command(command: &everlog_log_schema::Command) -> String {
-    use everlog_log_schema::{Command, Entry, Intake, Message};
+fn describe_command(command: &Command) -> String {
     match command {
         Command::AnnounceOwner(_) => "announce".into(),
         Command::Ingest(ingest) => match &ingest.intake {
             Intake::Message(envelope) => {
-                let Message::Invoke(invoke) = &envelope.message;
-                format!("ingest {} invoke {:x}", ingest.offset, invoke.id.uuid)
+                format!("ingest {} {}", ingest.offset, describe_message(&envelope.message))
             }
             Intake::Rejected { .. } => format!("ingest {} rejected", ingest.offset),
         },
         Command::Append(append) => {
-            let entries: Vec<String> = append
-                .entries
-                .iter()
-                .map(|entry| match entry {
-                    Entry::Input { .. } => "input".into(),
-                    Entry::Command { effect, .. } => format!("{effect:?}"),
-                    Entry::Output { .. } => "output".into(),
-                    Entry::Notification { id, .. } => format!("{id:?}"),
-                })
-                .collect();
+            let entries: Vec<String> = append.entries.iter().map(describe_entry).collect();
             let (epoch, counter) = (append.attempt.epoch, append.attempt.counter);
             let uuid = append.invocation.uuid;
             format!("append {uuid:x} by {epoch}.{counter} [{}]", entries.join(", "))
         }
         Command::Suspend(suspend) => {
-            format!("suspend {:x} on {:?}", suspend.invocation.uuid, suspend.waiting.completions)
+            format!("suspend {:x} on {:?}", suspend.invocation.uuid, suspend.waiting)
         }
         Command::AttemptFailed(failed) => {
             format!("fail {:x} then {:?}", failed.invocation.uuid, failed.then)
@@ -153,8 +183,39 @@ fn describe_command(command: &everlog_log_schema::Command) -> String {
         Command::TimerFired(fired) => {
             format!("fire {:?} of {:x}", fired.timer.kind, fired.timer.invocation.uuid)
         }
-        Command::Resign | Command::CheckpointOpened | Command::Checkpointed(_) => {
+        Command::Resign
+        | Command::OutboxDelivered(_)
+        | Command::CheckpointOpened
+        | Command::Checkpointed(_) => {
             format!("{command:?}")
         }
+    }
+}
+
+fn describe_entry(entry: &Entry) -> String {
+    match entry {
+        Entry::Input { .. } => "input".into(),
+        Entry::Command { effect: Effect::Call(call), .. } => format!("call {:x}", call.callee.uuid),
+        Entry::Command { effect, .. } => format!("{effect:?}"),
+        Entry::Output { .. } => "output".into(),
+        Entry::Notification { id, .. } => format!("{id:?}"),
+    }
+}
+
+/// Tells what a message says, in a few words.
+pub fn describe_message(message: &Message) -> String {
+    match message {
+        Message::Invoke(invoke) => format!("invoke {:x}", invoke.id.uuid),
+        Message::Attach(attach) => {
+            format!("attach {:x} to {:x}", attach.caller.invocation.uuid, attach.target.uuid)
+        }
+        Message::Complete(complete) => {
+            let (uuid, completion) = (complete.to.invocation.uuid, complete.completion);
+            format!("complete {completion} of {uuid:x}")
+        }
+        Message::Signal(signal) => {
+            format!("signal {:?} to {:x}", signal.signal, signal.target.uuid)
+        }
+        Message::Order(order) => format!("{:?} {:x}", order.action, order.target.uuid),
     }
 }

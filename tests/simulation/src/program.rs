@@ -1,315 +1,217 @@
-//! Functions: small programs, and the attempts that run them.
+//! Programs: what a function does, known from its input alone.
 //!
-//! What a function does follows from its program and the journal it is shown, save for what a
-//! fault makes of it. It runs outside of the process that drives it, and goes on while that sleeps.
-//!
-//! **Invariant:** the n-th command of a program is the same in every attempt.
-
-use std::collections::VecDeque;
+//! **Invariant:** the n-th command of a program is the same in every attempt. Calls go to object
+//! keys of the next depth only, so that no two invocations can wait for each other.
 
 use bytes::Bytes;
-use everlog_log_schema::{
-    AttemptId, CompletionId, Effect as Asks, Entry, Epoch, Failure, InvocationId, Millis,
-    NotificationId, NotificationResult, Outcome, Term, WaitSet,
-};
+use everlog_log_schema::{HandlerKind, Millis, OnMaxAttempts, RetryPolicy, SignalId, Target};
 
-use crate::coverage::Case;
-use crate::env::Env;
-use crate::history::{Effect, Event, Life, Seen};
 use crate::rng::Rng;
 
 /// The kind of a run's result on the wire.
 pub const RUN_COMPLETION: u16 = 0x8011;
+/// The key of an object's state that counts.
+pub const COUNTER: Bytes = Bytes::from_static(b"n");
+/// Calls are made down to this depth.
+const DEPTH_MAX: u8 = 2;
+/// The first number of an awakeable.
+const AWAKEABLE: u32 = 17;
 
 /// One step of a program.
 #[derive(Debug, Clone, Copy)]
-enum Step {
+pub(crate) enum Step {
     Run,
     Sleep(u64),
     TwoRuns,
     RunAndSleep(u64),
     RunOrSleep(u64),
+    /// Calls and waits, beside a run.
+    Call(u64),
+    /// Calls one way, then attaches to the call.
+    SendAndAttach(u64),
+    /// Calls one way, and signals the callee, which waits for it.
+    SendAndSignal(u64),
+    /// Asks for the outcome of a call that it has just sent.
+    SendAndPeek(u64),
+    /// Counts in the object's state.
+    Count,
+    /// Lists the keys of the object's state, then clears them all.
+    ClearAll,
+    /// Clears the counter.
+    Clear,
+    /// Waits for a signal.
+    Await,
 }
 
+/// One command of a step.
 #[derive(Debug, Clone, Copy)]
-enum Part {
+pub(crate) enum Part {
     Run,
     Sleep(u64),
+    Call { child: u64, waits: bool, expects_ping: bool },
+    Attach,
+    Peek,
+    Ping,
+    GetCounter,
+    SetCounter,
+    ClearCounter,
+    Keys,
+    ClearAll,
 }
 
 impl Step {
-    fn parts(self) -> Vec<Part> {
+    /// Its commands, in order.
+    pub(crate) fn parts(self) -> Vec<Part> {
+        let send = |child| Part::Call { child, waits: false, expects_ping: false };
         match self {
             Step::Run => vec![Part::Run],
             Step::Sleep(ms) => vec![Part::Sleep(ms)],
             Step::TwoRuns => vec![Part::Run, Part::Run],
             Step::RunAndSleep(ms) | Step::RunOrSleep(ms) => vec![Part::Run, Part::Sleep(ms)],
+            Step::Call(child) => {
+                vec![Part::Call { child, waits: true, expects_ping: false }, Part::Run]
+            }
+            Step::SendAndAttach(child) => vec![send(child), Part::Attach],
+            Step::SendAndPeek(child) => vec![send(child), Part::Peek],
+            Step::SendAndSignal(child) => {
+                vec![Part::Call { child, waits: false, expects_ping: true }, Part::Ping]
+            }
+            Step::Count => vec![Part::GetCounter, Part::SetCounter],
+            Step::ClearAll => vec![Part::Keys, Part::ClearAll],
+            Step::Clear => vec![Part::ClearCounter],
+            Step::Await => Vec::new(),
         }
     }
 }
 
-/// What a function does, known from its input.
+impl Part {
+    /// Whether something comes back for it that the function waits for.
+    pub(crate) fn completes(self) -> bool {
+        match self {
+            Part::Run
+            | Part::Sleep(_)
+            | Part::Attach
+            | Part::Peek
+            | Part::GetCounter
+            | Part::Keys => true,
+            Part::Call { waits, .. } => waits,
+            Part::Ping | Part::SetCounter | Part::ClearCounter | Part::ClearAll => false,
+        }
+    }
+}
+
+/// What a function does.
 #[derive(Debug, Clone)]
-struct Program {
-    steps: Vec<Step>,
-    fails: bool,
+pub(crate) struct Program {
+    /// Its steps, in order.
+    pub(crate) steps: Vec<Step>,
+    /// Whether it ends in a failure.
+    pub(crate) fails: bool,
+    /// How deep in a tree of calls it is.
+    pub(crate) depth: u8,
 }
 
 impl Program {
-    fn of(input: &[u8]) -> Self {
+    /// Reads a program from an input: a seed, the depth, and whether it waits for a ping first.
+    pub(crate) fn of(input: &[u8], kind: HandlerKind) -> Self {
+        let depth = input.get(8).copied().unwrap_or(DEPTH_MAX);
+        let expects_ping = input.get(9) == Some(&1);
         let mut rng = Rng::new(crate::history::hash_of(input));
-        let count = rng.below(5);
-        let steps = (0..count).map(|_| {
-            let ms = 1 + rng.below(15_000);
-            match rng.below(8) {
-                0..=2 => Step::Run,
-                3 => Step::Sleep(ms),
-                4 => Step::TwoRuns,
-                5 | 6 => Step::RunAndSleep(ms),
-                _ => Step::RunOrSleep(ms),
-            }
-        });
-        Self { steps: steps.collect(), fails: rng.chance(150) }
+        let count = rng.below(if depth == 0 { 5 } else { 3 });
+        let mut steps = Vec::new();
+        if expects_ping {
+            steps.push(Step::Await);
+        }
+        for _ in 0..count {
+            steps.push(step(&mut rng, kind, depth));
+        }
+        Self { steps, fails: rng.chance(150), depth }
     }
 }
 
-/// What a function says next.
+/// Which signal the step at `position` of the program with this input waits for.
+pub(crate) fn awaited(position: usize, input: &[u8]) -> SignalId {
+    if position == 0 && input.get(9) == Some(&1) {
+        return ping();
+    }
+    SignalId::Index(AWAKEABLE + u32::try_from(position).unwrap_or_default())
+}
+
+fn step(rng: &mut Rng, kind: HandlerKind, depth: u8) -> Step {
+    let ms = 1 + rng.below(15_000);
+    let child = rng.draw();
+    let calls = depth < DEPTH_MAX;
+    let writes = kind == HandlerKind::Exclusive;
+    match rng.below(24) {
+        4 => Step::Sleep(ms),
+        5 => Step::TwoRuns,
+        6 | 7 => Step::RunAndSleep(ms),
+        8 => Step::RunOrSleep(ms),
+        9 => Step::Await,
+        10..=13 if calls => Step::Call(child),
+        14 | 15 if calls => Step::SendAndAttach(child),
+        16 if calls => Step::SendAndSignal(child),
+        17 if calls => Step::SendAndPeek(child),
+        18..=20 if writes => Step::Count,
+        21 if writes => Step::ClearAll,
+        22 if writes => Step::Clear,
+        _ => Step::Run,
+    }
+}
+
+/// The signal that a callee waits for which was told to expect one.
+pub(crate) fn ping() -> SignalId {
+    SignalId::Name("ping".into())
+}
+
+/// A call that a function makes, as metadata would resolve it.
 #[derive(Debug, Clone)]
-pub enum Frame {
-    /// A command, an output or the result of a run.
-    Entry(Entry),
-    /// It ends until one of these comes.
-    Suspended(WaitSet),
-    /// It ends for good.
-    Ended,
-    /// It failed, or its stream broke.
-    Failed,
+pub(crate) struct Callee {
+    /// Whom.
+    pub(crate) target: Target,
+    /// How it is run.
+    pub(crate) kind: HandlerKind,
+    /// The key that makes it the same call as another's.
+    pub(crate) idempotency_key: Option<String>,
+    /// Its argument.
+    pub(crate) input: Bytes,
+    /// How much later it begins.
+    pub(crate) delay_ms: u64,
+    /// What its failures lead to. Nobody resumes a callee, so it never pauses.
+    pub(crate) retry: RetryPolicy,
+    /// How long its outcome is kept.
+    pub(crate) retention: Millis,
 }
 
-/// Where a function stands in its program.
-enum Place {
-    /// In a step whose first command has this number.
-    In(Step, u32),
-    Done,
-}
-
-/// A live attempt: the function's side and the stream between.
-#[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about a stream")]
-pub struct Attempt {
-    /// Whose attempt.
-    pub invocation: InvocationId,
-    /// Which.
-    pub id: AttemptId,
-    /// The ownership that started it.
-    pub term: (Epoch, Term),
-    /// Frames that the owner has not taken yet.
-    pub frames: VecDeque<Frame>,
-    /// How many commands the owner has taken from this stream, the input and replayed ones included.
-    pub commands_taken: u32,
-    /// Whether the invocation's code is still to be recorded.
-    pub unpinned: bool,
-    /// When it hung, if it did.
-    pub hung_at: Option<Millis>,
-    program: Program,
-    entries: u32,
-    completed: Vec<CompletionId>,
-    seen: Seen,
-    issued: u32,
-    output_issued: bool,
-    closures: Vec<CompletionId>,
-    asked_to_suspend: bool,
-    over: bool,
-}
-
-impl Attempt {
-    /// Starts an attempt on a journal, whose first entry is the input.
-    pub fn start(
-        invocation: InvocationId,
-        id: AttemptId,
-        term: (Epoch, Term),
-        journal: &[Entry],
-        unpinned: bool,
-    ) -> Self {
-        let input = match journal.first() {
-            Some(Entry::Input { body, .. }) => body.clone(),
-            _ => Bytes::new(),
+impl Callee {
+    /// Draws the callee of a call, at the depth below its caller's.
+    pub(crate) fn of(child: u64, depth: u8, expects_ping: bool) -> Self {
+        let shared = Rng::new(child).chance(400) && !expects_ping;
+        // What has the same idempotency key is the same call, whoever makes it.
+        let seed = if shared { child % 2 } else { child };
+        let mut rng = Rng::new(seed ^ 0xca11);
+        let depth = depth + 1;
+        let kind = match rng.below(10) {
+            0..5 => HandlerKind::Plain,
+            5..9 => HandlerKind::Exclusive,
+            _ => HandlerKind::Shared,
         };
-        let mut attempt = Self {
-            invocation,
-            id,
-            term,
-            frames: VecDeque::new(),
-            commands_taken: 1,
-            unpinned,
-            hung_at: None,
-            program: Program::of(&input),
-            entries: 0,
-            completed: Vec::new(),
-            seen: Seen::default(),
-            issued: 0,
-            output_issued: false,
-            closures: Vec::new(),
-            asked_to_suspend: false,
-            over: false,
-        };
-        for (index, entry) in (0_u32..).zip(journal) {
-            match entry {
-                Entry::Command { .. } => attempt.issued += 1,
-                Entry::Output { .. } => attempt.output_issued = true,
-                Entry::Input { .. } | Entry::Notification { .. } => {}
-            }
-            attempt.learn(index, entry);
+        let key = (kind != HandlerKind::Plain).then(|| format!("d{depth}k{}", rng.below(2)));
+        let input = [&seed.to_be_bytes()[..], &[depth, u8::from(expects_ping)]].concat();
+        Self {
+            target: Target { service: "s".into(), key, handler: "h".into() },
+            kind,
+            idempotency_key: shared.then(|| format!("i{depth}-{seed}")),
+            input: input.into(),
+            delay_ms: if rng.chance(200) { rng.below(20_000) } else { 0 },
+            retry: RetryPolicy {
+                initial_interval: Millis(50),
+                factor_permille: 2_000,
+                max_interval: Millis(5_000),
+                max_attempts: rng.chance(500).then_some(2),
+                on_max_attempts: OnMaxAttempts::Kill,
+            },
+            retention: Millis(rng.below(2) * 400_000),
         }
-        attempt.commands_taken += attempt.issued + u32::from(attempt.output_issued);
-        attempt.reopen_closures();
-        attempt
-    }
-
-    /// Hands over an entry of the journal. One that is known already is passed over.
-    pub fn learn(&mut self, index: u32, entry: &Entry) {
-        if index < self.entries {
-            return;
-        }
-        self.entries = index + 1;
-        if let Entry::Notification { id: NotificationId::Completion { id, .. }, result } = entry
-            && !self.completed.contains(id)
-        {
-            self.completed.push(*id);
-            self.seen.add(*id, result);
-        }
-    }
-
-    /// Closes the function's input: it suspends where it can go no further.
-    pub fn ask_to_suspend(&mut self) {
-        self.asked_to_suspend = true;
-    }
-
-    /// Runs begun in an earlier attempt whose results are not stored are run again.
-    fn reopen_closures(&mut self) {
-        if let Place::In(step, first) = self.place() {
-            for (number, part) in (first..).zip(step.parts()) {
-                let completion = CompletionId(number);
-                let begun = number <= self.issued && !self.completed.contains(&completion);
-                if begun && matches!(part, Part::Run) {
-                    self.closures.push(completion);
-                }
-            }
-        }
-    }
-
-    fn place(&self) -> Place {
-        let mut first = 1;
-        for &step in &self.program.steps {
-            let count = u32::try_from(step.parts().len()).unwrap_or_default();
-            let mut numbers = first..first + count;
-            let done = |number| self.completed.contains(&CompletionId(number));
-            let satisfied = match step {
-                Step::RunOrSleep(_) => numbers.any(done),
-                Step::Run | Step::Sleep(_) | Step::TwoRuns | Step::RunAndSleep(_) => {
-                    numbers.all(done)
-                }
-            };
-            // Commands are issued in order, even those that a race has made idle.
-            if !satisfied || self.issued < first + count - 1 {
-                return Place::In(step, first);
-            }
-            first += count;
-        }
-        Place::Done
-    }
-
-    /// Lets the function do one thing.
-    pub fn poll(&mut self, env: &mut Env) {
-        if self.over || self.hung_at.is_some() {
-            return;
-        }
-        if env.rng.chance(env.faults.hang) {
-            self.hung_at = Some(env.now);
-        } else if env.rng.chance(env.faults.failure) {
-            self.say_last(Frame::Failed);
-        } else if !self.closures.is_empty() && env.rng.chance(700) {
-            self.run_closure(env);
-        } else {
-            match self.place() {
-                Place::In(step, first) => self.go_on(step, first, env.now),
-                Place::Done if self.output_issued => self.say_last(Frame::Ended),
-                Place::Done => self.put_out(),
-            }
-        }
-    }
-
-    /// Lets a function that hung go on at the moment when its owner gives it up.
-    pub fn go_on_unheard(&mut self, env: &mut Env) {
-        for _ in 0..env.rng.below(6) {
-            self.hung_at = None;
-            self.poll(env);
-        }
-    }
-
-    fn say_last(&mut self, frame: Frame) {
-        self.frames.push_back(frame);
-        self.over = true;
-    }
-
-    /// Causes the effect of a run. Its result is proposed and not yet durable.
-    pub fn run_closure(&mut self, env: &mut Env) {
-        if self.closures.is_empty() {
-            return;
-        }
-        let step = self.closures.swap_remove(env.rng.index(self.closures.len()));
-        self.cause(env, step);
-        if env.rng.chance(env.faults.twice) {
-            env.coverage.hit(Case::SecondResult);
-            self.cause(env, step);
-        }
-    }
-
-    fn cause(&mut self, env: &mut Env, step: CompletionId) {
-        let value = env.rng.draw();
-        let life = Life { id: self.invocation, incarnation: self.id.incarnation };
-        let (attempt, term, seen) = (self.id, self.term, self.seen);
-        env.note(|| format!("effect {:x}/{step} by {attempt:?}", life.id.uuid));
-        env.observe(&Event::Effect(Effect { life, step, attempt, term, value, seen }));
-        self.frames.push_back(Frame::Entry(Entry::Notification {
-            id: NotificationId::Completion { id: step, kind: RUN_COMPLETION },
-            result: NotificationResult::Value(Bytes::copy_from_slice(&value.to_be_bytes())),
-        }));
-    }
-
-    fn go_on(&mut self, step: Step, first: u32, now: Millis) {
-        let parts = step.parts();
-        let next = (first..).zip(&parts).find(|(number, _)| *number > self.issued);
-        if let Some((number, &part)) = next {
-            self.issued = number;
-            let completion = CompletionId(number);
-            let (kind, effect) = match part {
-                Part::Run => (0x0411, Asks::Run { completion }),
-                Part::Sleep(ms) => {
-                    (0x040c, Asks::Sleep { completion, wake_at: Millis(now.0 + ms) })
-                }
-            };
-            let bytes = Bytes::copy_from_slice(&number.to_be_bytes());
-            self.frames.push_back(Frame::Entry(Entry::Command { kind, bytes, effect }));
-            if matches!(part, Part::Run) {
-                self.closures.push(completion);
-            }
-        } else if self.asked_to_suspend && self.closures.is_empty() {
-            let numbers = (first..).zip(&parts).map(|(number, _)| CompletionId(number));
-            let completions = numbers.filter(|id| !self.completed.contains(id)).collect();
-            self.say_last(Frame::Suspended(WaitSet { completions, ..WaitSet::default() }));
-        }
-    }
-
-    fn put_out(&mut self) {
-        self.output_issued = true;
-        let output = self.seen.to_bytes();
-        let outcome = if self.program.fails {
-            let message = format!("failed having seen {}", self.seen.count);
-            Outcome::Failure(Failure { code: 400, message, metadata: Vec::new() })
-        } else {
-            Outcome::Success(output.into())
-        };
-        self.frames.push_back(Frame::Entry(Entry::Output { name: String::new(), outcome }));
     }
 }

@@ -41,6 +41,7 @@ fn invoke(uuid: u128, request: u128) -> Invoke {
         body: Bytes::from_static(b"a"),
         idempotency_key: None,
         reply_to: Some("http://gateway".into()),
+        caller: None,
         start_at: None,
         retention: Millis(0),
         retry: RetryPolicy {

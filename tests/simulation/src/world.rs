@@ -10,6 +10,7 @@ use crate::callers::Callers;
 use crate::coverage::{Case, Coverage};
 use crate::env::{Crashed, Env};
 use crate::executor::{Executor, Process};
+use crate::operators;
 use crate::properties::{Violation, replay_equality};
 
 /// The processes of a world.
@@ -240,7 +241,9 @@ impl World {
             }
         }
         self.wait_until("everything acknowledged comes to its end", |world| {
-            world.are_callers_settled() && world.env.under_way().0 == 0
+            world.are_callers_settled()
+                && world.env.under_way().0 == 0
+                && !operators::any_to_resume(&world.env)
         });
     }
 
@@ -250,12 +253,7 @@ impl World {
         self.env.now.0 += FORGOTTEN_AFTER_MS;
         self.wait_until("nothing is left of what is forgotten", |world| {
             world.env.under_way().1 > 0
-                || world
-                    .env
-                    .observer
-                    .tables()
-                    .rows()
-                    .all(|(key, _)| matches!(key, RowKey::Partition | RowKey::Sender(_)))
+                || world.env.observer.tables().rows().all(|(key, _)| is_kept(key))
         });
     }
 
@@ -302,4 +300,16 @@ impl World {
             self.env.violate(violation);
         }
     }
+}
+
+/// What a partition never forgets: how far it has come, and the state of its objects.
+fn is_kept(key: &RowKey) -> bool {
+    matches!(
+        key,
+        RowKey::Partition
+            | RowKey::Sender(_)
+            | RowKey::Sent(_)
+            | RowKey::Object { .. }
+            | RowKey::State { .. }
+    )
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everlog_log_schema::{AttemptId, Entry, InvocationId, Millis};
+use everlog_log_schema::{AttemptId, InvocationId, Millis};
 use http::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
@@ -20,7 +20,7 @@ use super::pool::{Destination, Pool};
 use super::request::{Chunk, RequestBody, content_type, request};
 use crate::invoker::error::Failure;
 use crate::invoker::machine::Machine;
-use crate::invoker::{AttemptEvent, AttemptStart, EventSender};
+use crate::invoker::{AttemptEvent, AttemptStart, EventSender, Notice};
 
 /// How many bytes that have arrived together are looked at before they are reported.
 const GATHER_BYTES_MAX: usize = 256 << 10;
@@ -43,7 +43,7 @@ pub(super) async fn run(
     pool: Arc<Pool>,
     start: AttemptStart,
     events: EventSender,
-    notifications: mpsc::UnboundedReceiver<Entry>,
+    notices: mpsc::UnboundedReceiver<Notice>,
 ) {
     let (to_function, body) = RequestBody::new();
     let request = request(&start, body);
@@ -72,7 +72,7 @@ pub(super) async fn run(
         Ok((asking, lease, request)) => {
             attempt.progressed_at = Instant::now();
             let stream = Stream::Asking(Box::pin(asking.ask(lease, request)));
-            attempt.converse(stream, to_function, notifications).await;
+            attempt.converse(stream, to_function, notices).await;
         }
         Err(failure) => {
             attempt.machine.fail(failure);
@@ -100,7 +100,7 @@ impl Attempt {
         &mut self,
         mut stream: Stream,
         to_function: mpsc::Sender<Chunk>,
-        mut notifications: mpsc::UnboundedReceiver<Entry>,
+        mut notices: mpsc::UnboundedReceiver<Notice>,
     ) {
         // Whether the function can be told more: it may have stopped listening, or know the end.
         let mut is_listening = true;
@@ -113,7 +113,7 @@ impl Attempt {
             };
             tokio::select! {
                 heard = stream.next() => self.hear(heard, &mut stream).await,
-                Some(entry) = notifications.recv() => self.machine.notify(entry),
+                Some(notice) = notices.recv() => self.machine.notify(notice),
                 permit = to_function.reserve(), if has_news && is_listening => {
                     match (permit, self.machine.take_bytes()) {
                         (Ok(permit), Some(bytes)) => {

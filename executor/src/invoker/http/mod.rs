@@ -73,8 +73,8 @@ impl HttpInvoker {
 
 impl Invoker for HttpInvoker {
     fn start(&self, attempt: AttemptStart, events: EventSender) -> AttemptHandle {
-        let (notify, notifications) = mpsc::unbounded_channel();
-        let task = tokio::spawn(attempt::run(self.pool.clone(), attempt, events, notifications));
+        let (notify, notices) = mpsc::unbounded_channel();
+        let task = tokio::spawn(attempt::run(self.pool.clone(), attempt, events, notices));
         AttemptHandle::new(notify, task.abort_handle())
     }
 }

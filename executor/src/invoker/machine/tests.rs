@@ -3,13 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by a panic")]
 #![allow(clippy::needless_raw_string_hashes, reason = "`UPDATE_EXPECT=1` writes them so")]
 
+mod calls;
 mod laws;
 mod script;
+mod signals;
+mod state;
 mod violations;
 
+use std::sync::Arc;
+
+use everlog_log_schema::metadata::ProtocolMode;
 use everlog_log_schema::{CompletionId, Effect, Entry};
 use expect_test::expect;
-use script::{check, check_version};
+use script::{check, check_start, check_version};
 
 use super::Machine;
 use crate::invoker::AttemptEventKind;
@@ -28,8 +34,8 @@ fn an_attempt_begins_with_the_start_and_the_whole_journal() {
               < Input InputCommandMessage { headers: [Header { key: "a", value: "b" }], name: "", value: Some(Value { content: b"in" }) }
               < Run RunCommandMessage { result_completion_id: 1, name: "step 1" }
               < Sleep SleepCommandMessage { wake_up_time: 5000, result_completion_id: 2, name: "" }
-              < RunDone CompletionNotification { completion_id: 1, result: Some(Value(Value { content: b"ok" })) }
-              < SleepDone CompletionNotification { completion_id: 2, result: Some(Void(Void)) }
+              < 0x8011 CompletionId(1) Value(Value { content: b"ok" })
+              < 0x800c CompletionId(2) Void(Void)
         "#]],
     );
 }
@@ -85,7 +91,7 @@ fn a_run_is_told_its_result_once_it_is_durable() {
               = from command 2
                 completion 1 0x8011 Value(b"ok")
             durable 1
-              < RunDone CompletionNotification { completion_id: 1, result: Some(Value(Value { content: b"ok" })) }
+              < 0x8011 CompletionId(1) Value(Value { content: b"ok" })
             output done
               = from command 2
                 output "out" Success(b"done")
@@ -194,12 +200,12 @@ fn results_of_runs_may_come_in_any_order() {
                 command 0x0411 of 10 bytes, Run { completion: CompletionId(2) }
                 completion 2 0x8011 Value(b"b")
             durable 2
-              < RunDone CompletionNotification { completion_id: 2, result: Some(Value(Value { content: b"ok" })) }
+              < 0x8011 CompletionId(2) Value(Value { content: b"ok" })
             propose 1 a
               = from command 3
                 completion 1 0x8011 Value(b"a")
             durable 1
-              < RunDone CompletionNotification { completion_id: 1, result: Some(Value(Value { content: b"ok" })) }
+              < 0x8011 CompletionId(1) Value(Value { content: b"ok" })
         "#]],
     );
 }
@@ -209,19 +215,19 @@ fn a_repeated_notification_is_told_once() {
     check(
         "known run 1
          known durable 1
-         durable 1
+         again durable 1
          sleep 2 5000
          fired 2
-         fired 2",
+         again fired 2",
         &expect![[r#"
             start
-            durable 1
+            again durable 1
             sleep 2 5000
               = from command 2
                 command 0x040c of 5 bytes, Sleep { completion: CompletionId(2), wake_at: Millis(5000) }
             fired 2
-              < SleepDone CompletionNotification { completion_id: 2, result: Some(Void(Void)) }
-            fired 2
+              < 0x800c CompletionId(2) Void(Void)
+            again fired 2
         "#]],
     );
 }
@@ -316,6 +322,29 @@ fn a_function_may_go_on_after_its_input_is_closed() {
               = from command 2
                 completion 1 0x8011 Value(b"ok")
               = suspended [1] [1] []
+        "#]],
+    );
+}
+
+#[test]
+fn a_function_that_answers_after_its_input_is_told_the_journal_alone() {
+    let mut start = script::start(6, vec![script::input("in")]);
+    Arc::make_mut(&mut start.deployment).mode = ProtocolMode::RequestResponse;
+    check_start(
+        start,
+        "known sleep 1 5000
+         fired 1
+         run 2 + propose 2 ok + suspend 1 2 #1",
+        &expect![[r#"
+            start
+              < end of input
+            fired 1
+              < end of input
+            run 2 + propose 2 ok + suspend 1 2 #1
+              = from command 2
+                command 0x0411 of 10 bytes, Run { completion: CompletionId(2) }
+                completion 2 0x8011 Value(b"ok")
+              = suspended [1, 2] [1] []
         "#]],
     );
 }

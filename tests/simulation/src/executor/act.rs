@@ -2,15 +2,16 @@
 
 use everlog_log_schema::{
     AttemptId, Command, InboxOffset, Incarnation, InvocationId, LogOffset, Millis, Record, Seq,
+    Status,
 };
 use everlog_partition::{Action, MemoryTables, TablesError, reads};
 
 use super::{Executor, Role};
+use crate::attempt::Attempt;
 use crate::bug::ShellBug;
 use crate::coverage::Case;
 use crate::env::{Crashed, Env, Reply};
 use crate::history::CallId;
-use crate::program::Attempt;
 use crate::properties::Violation;
 
 /// A caller that waits for an answer, as the owner remembers it.
@@ -57,6 +58,7 @@ impl Executor {
         self.role = Role::Owner(tenure);
         let next = row.next_inbox;
         self.inbox_next = if env.is(ShellBug::InboxFromEnd) { env.inbox.end() } else { next };
+        self.find_outbox(env);
         let mut last = None;
         while let Ok(Some(timer)) = reads::next_timer(&self.tables, last, Millis(u64::MAX)) {
             if !env.is(ShellBug::ForgetTimers) {
@@ -108,6 +110,7 @@ impl Executor {
                 Action::ArmTimer(timer) => {
                     self.armed.insert(timer);
                 }
+                Action::Send { seq, row, .. } => self.outbox.push(seq, *row),
                 Action::Answer(id) => self.answer(env, id),
                 Action::Trim { log, inbox } => {
                     check_trim(env, log, inbox);
@@ -130,11 +133,16 @@ impl Executor {
         let term = (tenure.epoch, tenure.term);
         let row = reads::invocation(&self.tables, id);
         let Ok(Some(row)) = row else { return };
+        // A later command of the record, or a later record, may have stopped it again.
+        if row.status != Status::Running {
+            return;
+        }
         match reads::journal(&self.tables, id, row.entries) {
             Ok(journal) => {
                 env.note(|| format!("start {:x} as {attempt:?}", id.uuid));
                 let unpinned = row.pin.is_none();
-                self.attempts.insert(id, Attempt::start(id, attempt, term, &journal, unpinned));
+                let attempt = Attempt::start(id, attempt, term, row.kind, &journal, unpinned);
+                self.attempts.insert(id, attempt);
             }
             Err(error) => env.violate(Violation::new("tables can be read", error.to_string())),
         }

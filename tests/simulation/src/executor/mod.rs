@@ -8,6 +8,7 @@
 
 mod act;
 mod checkpoint;
+mod outbox;
 mod owner;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,16 +22,17 @@ use everlog_partition::{
     Acceptance, Action, Ignored, Logged, MemoryTables, SUPPORTED_LEVEL, Tables, apply, reads,
 };
 
+use crate::attempt::Attempt;
 use crate::bug::ShellBug;
 use crate::coverage::Case;
 use crate::env::{Crashed, Env};
 use crate::history::Event;
 use crate::log::{AppenderId, Outcome, Stored, Ticket};
-use crate::program::Attempt;
 use crate::properties::Violation;
 
 pub use act::Waiter;
 use checkpoint::Checkpoint;
+use outbox::Outbox;
 
 /// Whether a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +99,7 @@ pub struct Executor {
     armed: BTreeSet<Timer>,
     outgoing: Vec<Command>,
     waiters: Vec<Waiter>,
+    outbox: Outbox,
     checkpoint: Checkpoint,
 }
 
@@ -118,6 +121,7 @@ impl Executor {
             armed: BTreeSet::new(),
             outgoing: Vec::new(),
             waiters: Vec::new(),
+            outbox: Outbox::default(),
             checkpoint: Checkpoint::Idle,
         }
     }
@@ -157,7 +161,7 @@ impl Executor {
             Role::Standby => 0,
             Role::Candidate(tenure) | Role::Owner(tenure) => tenure.pending.len(),
         };
-        pending == 0 && self.outgoing.is_empty()
+        pending == 0 && self.outgoing.is_empty() && self.outbox.is_empty()
     }
 
     /// What it is and how far it has come, in a few words.
@@ -329,7 +333,7 @@ impl Executor {
         let (next_seq, pending) = (Seq(0), VecDeque::new());
         let mut tenure = Tenure { epoch, term, next_seq, last_now, appender, pending };
         let address = format!("http://x{}", self.id);
-        let announce = AnnounceOwner { address, level: SUPPORTED_LEVEL };
+        let announce = AnnounceOwner { address, level: SUPPORTED_LEVEL, partitions: 1 };
         let clock = self.clock(env);
         tenure.append(env, clock, vec![Command::AnnounceOwner(announce)]);
         let id = self.id;
@@ -360,6 +364,7 @@ impl Executor {
         self.armed.clear();
         self.outgoing.clear();
         self.waiters.clear();
+        self.outbox = Outbox::default();
         self.checkpoint = Checkpoint::Idle;
     }
 

@@ -9,13 +9,13 @@ use everlog_log_schema::{
 use everlog_partition::{after_failure, reads};
 
 use super::{Executor, Pending, Role, Tenure};
+use crate::attempt::{Attempt, Frame};
 use crate::bug::ShellBug;
 use crate::coverage::Case;
 use crate::env::{Crashed, Env, Reply};
 use crate::history::Event;
 use crate::inbox::Item;
 use crate::log::Outcome;
-use crate::program::{Attempt, Frame};
 use crate::properties::Violation;
 
 /// The appends that may be in the pipeline.
@@ -47,8 +47,9 @@ impl Executor {
             25..30 => {
                 self.read_some(env)?;
             }
-            30..40 => self.take_in_messages(env)?,
-            40..57 => self.take_frames(env),
+            30..39 => self.take_in_messages(env)?,
+            39..43 => self.send(env),
+            43..57 => self.take_frames(env),
             57..60 => self.take_late_frames(env),
             60..68 => self.fire_timers(env),
             68..92 => self.append(env)?,
@@ -157,10 +158,10 @@ impl Executor {
         for _ in 0..=env.rng.below(4) {
             match attempt.frames.pop_front() {
                 Some(Frame::Entry(entry)) => entries.push(entry),
-                Some(Frame::Suspended(waiting)) => {
+                Some(Frame::Suspended(waiting, signals_told)) => {
                     self.send_entries(env, id, entries);
                     self.close(env, id, clock, |invocation, attempt| {
-                        Command::Suspend(Suspend { invocation, attempt, waiting })
+                        Command::Suspend(Suspend { invocation, attempt, waiting, signals_told })
                     });
                     return;
                 }
@@ -204,8 +205,8 @@ impl Executor {
                 let append = Append { invocation, attempt, first_command, entries, pin: None };
                 Command::Append(append)
             }
-            Some(Frame::Suspended(waiting)) => {
-                Command::Suspend(Suspend { invocation, attempt, waiting })
+            Some(Frame::Suspended(waiting, signals_told)) => {
+                Command::Suspend(Suspend { invocation, attempt, waiting, signals_told })
             }
             Some(Frame::Ended) => Command::End(End { invocation, attempt }),
             Some(Frame::Failed) | None => {

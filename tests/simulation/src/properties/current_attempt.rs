@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use everlog_log_schema::{AttemptId, Command, Epoch, Incarnation, InvocationId, Row, RowKey};
+use everlog_log_schema::{
+    AttemptId, Command, Epoch, Incarnation, Intake, InvocationId, Message, Row, RowKey,
+};
 
 use super::{Judged, demand};
 use crate::history::{Event, Recorded};
@@ -87,14 +89,18 @@ fn speaker(command: &Command) -> Speaker {
         Command::End(end) => Speaker::Attempt(end.invocation, end.attempt),
         Command::TimerFired(fired) => Speaker::Other(fired.timer.invocation),
         Command::Ingest(ingest) => match &ingest.intake {
-            everlog_log_schema::Intake::Message(envelope) => {
-                let everlog_log_schema::Message::Invoke(invoke) = &envelope.message;
-                Speaker::Other(invoke.id)
-            }
-            everlog_log_schema::Intake::Rejected { .. } => Speaker::Nobody,
+            Intake::Message(envelope) => Speaker::Other(match &envelope.message {
+                Message::Invoke(invoke) => invoke.id,
+                Message::Attach(attach) => attach.target,
+                Message::Complete(complete) => complete.to.invocation,
+                Message::Signal(signal) => signal.target,
+                Message::Order(order) => order.target,
+            }),
+            Intake::Rejected { .. } => Speaker::Nobody,
         },
         Command::AnnounceOwner(_)
         | Command::Resign
+        | Command::OutboxDelivered(_)
         | Command::CheckpointOpened
         | Command::Checkpointed(_) => Speaker::Nobody,
     }

@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use everlog_log_schema::{
-    CompletionId, Effect as Asks, Entry, Incarnation, InvocationId, NotificationId,
-    NotificationResult, Outcome, Row, RowKey,
+    CompletionId, Effect as Asks, Entry, NotificationId, NotificationResult, Outcome,
 };
 
 use super::{Judged, demand};
-use crate::history::{Event, Life, Recorded, Seen, hash_of};
+use crate::history::{Added, Event, Life, Seen, hash_of};
+use crate::program::RUN_COMPLETION;
 
 const NAME: &str = "exactly-once journal";
 
@@ -30,7 +30,6 @@ struct Journal {
 /// The fold.
 #[derive(Debug, Default)]
 pub(super) struct ExactlyOnceJournal {
-    current: BTreeMap<InvocationId, Incarnation>,
     journals: BTreeMap<Life, Journal>,
     /// The hashes of all values that effects have returned.
     values: BTreeSet<(Life, CompletionId, u64)>,
@@ -44,7 +43,9 @@ impl ExactlyOnceJournal {
                 self.values.insert((effect.life, effect.step, value));
                 Ok(())
             }
-            Event::Recorded(recorded) => self.recorded(recorded),
+            Event::Recorded(recorded) => {
+                recorded.added.iter().try_for_each(|added| self.entry(added))
+            }
             Event::Called { .. }
             | Event::Acknowledged { .. }
             | Event::Answered { .. }
@@ -54,44 +55,9 @@ impl ExactlyOnceJournal {
         }
     }
 
-    fn recorded(&mut self, recorded: &Recorded<'_>) -> Judged {
-        for change in recorded.changes {
-            if let (RowKey::Invocation(id), Some(Row::Invocation(row))) = (&change.key, &change.new)
-            {
-                self.current.insert(*id, row.incarnation);
-                // A life that follows upon another in one record may have the very same input.
-                let input = RowKey::Journal(*id, 0);
-                let reborn = life_of(change.old.as_ref()).is_some_and(|old| old != row.incarnation);
-                if reborn && recorded.changes.iter().all(|other| other.key != input) {
-                    let life = Life { id: *id, incarnation: row.incarnation };
-                    self.journals.entry(life).or_default().entries = 1;
-                }
-            }
-        }
-        let mut added: Vec<(InvocationId, u32, &Entry)> = Vec::new();
-        for change in recorded.changes {
-            let RowKey::Journal(id, index) = &change.key else { continue };
-            match (&change.old, &change.new) {
-                (None, Some(Row::Journal(entry))) => added.push((*id, *index, entry)),
-                (_, new) => {
-                    let ended = recorded.changes.iter().any(|other| {
-                        other.key == RowKey::Invocation(*id)
-                            && life_of(other.old.as_ref()) != life_of(other.new.as_ref())
-                    });
-                    demand!(NAME, ended, "entry {index} of {id:?} was changed in its life");
-                    if let Some(Row::Journal(entry)) = new {
-                        added.push((*id, *index, entry));
-                    }
-                }
-            }
-        }
-        added.sort_by_key(|(id, index, _)| (*id, *index));
-        added.into_iter().try_for_each(|(id, index, entry)| self.entry(id, index, entry))
-    }
-
-    fn entry(&mut self, id: InvocationId, index: u32, entry: &Entry) -> Judged {
-        let incarnation = self.current.get(&id).copied().unwrap_or_default();
-        let life = Life { id, incarnation };
+    fn entry(&mut self, added: &Added) -> Judged {
+        let Added { life, index, entry } = added;
+        let (life, index) = (*life, *index);
         let values = &self.values;
         let journal = self.journals.entry(life).or_default();
         demand!(
@@ -111,16 +77,17 @@ impl ExactlyOnceJournal {
                 let number = journal.commands.to_be_bytes();
                 demand!(
                     NAME,
-                    bytes[..] == number,
+                    bytes.starts_with(&number),
                     "command {} of {life:?} is another one: {effect:?}",
                     journal.commands
                 );
-                if let Asks::Run { completion } | Asks::Sleep { completion, .. } = effect {
-                    journal.declared.insert(*completion);
-                }
+                journal.declare(effect);
+            }
+            Entry::Notification { id: id @ NotificationId::Signal(_), result } => {
+                journal.show(id, result);
             }
             Entry::Notification {
-                id: NotificationId::Completion { id: completion, .. },
+                id: id @ NotificationId::Completion { id: completion, kind },
                 result,
             } => {
                 let declared = journal.declared.contains(completion);
@@ -131,13 +98,13 @@ impl ExactlyOnceJournal {
                 );
                 let first = journal.completed.insert(*completion);
                 demand!(NAME, first, "{life:?} has a second result {completion}");
-                if let NotificationResult::Value(value) = result {
+                if *kind == RUN_COMPLETION
+                    && let NotificationResult::Value(value) = result
+                {
                     let real = values.contains(&(life, *completion, hash_of(value)));
                     demand!(NAME, real, "result {completion} of {life:?} is no effect's");
                 }
-                let mut seen = journal.shown.last().copied().unwrap_or_default();
-                seen.add(*completion, result);
-                journal.shown.push(seen);
+                journal.show(id, result);
             }
             Entry::Output { outcome, .. } => {
                 journal.has_output = true;
@@ -149,6 +116,35 @@ impl ExactlyOnceJournal {
 }
 
 impl Journal {
+    /// Notes the completions that a command names.
+    fn declare(&mut self, effect: &Asks) {
+        match effect {
+            Asks::Run { completion }
+            | Asks::Sleep { completion, .. }
+            | Asks::GetState { completion, .. }
+            | Asks::GetStateKeys { completion }
+            | Asks::Attach { completion, .. }
+            | Asks::GetOutput { completion, .. } => {
+                self.declared.insert(*completion);
+            }
+            Asks::Call(call) => {
+                self.declared.insert(call.id_completion);
+                self.declared.extend(call.completion);
+            }
+            Asks::None
+            | Asks::SetState { .. }
+            | Asks::ClearState { .. }
+            | Asks::ClearAllState
+            | Asks::SendSignal { .. } => {}
+        }
+    }
+
+    fn show(&mut self, id: &NotificationId, result: &NotificationResult) {
+        let mut seen = self.shown.last().copied().unwrap_or_default();
+        seen.add(id, result);
+        self.shown.push(seen);
+    }
+
     /// An output names what the function had been shown: a beginning of what its journal holds.
     fn check_output(&self, life: Life, outcome: &Outcome) -> Judged {
         let Outcome::Success(output) = outcome else { return Ok(()) };
@@ -156,12 +152,5 @@ impl Journal {
         let shown = held.into_iter().any(|seen| seen.to_bytes() == output[..]);
         demand!(NAME, shown, "the output of {life:?} follows from results that its journal lacks");
         Ok(())
-    }
-}
-
-fn life_of(row: Option<&Row>) -> Option<Incarnation> {
-    match row {
-        Some(Row::Invocation(row)) => Some(row.incarnation),
-        _ => None,
     }
 }

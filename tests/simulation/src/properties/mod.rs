@@ -2,13 +2,16 @@
 //!
 //! They know nothing of the simulator: a history of real processes is judged by the same code.
 
+mod calls;
 mod current_attempt;
 mod exactly_once_journal;
 mod fencing;
 mod no_lost_invocation;
+mod orders;
 mod outside_effects;
 mod per_key_order;
 pub mod replay_equality;
+mod state;
 mod timers;
 
 use std::fmt;
@@ -64,6 +67,9 @@ pub struct Properties {
     timers: timers::Timers,
     effects: outside_effects::OutsideEffects,
     invocations: no_lost_invocation::NoLostInvocation,
+    calls: calls::Calls,
+    state: state::State,
+    orders: orders::Orders,
 }
 
 impl Properties {
@@ -76,6 +82,13 @@ impl Properties {
         self.keys.observe(event, coverage)?;
         self.timers.observe(event, coverage)?;
         self.invocations.observe(event, coverage)?;
+        if let Event::Recorded(recorded) = event
+            && recorded.accepted
+        {
+            self.calls.observe(recorded, coverage)?;
+            self.state.observe(recorded, coverage)?;
+            self.orders.observe(recorded, coverage)?;
+        }
         if let Event::Recorded(recorded) = event {
             count_attempts(recorded, coverage);
         }
@@ -84,7 +97,8 @@ impl Properties {
 
     /// Judges the end of the history.
     pub fn finish(&self) -> Judged {
-        self.invocations.finish()
+        self.invocations.finish()?;
+        self.calls.finish()
     }
 }
 

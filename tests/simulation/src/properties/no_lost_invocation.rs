@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use everlog_log_schema::{
     Command, Entry, InboxOffset, Incarnation, Ingest, Intake, InvocationId, Message, OnMaxAttempts,
-    Outcome, PartitionId, RequestId, Row, RowKey, Seq, Source, Status,
+    OrderAction, Outcome, PartitionId, RequestId, Row, RowKey, Seq, Source, Status,
 };
 use everlog_partition::Action;
 
@@ -44,6 +44,8 @@ pub(super) struct NoLostInvocation {
     created_by: BTreeMap<RequestId, Life>,
     /// Which life holds the id of a message once that is taken in.
     taken: BTreeMap<InboxOffset, Life>,
+    /// What somebody has ordered to pause at any time.
+    ordered_to_pause: BTreeSet<InvocationId>,
     next_inbox: InboxOffset,
     senders: BTreeMap<PartitionId, Seq>,
 }
@@ -100,6 +102,13 @@ impl NoLostInvocation {
     }
 
     fn recorded(&mut self, recorded: &Recorded<'_>, coverage: &mut Coverage) -> Judged {
+        for message in recorded.messages() {
+            if let Message::Order(order) = message
+                && order.action == OrderAction::Pause
+            {
+                self.ordered_to_pause.insert(order.target);
+            }
+        }
         let created = self.moved(recorded, coverage)?;
         for command in &recorded.record.commands {
             if let Command::Ingest(ingest) = command {
@@ -145,7 +154,8 @@ impl NoLostInvocation {
             }
             let fate = self.lives.entry(life).or_default();
             fate.paused = row.status == Status::Paused;
-            let pauses = row.retry.on_max_attempts == OnMaxAttempts::Pause;
+            let pauses = row.retry.on_max_attempts == OnMaxAttempts::Pause
+                || self.ordered_to_pause.contains(id);
             demand!(NAME, !fate.paused || pauses, "{life:?} is paused, which nobody asked for");
             let ends = matches!(row.status, Status::Completed { .. });
             demand!(NAME, !fate.ended || ends, "{life:?} goes on after its end");
@@ -158,15 +168,10 @@ impl NoLostInvocation {
                 }
             }
         }
-        for change in recorded.changes {
-            let (RowKey::Journal(id, _), Some(Row::Journal(Entry::Output { outcome, .. }))) =
-                (&change.key, &change.new)
-            else {
-                continue;
-            };
-            let incarnation = self.current.get(id).copied().unwrap_or_default();
-            let fate = self.lives.entry(Life { id: *id, incarnation }).or_default();
-            fate.output = Some(outcome.clone());
+        for added in recorded.added {
+            if let Entry::Output { outcome, .. } = &added.entry {
+                self.lives.entry(added.life).or_default().output = Some(outcome.clone());
+            }
         }
         Ok(created)
     }
@@ -189,7 +194,7 @@ impl NoLostInvocation {
         };
         let counts = !again && self.counts(source, coverage);
         let Intake::Message(envelope) = &ingest.intake else { return Ok(()) };
-        let Message::Invoke(invoke) = &envelope.message;
+        let Message::Invoke(invoke) = &envelope.message else { return Ok(()) };
         let id = invoke.id;
         let own = Life { id, incarnation: Incarnation(offset.0) };
         if !counts {

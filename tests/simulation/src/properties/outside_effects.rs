@@ -6,9 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use everlog_log_schema::{
-    CompletionId, Entry, Epoch, Incarnation, InvocationId, NotificationId, Row, RowKey, Term,
-};
+use everlog_log_schema::{CompletionId, Entry, Epoch, NotificationId, Row, RowKey, Term};
 
 use super::{Judged, demand};
 use crate::coverage::{Case, Coverage};
@@ -20,7 +18,6 @@ const NAME: &str = "outside effects";
 #[derive(Debug, Default)]
 pub(super) struct OutsideEffects {
     reigning: (Epoch, Term),
-    current: BTreeMap<InvocationId, Incarnation>,
     stored: BTreeMap<Life, Stored>,
     caused: BTreeSet<(Life, CompletionId)>,
 }
@@ -51,33 +48,18 @@ impl OutsideEffects {
 
     fn recorded(&mut self, recorded: &Recorded<'_>) {
         for change in recorded.changes {
-            match (&change.key, &change.new) {
-                (RowKey::Partition, Some(Row::Partition(row))) => {
-                    self.reigning = (row.epoch, row.term);
-                }
-                (RowKey::Invocation(id), Some(Row::Invocation(row))) => {
-                    self.current.insert(*id, row.incarnation);
-                }
-                _ => {}
+            if let (RowKey::Partition, Some(Row::Partition(row))) = (&change.key, &change.new) {
+                self.reigning = (row.epoch, row.term);
             }
         }
-        for change in recorded.changes {
-            let (RowKey::Journal(id, _), Some(Row::Journal(entry))) = (&change.key, &change.new)
-            else {
-                continue;
-            };
-            let Entry::Notification {
-                id: NotificationId::Completion { id: completion, .. },
-                result,
-            } = entry
-            else {
-                continue;
-            };
-            let incarnation = self.current.get(id).copied().unwrap_or_default();
-            let stored = self.stored.entry(Life { id: *id, incarnation }).or_default();
-            stored.completions.insert(*completion);
+        for added in recorded.added {
+            let Entry::Notification { id, result } = &added.entry else { continue };
+            let stored = self.stored.entry(added.life).or_default();
+            if let NotificationId::Completion { id: completion, .. } = id {
+                stored.completions.insert(*completion);
+            }
             let mut seen = stored.shown.last().copied().unwrap_or_default();
-            seen.add(*completion, result);
+            seen.add(id, result);
             stored.shown.push(seen);
         }
     }

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use everlog_log_schema::{
-    Epoch, HandlerKind, InvocationId, InvocationRow, Row, RowKey, Status, Target, Term,
+    Entry, Epoch, HandlerKind, InvocationId, InvocationRow, Outcome, Row, RowKey, Status, Target,
+    Term,
 };
 
 use super::{Judged, demand};
@@ -27,6 +28,8 @@ pub(super) struct PerKeyOrder {
     /// The exclusive lives that hold their key now, and all exclusive ones there ever were.
     holders: BTreeSet<Life>,
     exclusive: BTreeSet<Life>,
+    /// Lives that an order has ended: their attempts learn it once their owner has applied it.
+    killed: BTreeSet<Life>,
     reigning: (Epoch, Term),
 }
 
@@ -45,7 +48,9 @@ impl PerKeyOrder {
     }
 
     fn effect(&self, effect: &Effect) -> Judged {
-        let foreign = self.exclusive.contains(&effect.life) && !self.holders.contains(&effect.life);
+        let foreign = self.exclusive.contains(&effect.life)
+            && !self.holders.contains(&effect.life)
+            && !self.killed.contains(&effect.life);
         demand!(
             NAME,
             !foreign || effect.term != self.reigning,
@@ -59,6 +64,13 @@ impl PerKeyOrder {
         for change in recorded.changes {
             if let (RowKey::Partition, Some(Row::Partition(row))) = (&change.key, &change.new) {
                 self.reigning = (row.epoch, row.term);
+            }
+        }
+        for added in recorded.added {
+            if let Entry::Output { outcome: Outcome::Failure(failure), .. } = &added.entry
+                && failure.message == "killed"
+            {
+                self.killed.insert(added.life);
             }
         }
         let exclusive: Vec<_> = recorded
@@ -82,18 +94,25 @@ impl PerKeyOrder {
         // Who ends makes room for who begins in the same record.
         for (id, old, row) in &exclusive {
             if matches!(row.status, Status::Completed { .. }) && old != &Some(&row.status) {
-                self.release(*id, row)?;
+                // Of what began and ended within the record nothing can be told.
+                if matches!(old, None | Some(Status::Scheduled { .. } | Status::Pending { .. })) {
+                    self.leave_queue(*id, row);
+                } else {
+                    self.release(*id, row)?;
+                }
             }
         }
         for (id, old, row) in &exclusive {
-            if matches!(row.status, Status::Pending) && old != &Some(&Status::Pending) {
+            if matches!(row.status, Status::Pending { .. }) && old != &Some(&row.status) {
                 coverage.hit(Case::Queued);
                 let life = Life { id: *id, incarnation: row.incarnation };
                 self.key(&row.target).waiting.push_back(life);
                 self.exclusive.insert(life);
             }
-            let waited = matches!(old, None | Some(Status::Scheduled | Status::Pending));
-            if waited && row.status == Status::Running {
+            let waited =
+                matches!(old, None | Some(Status::Scheduled { .. } | Status::Pending { .. }));
+            // What began may have been paused in the same record.
+            if waited && matches!(row.status, Status::Running | Status::Paused) {
                 self.take(*id, row)?;
             }
         }
@@ -126,6 +145,12 @@ impl PerKeyOrder {
         self.holders.insert(life);
         self.exclusive.insert(life);
         Ok(())
+    }
+
+    /// What ends before it began gives up its place.
+    fn leave_queue(&mut self, id: InvocationId, row: &InvocationRow) {
+        let life = Life { id, incarnation: row.incarnation };
+        self.key(&row.target).waiting.retain(|waiting| *waiting != life);
     }
 
     fn release(&mut self, id: InvocationId, row: &InvocationRow) -> Judged {

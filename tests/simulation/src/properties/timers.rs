@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use everlog_log_schema::{
-    Command, CompletionId, Effect as Asks, Entry, InvocationId, Millis, NotificationId, Row,
-    RowKey, Status, Timer, TimerKind, limits::REMEMBERED_MS_MIN,
+    Command, CompletionId, Effect as Asks, Entry, InvocationId, Message, Millis, NotificationId,
+    Row, RowKey, Status, Timer, TimerKind, limits::REMEMBERED_MS_MIN,
 };
 
 use super::{CLOCK_SKEW_MS_MAX, Judged, demand};
 use crate::coverage::{Case, Coverage};
-use crate::history::{Change, Event, Recorded};
+use crate::history::{Change, Event, Life, Recorded};
 
 const NAME: &str = "timers";
 
@@ -21,8 +21,10 @@ const NAME: &str = "timers";
 pub(super) struct Timers {
     now: Millis,
     set: BTreeMap<InvocationId, BTreeSet<Timer>>,
-    sleeps: BTreeMap<(InvocationId, CompletionId), Millis>,
+    sleeps: BTreeMap<(Life, CompletionId), Millis>,
     forget_at: BTreeMap<InvocationId, Millis>,
+    /// What the record at hand is ordered, or signalled, to do: that needs no timer.
+    ordered: BTreeSet<InvocationId>,
 }
 
 impl Timers {
@@ -53,8 +55,12 @@ impl Timers {
         demand!(NAME, now.0 <= at.0 + CLOCK_SKEW_MS_MAX, "a record says {now}, but it is {at}");
         self.now = self.now.max(now);
         let was_set = self.fired(recorded);
+        self.ordered = recorded.messages().filter_map(ordered).collect();
         // A record's rows change together: what moved is judged by the timers before it, what is
         // left behind by those after it.
+        for added in recorded.added {
+            self.entry(added.life, &added.entry)?;
+        }
         for change in recorded.changes {
             self.moved(change, coverage)?;
         }
@@ -92,10 +98,9 @@ impl Timers {
 
     fn moved(&mut self, change: &Change, coverage: &mut Coverage) -> Judged {
         match (&change.key, &change.new) {
-            (RowKey::Journal(id, _), Some(Row::Journal(entry))) => self.entry(*id, entry),
             (RowKey::Invocation(id), new) => {
                 let new = status_of(new.as_ref());
-                if new == Some(&Status::Scheduled) {
+                if matches!(new, Some(Status::Scheduled { .. })) {
                     coverage.hit(Case::Scheduled);
                 }
                 self.life_moved(*id, status_of(change.old.as_ref()), new)
@@ -109,7 +114,7 @@ impl Timers {
         else {
             return Ok(());
         };
-        let Status::Completed { at } = row.status else { return Ok(()) };
+        let Status::Completed { at, .. } = row.status else { return Ok(()) };
         let keep = row.retention.0.max(REMEMBERED_MS_MIN);
         self.forget_at.insert(*id, Millis(at.0 + keep));
         let set = self.set.get(id).into_iter().flatten();
@@ -118,21 +123,21 @@ impl Timers {
         Ok(())
     }
 
-    fn entry(&mut self, id: InvocationId, entry: &Entry) -> Judged {
+    fn entry(&mut self, life: Life, entry: &Entry) -> Judged {
         match entry {
             Entry::Command { effect: Asks::Sleep { completion, wake_at }, .. } => {
-                self.sleeps.insert((id, *completion), *wake_at);
-            }
-            Entry::Command { effect: Asks::Run { completion }, .. } => {
-                self.sleeps.remove(&(id, *completion));
+                self.sleeps.insert((life, *completion), *wake_at);
             }
             Entry::Notification {
                 id: NotificationId::Completion { id: completion, .. }, ..
             } => {
-                let due = self.sleeps.get(&(id, *completion)).copied().unwrap_or_default();
-                demand!(NAME, self.now >= due, "sleep {completion} of {id:?} ends before {due}");
+                let due = self.sleeps.get(&(life, *completion)).copied().unwrap_or_default();
+                demand!(NAME, self.now >= due, "sleep {completion} of {life:?} ends before {due}");
             }
-            Entry::Command { .. } | Entry::Input { .. } | Entry::Output { .. } => {}
+            Entry::Notification { .. }
+            | Entry::Command { .. }
+            | Entry::Input { .. }
+            | Entry::Output { .. } => {}
         }
         Ok(())
     }
@@ -144,6 +149,9 @@ impl Timers {
         new: Option<&Status>,
     ) -> Judged {
         let now = self.now;
+        if self.ordered.contains(&id) {
+            return Ok(());
+        }
         if let Some(Status::BackingOff { until }) = old {
             let early = new == Some(&Status::Running) && now < *until;
             demand!(NAME, !early, "retry of {id:?} comes before {until}");
@@ -152,13 +160,21 @@ impl Timers {
             let due = self.forget_at.remove(&id).unwrap_or_default();
             demand!(NAME, now >= due, "{id:?} is forgotten before {due}");
         }
-        if old == Some(&Status::Scheduled) && old != new {
+        if matches!(old, Some(Status::Scheduled { .. })) && old != new {
             let set = self.set.get(&id).into_iter().flatten();
             let start = set.filter(|timer| timer.kind == TimerKind::Start).map(|timer| timer.due);
             let due = start.max().unwrap_or_default();
             demand!(NAME, now >= due, "{id:?} starts before {due}");
         }
         Ok(())
+    }
+}
+
+fn ordered(message: &Message) -> Option<InvocationId> {
+    match message {
+        Message::Order(order) => Some(order.target),
+        Message::Signal(signal) => Some(signal.target),
+        Message::Invoke(_) | Message::Attach(_) | Message::Complete(_) => None,
     }
 }
 

@@ -1,0 +1,83 @@
+//! The code to run an invocation with.
+
+use everlog_log_schema::metadata::{Deployment, Handler, Metadata, PROTOCOL_VERSIONS};
+use everlog_log_schema::{AttemptError, InvocationRow, Target};
+
+use super::places::ClassKey;
+
+/// The code of an attempt that cannot start: its handler's code is not there.
+const NOT_FOUND: u32 = 404;
+/// The code of an attempt that cannot start: no version of the protocol is common.
+const UNSUPPORTED: u32 = 573;
+
+/// The code to run an invocation with.
+pub(super) struct Code<'m> {
+    pub(super) deployment: &'m Deployment,
+    pub(super) handler: Option<&'m Handler>,
+    pub(super) protocol_version: u32,
+}
+
+impl<'m> Code<'m> {
+    /// Finds the deployment that the invocation is pinned to, else the newest of its service.
+    pub(super) fn find(metadata: &'m Metadata, row: &InvocationRow) -> Result<Self, AttemptError> {
+        let Target { service, handler, .. } = &row.target;
+        let deployment = match &row.pin {
+            Some(pin) => metadata.deployments.get(&pin.deployment).ok_or_else(|| {
+                let id = &pin.deployment;
+                attempt_error(
+                    NOT_FOUND,
+                    format!("[RT0011] deployment {id}, which the invocation began on, is removed"),
+                )
+            })?,
+            None => {
+                metadata.service(service).map(|(deployment, _)| deployment).ok_or_else(|| {
+                    attempt_error(
+                        NOT_FOUND,
+                        format!("[RT0011] service {service} is not registered"),
+                    )
+                })?
+            }
+        };
+        let found = deployment.services.iter().find(|offered| offered.name == *service);
+        let found =
+            found.and_then(|offered| offered.handlers.iter().find(|of| of.name == *handler));
+        let protocol_version = match &row.pin {
+            Some(pin) => pin.protocol_version,
+            None => deployment.max_protocol_version.min(*PROTOCOL_VERSIONS.end()),
+        };
+        let spoken = deployment.min_protocol_version..=deployment.max_protocol_version;
+        if !PROTOCOL_VERSIONS.contains(&protocol_version) || !spoken.contains(&protocol_version) {
+            let (id, theirs, ours) = (&deployment.id, &spoken, &PROTOCOL_VERSIONS);
+            let message = format!(
+                "[RT0013] deployment {id} speaks versions {}–{} of the service protocol, this \
+                 server {}–{}, and the invocation needs {protocol_version}",
+                theirs.start(),
+                theirs.end(),
+                ours.start(),
+                ours.end(),
+            );
+            return Err(attempt_error(UNSUPPORTED, message));
+        }
+        Ok(Self { deployment, handler: found, protocol_version })
+    }
+
+    /// Which limits an attempt with it falls under.
+    pub(super) fn class(&self, row: &InvocationRow) -> ClassKey {
+        let Target { service, handler, .. } = &row.target;
+        ClassKey {
+            deployment: self.deployment.id.clone(),
+            service: service.clone(),
+            handler: handler.clone(),
+        }
+    }
+}
+
+pub(super) fn attempt_error(code: u32, message: String) -> AttemptError {
+    AttemptError {
+        code,
+        message,
+        command_index: None,
+        command_name: None,
+        delay_by_function: false,
+    }
+}

@@ -1,0 +1,107 @@
+//! The state of objects, as functions see it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use everlog_executor::ExecutorLimits;
+use everlog_log_schema::HandlerKind;
+use everlog_log_schema::metadata::EagerState;
+
+use crate::house::{Call, House, answer, text};
+
+fn with_eager(house: &House, eager: &EagerState) {
+    house.metadata.send_modify(|metadata| {
+        for deployment in Arc::make_mut(metadata).deployments.values_mut() {
+            for service in &mut deployment.services {
+                service.handlers.iter_mut().for_each(|of| of.eager_state = eager.clone());
+            }
+        }
+    });
+}
+
+/// Counts to 20 on one key, with crashes between.
+async fn counts(eager: &EagerState) {
+    let house = House::build();
+    with_eager(&house, eager);
+    let mut executor = house.start();
+    for uuid in 0..20 {
+        if uuid % 5 == 4 {
+            executor.abort().await;
+            executor = house.start();
+        }
+        let call = Call::new(uuid, "count").key("k");
+        assert_eq!(text(&house.call(&executor, &call).await), (uuid + 1).to_string());
+    }
+    let other = Call::new(100, "count").key("other");
+    assert_eq!(text(&house.call(&executor, &other).await), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_that_comes_with_the_attempt_is_that_of_the_call_before() {
+    counts(&EagerState::All).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_that_is_asked_for_is_that_of_the_call_before() {
+    counts(&EagerState::Nothing).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_calls_at_once_and_crashes_count_each_call_once() {
+    let house = House::build();
+    let mut executor = house.start();
+    let calls: Vec<Call> =
+        (0..60).map(|uuid| Call::new(uuid, "count").key(&format!("k{}", uuid % 3))).collect();
+    for calls in calls.chunks(20) {
+        for call in calls {
+            house.send(&call.envelope()).await;
+        }
+        answer(&executor, calls[3].id, None).await;
+        executor.abort().await;
+        executor = house.start();
+    }
+    let mut counts: Vec<Vec<u64>> = vec![Vec::new(); 3];
+    for call in &calls {
+        let count = text(&answer(&executor, call.id, None).await).parse().unwrap();
+        counts[usize::try_from(call.id.uuid % 3).unwrap()].push(count);
+    }
+    for counts in counts {
+        assert_eq!(counts, (1..=20).collect::<Vec<u64>>());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_begins_with_as_much_state_as_is_wanted_and_allowed() {
+    let house = House::build();
+    let limits = ExecutorLimits { eager_state_bytes_max: 250, ..ExecutorLimits::default() };
+    let executor = house.start_in(&house.tables(), limits);
+    let set = Call::new(1, "append").key("k").body("a=99,b=99,c=49");
+    house.call(&executor, &set).await;
+    let mut uuid = 1;
+    let mut shown = async |eager: EagerState| {
+        with_eager(&house, &eager);
+        uuid += 1;
+        let call = Call { kind: HandlerKind::Shared, ..Call::new(uuid, "show").key("k") };
+        text(&house.call(&executor, &call).await)
+    };
+    assert_eq!(shown(EagerState::All).await, "a=99,b=99,c=49");
+    assert_eq!(shown(EagerState::Nothing).await, "…");
+    assert_eq!(shown(EagerState::Only(vec!["c".into(), "z".into()])).await, "c=49…");
+    house.call(&executor, &Call::new(100, "append").key("k").body("c=50")).await;
+    assert_eq!(shown(EagerState::All).await, "a=99,b=99…");
+    executor.drain(Duration::from_secs(5)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_handler_runs_beside_an_exclusive_one_and_sees_what_is_stored() {
+    let house = House::build();
+    let executor = house.start();
+    house.call(&executor, &Call::new(1, "append").key("k").body("a=1")).await;
+    let exclusive = Call::new(2, "gated").key("k");
+    house.send(&exclusive.envelope()).await;
+    house.functions.at_the_gate(exclusive.id).await;
+    let shared = Call { kind: HandlerKind::Shared, ..Call::new(3, "show").key("k") };
+    assert_eq!(text(&house.call(&executor, &shared).await), "a=1");
+    house.functions.open_gate();
+    answer(&executor, exclusive.id, None).await;
+}

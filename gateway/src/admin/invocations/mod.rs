@@ -1,0 +1,14 @@
+//! Invocations: which there are, what each has done, and orders about them.
+//!
+//! Its invariant: nothing here is remembered. What is shown is what the partitions' owners say now,
+//! and an order is answered only once its effect can be seen.
+
+mod filter;
+mod journal;
+mod list;
+mod one;
+mod orders;
+mod views;
+
+pub(super) use filter::Parameters;
+pub(super) use orders::Verb;

@@ -1,0 +1,52 @@
+//! One invocation, as it stands.
+
+use everlog_log_schema::owner_api::Progress;
+use everlog_log_schema::{IdError, InboxOffset, InvocationId, InvocationRow, Outcome, Status};
+use http::StatusCode;
+
+use super::views;
+use crate::admin::{Admin, AdminError};
+use crate::reply::{Reply, json_reply};
+
+impl Admin {
+    /// Answers with an invocation, and how it ended if it has.
+    pub(in crate::admin) async fn show_invocation(&self, id: &str) -> Result<Reply, AdminError> {
+        let id = parse_id(id)?;
+        let row = self.invocation(id, None).await?.ok_or(AdminError::InvocationNotFound(id))?;
+        let outcome = match row.status {
+            Status::Completed { .. } => self.outcome(id).await?,
+            Status::Scheduled { .. }
+            | Status::Pending { .. }
+            | Status::Running
+            | Status::Suspended(_)
+            | Status::BackingOff { .. }
+            | Status::Paused => None,
+        };
+        Ok(json_reply(StatusCode::OK, &views::invocation(id, &row, outcome.as_ref())))
+    }
+
+    /// Asks for an invocation as it stands once the message at `after` is taken in.
+    pub(super) async fn invocation(
+        &self,
+        id: InvocationId,
+        after: Option<InboxOffset>,
+    ) -> Result<Option<InvocationRow>, AdminError> {
+        self.ask(|| self.owner.invocation(id, after)).await
+    }
+
+    async fn outcome(&self, id: InvocationId) -> Result<Option<Outcome>, AdminError> {
+        Ok(match self.ask(|| self.owner.output(id)).await? {
+            Some(Progress::Completed(answer)) => Some(answer.outcome),
+            Some(Progress::Unfinished { .. }) | None => None,
+        })
+    }
+}
+
+/// Reads the id of an invocation.
+pub(super) fn parse_id(text: &str) -> Result<InvocationId, AdminError> {
+    const SHOWN_CHARS_MAX: usize = 80;
+    text.parse().map_err(|error: IdError| AdminError::MalformedId {
+        id: text.chars().take(SHOWN_CHARS_MAX).collect(),
+        reason: error.to_string(),
+    })
+}

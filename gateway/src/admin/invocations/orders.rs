@@ -1,0 +1,296 @@
+//! Orders about invocations: cancel, kill, pause, resume, purge.
+//!
+//! Its invariant: an order is decided by its partition, in the order of its inbox. What is judged
+//! here before it is sent only tells what its sender will want to know, and what it tells afterwards
+//! is what the partition shows once the order is taken in.
+
+use everlog_log_schema::{
+    InboxOffset, InvocationId, InvocationRow, Message, MetadataOffset, NotificationResult, Order,
+    OrderAction, Signal, SignalId, StatusKind,
+};
+use http::StatusCode;
+use serde::Serialize;
+
+use super::filter::{Filter, Place};
+use super::list::Page;
+use super::one::parse_id;
+use crate::admin::{Admin, AdminError};
+use crate::inbox::{self, InboxError};
+use crate::reply::{Reply, json_reply};
+
+/// What becomes of a purged invocation's status.
+const PURGED: &str = "purged";
+
+/// What an order says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::admin) enum Verb {
+    /// Ask the function to end; what has not begun ends at once.
+    Cancel,
+    /// End at once.
+    Kill,
+    /// Start no attempt until somebody resumes it.
+    Pause,
+    /// Go on now.
+    Resume,
+    /// Forget it.
+    Purge,
+}
+
+/// What an order means for an invocation as it stands.
+#[derive(Debug, PartialEq, Eq)]
+enum Meaning {
+    /// Something will happen.
+    Applies,
+    /// What it asks for is so already.
+    Already(&'static str),
+    /// It cannot be done.
+    Refused(AdminError),
+}
+
+#[derive(Serialize)]
+struct OrderView<'a> {
+    id: String,
+    status: &'a str,
+    outcome: &'a str,
+}
+
+#[derive(Serialize)]
+struct BulkView {
+    matched: usize,
+    changed: usize,
+    next: Option<String>,
+}
+
+impl Verb {
+    /// Reads the last segment of a path.
+    pub(in crate::admin) fn parse(name: &str) -> Option<Self> {
+        match name {
+            "cancel" => Some(Self::Cancel),
+            "kill" => Some(Self::Kill),
+            "pause" => Some(Self::Pause),
+            "resume" => Some(Self::Resume),
+            "purge" => Some(Self::Purge),
+            _ => None,
+        }
+    }
+
+    fn message(self, target: InvocationId) -> Message {
+        let action = match self {
+            Self::Cancel => {
+                return Message::Signal(Box::new(Signal {
+                    target,
+                    incarnation: None,
+                    sender: None,
+                    signal: SignalId::CANCEL,
+                    result: NotificationResult::Void,
+                }));
+            }
+            Self::Kill => OrderAction::Kill,
+            Self::Pause => OrderAction::Pause,
+            Self::Resume => OrderAction::Resume,
+            Self::Purge => OrderAction::Purge,
+        };
+        Message::Order(Order { target, sender: None, action })
+    }
+
+    fn meaning(self, status: StatusKind) -> Meaning {
+        match (self, status) {
+            (Self::Cancel | Self::Kill, StatusKind::Completed) => {
+                Meaning::Already("already-completed")
+            }
+            (Self::Purge, StatusKind::Completed) | (Self::Cancel | Self::Kill, _) => {
+                Meaning::Applies
+            }
+            (Self::Purge, _) => Meaning::Refused(AdminError::NotCompleted),
+            (Self::Pause, StatusKind::Paused) => Meaning::Already("already-paused"),
+            (Self::Resume, StatusKind::Running) => Meaning::Already("already-running"),
+            (Self::Pause | Self::Resume, StatusKind::Scheduled | StatusKind::Pending) => {
+                Meaning::Refused(AdminError::NotStarted(self.done()))
+            }
+            (Self::Pause | Self::Resume, StatusKind::Completed) => {
+                Meaning::Refused(AdminError::Completed(self.done()))
+            }
+            (
+                Self::Pause | Self::Resume,
+                StatusKind::Running
+                | StatusKind::Suspended
+                | StatusKind::BackingOff
+                | StatusKind::Paused,
+            ) => Meaning::Applies,
+        }
+    }
+
+    /// What became of an order that applied before it was taken in.
+    fn outcome(self, after: StatusKind) -> Result<&'static str, AdminError> {
+        let done = match self {
+            Self::Cancel | Self::Kill => after == StatusKind::Completed,
+            Self::Pause => after == StatusKind::Paused,
+            // Since then it may have gone anywhere.
+            Self::Resume => true,
+            // It is there: this is not the one that was to be forgotten.
+            Self::Purge => false,
+        };
+        if done {
+            return Ok("done");
+        }
+        match self.meaning(after) {
+            Meaning::Applies => Ok("accepted"),
+            Meaning::Already(_) => Ok("done"),
+            Meaning::Refused(error) => Err(error),
+        }
+    }
+
+    fn done(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancelled",
+            Self::Kill => "killed",
+            Self::Pause => "paused",
+            Self::Resume => "resumed",
+            Self::Purge => PURGED,
+        }
+    }
+}
+
+impl Admin {
+    /// Gives an order about one invocation, and tells what became of it.
+    pub(in crate::admin) async fn order(&self, verb: Verb, id: &str) -> Result<Reply, AdminError> {
+        let id = parse_id(id)?;
+        let before = self.invocation(id, None).await?;
+        let before = kind(&before.ok_or(AdminError::InvocationNotFound(id))?);
+        match verb.meaning(before) {
+            Meaning::Applies => {}
+            Meaning::Already(outcome) => return Ok(view(id, before.name(), outcome)),
+            Meaning::Refused(error) => return Err(error),
+        }
+        let message = inbox::encode(MetadataOffset(0), verb.message(id))?;
+        let offset = self.inbox.append(self.inbox.partition(id), message).await?;
+        match self.invocation(id, Some(offset)).await?.as_ref().map(kind) {
+            Some(after) => Ok(view(id, after.name(), verb.outcome(after)?)),
+            None if verb == Verb::Purge => Ok(view(id, PURGED, "done")),
+            None => Err(AdminError::InvocationNotFound(id)),
+        }
+    }
+
+    /// Gives an order about the invocations of a page of the list, and tells how many it changed.
+    pub(in crate::admin) async fn order_many(
+        &self,
+        verb: Verb,
+        query: Option<&str>,
+    ) -> Result<Reply, AdminError> {
+        let filter = Filter::parse(query)?;
+        if !filter.is_any() && !filter.all {
+            return Err(AdminError::FilterRequired);
+        }
+        let Page { found, next } = self.page(&filter).await?;
+        let wanted = found.iter().filter(|(_, row)| verb.meaning(kind(row)) == Meaning::Applies);
+        let wanted = wanted.map(|(id, _)| *id);
+        let mut changed = 0;
+        for (id, offset) in self.send_all(verb, wanted).await? {
+            let after = self.invocation(id, Some(offset)).await?;
+            let done = after.is_none_or(|row| verb.outcome(kind(&row)).is_ok());
+            changed += usize::from(done);
+        }
+        let next = next.as_ref().map(Place::to_string);
+        Ok(json_reply(StatusCode::OK, &BulkView { matched: found.len(), changed, next }))
+    }
+
+    /// Sends an order about each, all at once, and waits until all are in their inboxes.
+    async fn send_all(
+        &self,
+        verb: Verb,
+        wanted: impl Iterator<Item = InvocationId>,
+    ) -> Result<Vec<(InvocationId, InboxOffset)>, AdminError> {
+        let mut queued = Vec::new();
+        for id in wanted {
+            let message = inbox::encode(MetadataOffset(0), verb.message(id))?;
+            queued.push((id, self.inbox.queue(self.inbox.partition(id), message)?));
+        }
+        let mut sent = Vec::with_capacity(queued.len());
+        for (id, appending) in queued {
+            sent.push((id, InboxOffset(appending.await.map_err(InboxError::from)?)));
+        }
+        Ok(sent)
+    }
+}
+
+fn kind(row: &InvocationRow) -> StatusKind {
+    row.status.kind()
+}
+
+fn view(id: InvocationId, status: &str, outcome: &str) -> Reply {
+    json_reply(StatusCode::OK, &OrderView { id: id.to_string(), status, outcome })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meaning(verb: Verb, status: StatusKind) -> &'static str {
+        match verb.meaning(status) {
+            Meaning::Applies => "applies",
+            Meaning::Already(outcome) => outcome,
+            Meaning::Refused(error) => error.code().0,
+        }
+    }
+
+    #[test]
+    fn an_order_means_something_or_says_why_not() {
+        for (verb, meanings) in [
+            (Verb::Cancel, ["applies"; 6]),
+            (Verb::Kill, ["applies"; 6]),
+            (
+                Verb::Pause,
+                [
+                    "invocation-not-started",
+                    "invocation-not-started",
+                    "applies",
+                    "applies",
+                    "applies",
+                    "already-paused",
+                ],
+            ),
+            (
+                Verb::Resume,
+                [
+                    "invocation-not-started",
+                    "invocation-not-started",
+                    "already-running",
+                    "applies",
+                    "applies",
+                    "applies",
+                ],
+            ),
+            (Verb::Purge, ["invocation-not-completed"; 6]),
+        ] {
+            let live = StatusKind::ALL.into_iter().zip(meanings);
+            for (status, expected) in live {
+                assert_eq!(meaning(verb, status), expected, "{verb:?} {status:?}");
+            }
+        }
+        let completed = |verb| meaning(verb, StatusKind::Completed);
+        assert_eq!(completed(Verb::Cancel), "already-completed");
+        assert_eq!(completed(Verb::Kill), "already-completed");
+        assert_eq!(completed(Verb::Pause), "invocation-completed");
+        assert_eq!(completed(Verb::Resume), "invocation-completed");
+        assert_eq!(completed(Verb::Purge), "applies");
+    }
+
+    #[test]
+    fn an_order_tells_what_became_of_it() {
+        for (verb, after, expected) in [
+            (Verb::Cancel, StatusKind::Completed, "done"),
+            (Verb::Cancel, StatusKind::Running, "accepted"),
+            (Verb::Kill, StatusKind::Completed, "done"),
+            (Verb::Pause, StatusKind::Paused, "done"),
+            (Verb::Pause, StatusKind::Completed, "invocation-completed"),
+            (Verb::Pause, StatusKind::Running, "accepted"),
+            (Verb::Resume, StatusKind::Running, "done"),
+            (Verb::Resume, StatusKind::Completed, "done"),
+            (Verb::Resume, StatusKind::Paused, "done"),
+            (Verb::Purge, StatusKind::Running, "invocation-not-completed"),
+        ] {
+            let outcome = verb.outcome(after).unwrap_or_else(|error| error.code().0);
+            assert_eq!(outcome, expected, "{verb:?} {after:?}");
+        }
+    }
+}

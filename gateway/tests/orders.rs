@@ -1,0 +1,141 @@
+//! Giving orders about invocations at the admin port: one at a time, or many by a filter.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod common;
+
+use common::faulty::Fault;
+use common::made::{id, put, row};
+use common::owner::completed;
+use common::{Answer, World, start};
+use everlog_log_schema::OrderAction::{Kill, Pause, Purge, Resume};
+use everlog_log_schema::{InvocationId, Millis, SignalId, Status, Target, WaitSet};
+use http::Method;
+use serde_json::json;
+
+async fn get(world: &World, path: &str) -> Answer {
+    world.admin(Method::GET, path).await
+}
+
+async fn patch(world: &World, id: InvocationId, verb: &str) -> Answer {
+    world.admin(Method::PATCH, &format!("/invocations/{id}/{verb}")).await
+}
+
+#[tokio::test]
+async fn an_order_is_answered_once_its_effect_can_be_seen() {
+    let world = start().await;
+    for (number, (status, verb, after, outcome)) in (1..).zip([
+        (Status::Pending { place: 1 }, "cancel", "completed", "done"),
+        (Status::Scheduled { at: Millis(1) }, "cancel", "completed", "done"),
+        (Status::Running, "cancel", "running", "accepted"),
+        (Status::Running, "kill", "completed", "done"),
+        (Status::Running, "pause", "paused", "done"),
+        (Status::Suspended(WaitSet::default()), "resume", "running", "done"),
+        (Status::Paused, "resume", "running", "done"),
+        (completed(), "purge", "purged", "done"),
+    ]) {
+        let id = put(&world, number, status);
+        let answer = patch(&world, id, verb).await;
+        let expected = json!({ "id": id.to_string(), "status": after, "outcome": outcome });
+        assert_eq!((answer.status, answer.json()), (200, expected), "{verb}");
+    }
+    let signals = world.owner.signals();
+    assert!(signals.iter().all(|signal| signal.signal == SignalId::CANCEL), "{signals:?}");
+    assert!(signals.iter().all(|signal| signal.sender.is_none() && signal.incarnation.is_none()));
+    let actions: Vec<_> = world.owner.orders().iter().map(|order| order.action).collect();
+    assert_eq!((signals.len(), actions), (3, vec![Kill, Pause, Resume, Resume, Purge]));
+    assert!(world.owner.row(id(8)).is_none());
+}
+
+#[tokio::test]
+async fn an_order_that_changes_nothing_is_not_sent() {
+    let world = start().await;
+    for (number, (status, verb, after, outcome)) in (1..).zip([
+        (completed(), "cancel", "completed", "already-completed"),
+        (completed(), "kill", "completed", "already-completed"),
+        (Status::Paused, "pause", "paused", "already-paused"),
+        (Status::Running, "resume", "running", "already-running"),
+    ]) {
+        let id = put(&world, number, status);
+        let answer = patch(&world, id, verb).await;
+        let expected = json!({ "id": id.to_string(), "status": after, "outcome": outcome });
+        assert_eq!((answer.status, answer.json()), (200, expected), "{verb}");
+    }
+    for (number, (status, verb, code)) in (10..).zip([
+        (Status::Scheduled { at: Millis(1) }, "pause", "invocation-not-started"),
+        (Status::Pending { place: 1 }, "resume", "invocation-not-started"),
+        (completed(), "pause", "invocation-completed"),
+        (completed(), "resume", "invocation-completed"),
+        (Status::Running, "purge", "invocation-not-completed"),
+    ]) {
+        let id = put(&world, number, status);
+        assert_eq!(patch(&world, id, verb).await.error(), (409, code.into()), "{verb}");
+    }
+    assert_eq!(world.owner.messages(), 0);
+}
+
+#[tokio::test]
+async fn an_order_reaches_a_call_that_is_not_taken_in_yet() {
+    let world = start().await;
+    let sent = world.post("/Greeter/hang/send", "1").await;
+    let id: InvocationId = sent.header("x-restate-id").unwrap().parse().unwrap();
+    // Whether the owner has taken the call in by now or not, the order stands behind it.
+    let killed = patch(&world, id, "kill").await.json();
+    assert_eq!((&killed["status"], &killed["outcome"]), (&json!("completed"), &json!("done")));
+    let attached = world.get(&format!("/restate/attach/{id}")).await;
+    assert_eq!(attached.error(), (409, "invocation-failed".into()));
+    assert_eq!(attached.json()["message"], "killed");
+}
+
+#[tokio::test]
+async fn an_order_of_unknown_outcome_is_not_repeated() {
+    let world = start().await;
+    let id = put(&world, 1, Status::Running);
+    for (fault, code) in [
+        (Fault::UnknownLost, "order-outcome-unknown"),
+        (Fault::UnknownLanded, "order-outcome-unknown"),
+        (Fault::QueueFull, "log-unavailable"),
+        (Fault::Refused, "log-unavailable"),
+    ] {
+        world.log.fail_next([fault]);
+        assert_eq!(patch(&world, id, "cancel").await.error(), (503, code.into()), "{fault:?}");
+    }
+    world.owner.wait_for_messages(1).await;
+    assert_eq!(patch(&world, id, "cancel").await.status, 200);
+    assert_eq!(world.owner.signals().len(), 2);
+}
+
+#[tokio::test]
+async fn an_order_for_many_changes_those_that_it_applies_to() {
+    let world = start().await;
+    for number in 0..6 {
+        put(&world, number, Status::Running);
+    }
+    put(&world, 6, completed());
+    put(&world, 7, Status::Scheduled { at: Millis(1) });
+    let greet = Target { service: "Greeter".into(), key: None, handler: "greet".into() };
+    world.owner.put(id(8), row(greet, Status::Running));
+    let post = async |path: &str| world.admin(Method::POST, path).await;
+
+    let refused = post("/invocations/kill").await;
+    assert_eq!(refused.error(), (400, "filter-required".into()));
+    assert_eq!(world.owner.messages(), 0);
+    let paused = post("/invocations/pause?service=Cart").await;
+    assert_eq!(paused.json(), json!({ "matched": 8, "changed": 6, "next": null }));
+    let again = post("/invocations/pause?service=Cart").await;
+    assert_eq!(again.json(), json!({ "matched": 8, "changed": 0, "next": null }));
+
+    let mut changed = Vec::new();
+    let mut page = String::new();
+    loop {
+        let killed = post(&format!("/invocations/kill?all=true&limit=4{page}")).await.json();
+        changed.push(killed["changed"].as_u64().unwrap());
+        let Some(next) = killed["next"].as_str() else { break };
+        page = format!("&page={next}");
+    }
+    assert_eq!(changed.iter().sum::<u64>(), 8, "{changed:?}");
+    assert!(changed.len() > 1);
+    let purged = post("/invocations/purge?status=completed").await.json();
+    assert_eq!((&purged["matched"], &purged["changed"]), (&json!(9), &json!(9)));
+    assert_eq!(get(&world, "/invocations").await.json()["invocations"], json!([]));
+}

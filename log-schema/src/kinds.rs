@@ -1,0 +1,17 @@
+//! The message types of the service protocol that are stored in journals by number, and that a
+//! partition itself writes.
+
+/// The answer to a question for one key of an object's state.
+pub const GET_STATE_COMPLETION: u16 = 0x8002;
+/// The answer to a question for all keys of an object's state.
+pub const GET_STATE_KEYS_COMPLETION: u16 = 0x8006;
+/// The end of a sleep.
+pub const SLEEP_COMPLETION: u16 = 0x800C;
+/// The outcome of a call.
+pub const CALL_COMPLETION: u16 = 0x800D;
+/// The id of an invocation that was called.
+pub const CALL_ID_COMPLETION: u16 = 0x800E;
+/// The outcome of an invocation that the function attached to.
+pub const ATTACH_COMPLETION: u16 = 0x8012;
+/// The outcome of an invocation, if it had one.
+pub const OUTPUT_COMPLETION: u16 = 0x8013;

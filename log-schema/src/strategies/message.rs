@@ -1,0 +1,88 @@
+//! Any message of the inbox.
+
+use super::*;
+
+fn caller() -> impl Strategy<Value = Caller> {
+    (life(), option::of(completion_id())).prop_map(|(life, completion)| Caller { life, completion })
+}
+
+prop_compose! {
+    /// Any call.
+    pub fn invoke()(
+        (id, request_id, target, kind) in
+            (invocation_id(), request_id(), target(), handler_kind()),
+        (headers, body, idempotency_key) in (headers(), bytes(), option::of(text())),
+        (reply_to, caller, start_at) in
+            (option::of(text()), option::of(caller()), option::of(millis())),
+        (retention, retry, traceparent) in (millis(), retry_policy(), option::of(text())),
+    ) -> Invoke {
+        Invoke {
+            id, request_id, target, kind, headers, body, idempotency_key, reply_to, caller,
+            start_at, retention, retry, traceparent,
+        }
+    }
+}
+
+/// Any sender.
+pub fn source() -> impl Strategy<Value = Source> {
+    prop_oneof![
+        Just(Source::Gateway),
+        (any::<u32>(), long())
+            .prop_map(|(p, s)| Source::Partition { partition: PartitionId(p), seq: Seq(s) }),
+    ]
+}
+
+fn order() -> impl Strategy<Value = Order> {
+    let action = prop_oneof![
+        Just(OrderAction::Kill),
+        Just(OrderAction::Pause),
+        Just(OrderAction::Resume),
+        Just(OrderAction::Purge),
+    ];
+    (invocation_id(), option::of(life()), action).prop_map(|(target, sender, action)| Order {
+        target,
+        sender,
+        action,
+    })
+}
+
+prop_compose! {
+    fn signal()(
+        (target, incarnation, sender) in
+            (invocation_id(), option::of(incarnation()), option::of(life())),
+        (signal, result) in (signal_id(), notification_result()),
+    ) -> Signal {
+        Signal { target, incarnation, sender, signal, result }
+    }
+}
+
+/// Any message.
+pub fn message() -> impl Strategy<Value = Message> {
+    let attach = (invocation_id(), life(), completion_id(), any::<bool>());
+    let complete = (life(), completion_id(), notification_result());
+    prop_oneof![
+        invoke().prop_map(|invoke| Message::Invoke(Box::new(invoke))),
+        attach.prop_map(|(target, caller, completion, waits)| {
+            Message::Attach(Attach { target, caller, completion, waits })
+        }),
+        complete.prop_map(|(to, completion, result)| {
+            Message::Complete(Box::new(Complete { to, completion, result }))
+        }),
+        signal().prop_map(|signal| Message::Signal(Box::new(signal))),
+        order().prop_map(Message::Order),
+    ]
+}
+
+prop_compose! {
+    /// Any message of a known level, with its envelope.
+    pub fn envelope()(
+        (metadata, source, message) in (long(), source(), message())
+    ) -> Envelope {
+        Envelope {
+            level: codec::LEVEL_MAX,
+            metadata: MetadataOffset(metadata),
+            source,
+            message,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! `Invoke`: somebody calls.
+//!
+//! **Invariant:** an invocation is created at most once per life of its id. A call of one that is
+//! there already creates nothing, and its caller is answered with the outcome of that one.
+
+use everlog_log_schema::{
+    Entry, InboxOffset, Incarnation, InvocationId, InvocationRow, Invoke, JournalRow, Millis, Row,
+    RowKey, Status, Timer, TimerKind,
+};
+
+use crate::life::admit;
+use crate::on_attach::attach;
+use crate::planted::{self, Bug};
+use crate::transition::Transition;
+use crate::{Action, Tables, TablesError, reads};
+
+/// Creates the invocation; to a known one the caller is attached.
+pub(crate) fn on_invoke(
+    at: &mut Transition<'_, impl Tables>,
+    offset: InboxOffset,
+    invoke: &Invoke,
+) -> Result<(), TablesError> {
+    let id = invoke.id;
+    if let Some(row) = reads::invocation(at.tables, id)?
+        && !planted::is(Bug::NoInboxDedup)
+    {
+        return join(at, invoke, &row);
+    }
+
+    let input = Entry::Input { headers: invoke.headers.clone(), body: invoke.body.clone() };
+    let row = InvocationRow { journal_bytes: input.payload_bytes(), ..created(at, offset, invoke) };
+    let input = JournalRow { at: at.now(), attempts: 0, entry: input };
+    at.tables.put(RowKey::Journal(id, 0), Row::Journal(input));
+    match invoke.start_at.filter(|start_at| *start_at > at.now()) {
+        Some(start_at) => {
+            schedule(at, id, row, start_at);
+            Ok(())
+        }
+        None => admit(at, id, row),
+    }
+}
+
+/// Answers a call of a known invocation: now, or once that has completed.
+fn join(
+    at: &mut Transition<'_, impl Tables>,
+    invoke: &Invoke,
+    row: &InvocationRow,
+) -> Result<(), TablesError> {
+    if let Some(caller) = invoke.caller
+        && let Some(completion) = caller.completion
+    {
+        return attach(at, invoke.id, Some(row), caller.life, completion);
+    }
+    if matches!(row.status, Status::Completed { .. }) {
+        at.actions.push(Action::Answer(invoke.id));
+    }
+    Ok(())
+}
+
+fn schedule(
+    at: &mut Transition<'_, impl Tables>,
+    id: InvocationId,
+    mut row: InvocationRow,
+    start_at: Millis,
+) {
+    let incarnation = row.incarnation;
+    row.status = Status::Scheduled { at: start_at };
+    at.put_invocation(id, row);
+    at.arm(Timer { due: start_at, invocation: id, incarnation, kind: TimerKind::Start });
+}
+
+fn created(
+    at: &Transition<'_, impl Tables>,
+    offset: InboxOffset,
+    invoke: &Invoke,
+) -> InvocationRow {
+    InvocationRow {
+        incarnation: Incarnation(offset.0),
+        request_id: invoke.request_id,
+        target: invoke.target.clone(),
+        kind: invoke.kind,
+        idempotency_key: invoke.idempotency_key.clone(),
+        retention: invoke.retention,
+        retry: invoke.retry.clone(),
+        traceparent: invoke.traceparent.clone(),
+        caller: invoke.caller,
+        created_at: at.now(),
+        modified_at: at.now(),
+        status: Status::Scheduled { at: at.now() },
+        attempt_epoch: at.partition.epoch,
+        attempt_counter: 0,
+        attempts: 0,
+        pin: None,
+        entries: 1,
+        commands: 1,
+        signals: 0,
+        journal_bytes: 0,
+        has_output: false,
+        policy_attempts: 0,
+        failures_since_progress: 0,
+        progress_at: at.now(),
+        last_error: None,
+    }
+}

@@ -1,0 +1,114 @@
+//! The state of objects: keys and values, for each object key.
+//!
+//! **Invariant:** an object's row counts just what its state rows hold, and is there while they
+//! are. No object outgrows [`STATE_KEYS_MAX`] and [`STATE_BYTES_MAX`].
+
+use bytes::Bytes;
+use everlog_log_schema::limits::{STATE_BYTES_MAX, STATE_KEYS_MAX};
+use everlog_log_schema::{ObjectRow, Row, RowKey, Target};
+
+use crate::planted::{self, Bug};
+use crate::transition::Transition;
+use crate::{Tables, TablesError, reads};
+
+/// Whether a change of state was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// It was.
+    Yes,
+    /// It was not: the object would outgrow its limits.
+    Full,
+}
+
+/// Reads a key of the target's object.
+pub(crate) fn get(
+    tables: &impl Tables,
+    target: &Target,
+    name: &Bytes,
+) -> Result<Option<Bytes>, TablesError> {
+    let Some(key) = &target.key else { return Ok(None) };
+    reads::state(tables, &target.service, key, name)
+}
+
+/// Sets a key of the target's object. A target without a key, which no correct sender names, has
+/// no state.
+pub(crate) fn set(
+    at: &mut Transition<'_, impl Tables>,
+    target: &Target,
+    name: &Bytes,
+    value: Bytes,
+) -> Result<Stored, TablesError> {
+    let Some(key) = &target.key else { return Ok(Stored::Yes) };
+    let mut object = reads::object(at.tables, &target.service, key)?;
+    if let Some(old) = reads::state(at.tables, &target.service, key, name)? {
+        object.keys -= 1;
+        object.bytes -= size(name, &old);
+    }
+    object.keys += 1;
+    object.bytes += size(name, &value);
+    if object.keys > STATE_KEYS_MAX || object.bytes > STATE_BYTES_MAX {
+        return Ok(Stored::Full);
+    }
+    at.tables.put(state_key(&target.service, key, name), Row::State(value));
+    put_object(at, &target.service, key, object);
+    Ok(Stored::Yes)
+}
+
+/// Clears a key of the target's object.
+pub(crate) fn clear(
+    at: &mut Transition<'_, impl Tables>,
+    target: &Target,
+    name: &Bytes,
+) -> Result<(), TablesError> {
+    let Some(key) = &target.key else { return Ok(()) };
+    let Some(old) = reads::state(at.tables, &target.service, key, name)? else { return Ok(()) };
+    let mut object = reads::object(at.tables, &target.service, key)?;
+    object.keys -= 1;
+    object.bytes -= size(name, &old);
+    at.tables.delete(&state_key(&target.service, key, name));
+    put_object(at, &target.service, key, object);
+    Ok(())
+}
+
+/// Clears all keys of the target's object.
+pub(crate) fn clear_all(
+    at: &mut Transition<'_, impl Tables>,
+    target: &Target,
+) -> Result<(), TablesError> {
+    let Some(key) = &target.key else { return Ok(()) };
+    let mut last = None;
+    while let Some((name, _)) = reads::next_state(at.tables, &target.service, key, last.as_ref())? {
+        if last.is_some() || !planted::is(Bug::KeepClearedState) {
+            clear(at, target, &name)?;
+        }
+        last = Some(name);
+    }
+    Ok(())
+}
+
+/// Reads all keys of the target's object, in order.
+pub(crate) fn keys(tables: &impl Tables, target: &Target) -> Result<Vec<Bytes>, TablesError> {
+    let mut keys = Vec::new();
+    let Some(key) = &target.key else { return Ok(keys) };
+    while let Some((name, _)) = reads::next_state(tables, &target.service, key, keys.last())? {
+        keys.push(name);
+    }
+    Ok(keys)
+}
+
+fn put_object(at: &mut Transition<'_, impl Tables>, service: &str, key: &str, object: ObjectRow) {
+    let row_key = RowKey::Object { service: service.to_owned(), key: key.to_owned() };
+    if object.keys == 0 {
+        at.tables.delete(&row_key);
+    } else {
+        at.tables.put(row_key, Row::Object(object));
+    }
+}
+
+fn state_key(service: &str, key: &str, name: &Bytes) -> RowKey {
+    RowKey::State { service: service.to_owned(), key: key.to_owned(), name: name.clone() }
+}
+
+fn size(name: &Bytes, value: &Bytes) -> u64 {
+    (name.len() + value.len()) as u64
+}

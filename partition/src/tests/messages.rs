@@ -1,0 +1,85 @@
+//! Inbox messages in scripts.
+//!
+//! - `invoke <id> <handler>`, then as wanted `request`, `caller <life> <completion>`, `sender
+//!   <life>` (a one-way call), `keyed`, `start`, `keep`, each with its value
+//! - `attach <id> <life> <completion>`, or `peek`, which does not wait
+//! - `complete <life> <completion> <result>`
+//! - `signal <id> <signal> <result>`, or `cancel <id>`, with `in` a life or `sender` one before the
+//!   signal
+//! - `kill`, `pause`, `resume` or `purge <id>`, with `sender` as wanted
+
+use bytes::Bytes;
+use everlog_log_schema::*;
+
+use super::words::{Words, retry_policy};
+
+pub(super) fn message(words: &mut Words<'_>) -> Message {
+    match words.next() {
+        "invoke" => Message::Invoke(Box::new(invoke(words))),
+        "attach" => attach(words, true),
+        "peek" => attach(words, false),
+        "complete" => Message::Complete(Box::new(Complete {
+            to: words.life(),
+            completion: words.completion(),
+            result: words.result(),
+        })),
+        "signal" => {
+            let (target, incarnation, sender) = addressed(words);
+            let (signal, result) = (words.signal(), words.result());
+            Message::Signal(Box::new(Signal { target, incarnation, sender, signal, result }))
+        }
+        "cancel" => {
+            let (target, incarnation, sender) = addressed(words);
+            let (signal, result) = (SignalId::CANCEL, NotificationResult::Void);
+            Message::Signal(Box::new(Signal { target, incarnation, sender, signal, result }))
+        }
+        "kill" => order(words, OrderAction::Kill),
+        "pause" => order(words, OrderAction::Pause),
+        "resume" => order(words, OrderAction::Resume),
+        "purge" => order(words, OrderAction::Purge),
+        other => panic!("unknown message {other:?}"),
+    }
+}
+
+fn invoke(words: &mut Words<'_>) -> Invoke {
+    let id = words.id();
+    let (kind, target) = words.handler();
+    let request_id = RequestId(words.option("request").unwrap_or(0));
+    let caller = if words.flag("caller") {
+        Some(Caller { life: words.life(), completion: Some(words.completion()) })
+    } else {
+        sender(words).map(|life| Caller { life, completion: None })
+    };
+    Invoke {
+        id,
+        request_id,
+        target,
+        kind,
+        headers: Vec::new(),
+        body: Bytes::from_static(b"in"),
+        idempotency_key: words.option("keyed"),
+        reply_to: None,
+        caller,
+        start_at: words.option("start").map(Millis),
+        retention: Millis(words.option("keep").unwrap_or(0)),
+        retry: retry_policy(),
+        traceparent: None,
+    }
+}
+
+fn attach(words: &mut Words<'_>, waits: bool) -> Message {
+    let (target, caller) = (words.id(), words.life());
+    Message::Attach(Attach { target, caller, completion: words.completion(), waits })
+}
+
+fn addressed(words: &mut Words<'_>) -> (InvocationId, Option<Incarnation>, Option<Life>) {
+    (words.id(), words.option("in").map(Incarnation), sender(words))
+}
+
+fn sender(words: &mut Words<'_>) -> Option<Life> {
+    words.flag("sender").then(|| words.life())
+}
+
+fn order(words: &mut Words<'_>, action: OrderAction) -> Message {
+    Message::Order(Order { target: words.id(), sender: sender(words), action })
+}

@@ -1,0 +1,26 @@
+// Serves the functions on the port of loopback that is the first argument.
+
+import { createServer } from "node:http2";
+import * as restate from "@restatedev/restate-sdk";
+import { caller, timer } from "./calls.js";
+import { failing, steps } from "./failing.js";
+import { history, lazyStore, store } from "./state.js";
+import { blocker, resolver, waiter } from "./waits.js";
+
+const services = [
+  store,
+  lazyStore,
+  history,
+  caller,
+  timer,
+  waiter,
+  blocker,
+  resolver,
+  failing,
+  steps,
+];
+
+createServer(restate.createEndpointHandler({ services })).listen(
+  Number(process.argv[2]),
+  "127.0.0.1",
+);

@@ -1,0 +1,114 @@
+//! Who is neither a caller nor a function: operators that cancel, kill, pause, resume and purge,
+//! and whoever completes an awakeable.
+//!
+//! They know what everybody may know: the journal topic. A message of theirs may be sent twice.
+
+use std::rc::Rc;
+
+use everlog_log_schema::{
+    Envelope, InvocationId, InvocationRow, Level, Message, MetadataOffset, NotificationResult,
+    OnMaxAttempts, Order, OrderAction, Row, RowKey, Signal, SignalId, Source, Status,
+};
+use everlog_partition::reads;
+
+use crate::env::Env;
+use crate::inbox::Item;
+use crate::observer::describe_message;
+
+/// Sends a function what it waits for.
+pub fn signal(env: &mut Env) {
+    let at = env.rng.index(env.awaited.len());
+    let Some((life, signal)) = env.awaited.get(at).cloned() else { return };
+    let value = env.rng.draw().to_be_bytes().to_vec();
+    let signal = Signal {
+        target: life.invocation,
+        incarnation: Some(life.incarnation),
+        sender: None,
+        signal,
+        result: NotificationResult::Value(value.into()),
+    };
+    // Whoever does not know whether it arrived sends it again.
+    if !env.rng.chance(env.faults.loss) {
+        env.awaited.swap_remove(at);
+    }
+    send(env, Message::Signal(Box::new(signal)));
+}
+
+/// Resumes what an order has paused. What its policy has paused waits for ever.
+pub fn resume(env: &mut Env) {
+    if let Some(target) = paused_by_order(env) {
+        order_about(env, target, OrderAction::Resume);
+    }
+}
+
+/// Whether something is left to be resumed.
+pub fn any_to_resume(env: &Env) -> bool {
+    paused_by_order(env).is_some()
+}
+
+fn paused_by_order(env: &Env) -> Option<InvocationId> {
+    let paused = |row: &InvocationRow| {
+        row.status == Status::Paused && row.retry.on_max_attempts != OnMaxAttempts::Pause
+    };
+    invocations(env).find(|(_, row)| paused(row)).map(|(id, _)| id)
+}
+
+/// Intervenes at random.
+pub fn order(env: &mut Env) {
+    let count = invocations(env).count();
+    let at = env.rng.index(count);
+    let Some((target, completed)) = invocations(env)
+        .nth(at)
+        .map(|(id, row)| (id, matches!(row.status, Status::Completed { .. })))
+    else {
+        return;
+    };
+    let action = match env.rng.below(7) {
+        0..6 if completed && is_purged_safely(env, target) => OrderAction::Purge,
+        0..3 => return send(env, Message::Signal(Box::new(cancel(target)))),
+        3 => OrderAction::Kill,
+        4 | 5 => OrderAction::Pause,
+        _ => OrderAction::Resume,
+    };
+    order_about(env, target, action);
+}
+
+/// A request that is still under way would create what its sender knows as ended, so operators
+/// purge only what has no more than one request.
+fn is_purged_safely(env: &Env, target: InvocationId) -> bool {
+    let row = reads::invocation(env.observer.tables(), target).ok().flatten();
+    row.is_some_and(|row| row.caller.is_some() && row.idempotency_key.is_none())
+}
+
+fn cancel(target: InvocationId) -> Signal {
+    Signal {
+        target,
+        incarnation: None,
+        sender: None,
+        signal: SignalId::CANCEL,
+        result: NotificationResult::Void,
+    }
+}
+
+fn order_about(env: &mut Env, target: InvocationId, action: OrderAction) {
+    send(env, Message::Order(Order { target, sender: None, action }));
+}
+
+fn send(env: &mut Env, message: Message) {
+    let text = describe_message(&message);
+    let envelope =
+        Envelope { level: Level(1), metadata: MetadataOffset(0), source: Source::Gateway, message };
+    let item = Rc::new(Item::Message(envelope));
+    let copies = if env.rng.chance(env.faults.duplicate) { 2 } else { 1 };
+    for _ in 0..copies {
+        let offset = env.inbox.append(Rc::clone(&item));
+        env.note(|| format!("inbox {offset} <- operator: {text}"));
+    }
+}
+
+fn invocations(env: &Env) -> impl Iterator<Item = (InvocationId, &InvocationRow)> {
+    env.observer.tables().rows().filter_map(|(key, row)| match (key, row) {
+        (RowKey::Invocation(id), Row::Invocation(row)) => Some((*id, row.as_ref())),
+        _ => None,
+    })
+}
