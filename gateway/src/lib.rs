@@ -29,6 +29,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use everlog_connect::Connector;
 use everlog_log_client::{EventLog, LogError};
 use everlog_log_schema::metadata::Metadata;
 use everlog_log_schema::owner_api::OwnerApi;
@@ -74,6 +75,8 @@ pub struct GatewayConfig {
     pub metadata: watch::Receiver<Arc<Metadata>>,
     /// Answers questions about invocations.
     pub owner: Arc<dyn OwnerApi>,
+    /// Leads to the deployments that are registered here.
+    pub connector: Connector,
     /// The two ports.
     pub ports: Ports,
     /// What it takes on.
@@ -179,6 +182,7 @@ impl Gateway {
         let registrar = Arc::new(Admin::new(AdminParts {
             log: config.log,
             metadata: config.metadata,
+            connector: config.connector,
             owner: config.owner,
             inbox,
             limits: config.limits.clone(),

@@ -185,7 +185,6 @@ async fn a_deployment_that_is_down_or_no_deployment_is_explained() {
         manifest(&json!([{ "name": "G", "ty": "SERVICE", "documentation": "x".repeat(10_000),
         "handlers": [{ "name": "h" }] }]));
     let http1 = Script { http2: false, ..script.clone() };
-    let request_response = good.replace("BIDI_STREAM", "REQUEST_RESPONSE");
     let cases = [
         (closed, "deployment-unreachable", "META0003"),
         (serve_bytes(b"", false).await, "deployment-unreachable", "META0003"),
@@ -210,8 +209,6 @@ async fn a_deployment_that_is_down_or_no_deployment_is_explained() {
         assert_eq!(answer.json()["restate_code"], restate_code);
         assert!(answer.json()["message"].as_str().unwrap().contains(&address.to_string()));
     }
-    let lambda_like = serve_script(Script { body: request_response.into(), ..http1 }).await;
-    assert_eq!(register(&world, lambda_like).await.error(), (501, "not-supported-yet".into()));
     assert_eq!(admin(&world, "/deployments").await.json()["deployments"], json!([]));
     assert_eq!(register(&world, serve_script(script).await).await.status, 201);
 }
@@ -282,10 +279,8 @@ async fn what_a_manifest_must_not_say_is_refused_with_the_reason() {
     .await;
     assert_eq!(new.json()["restate_code"], "META0012");
     let workflow = json!([{ "name": "W", "ty": "WORKFLOW", "handlers": [{ "name": "run" }] }]);
-    for manifest in [manifest(&workflow), endpoint(json!({ "protocolMode": "REQUEST_RESPONSE" }))] {
-        let answer = register(&world, scripted(&manifest).await).await;
-        assert_eq!(answer.error(), (501, "not-supported-yet".into()));
-    }
+    let answer = register(&world, scripted(&manifest(&workflow)).await).await;
+    assert_eq!(answer.error(), (501, "not-supported-yet".into()));
     assert_eq!(admin(&world, "/services").await.json()["services"], json!([]));
 }
 
@@ -433,8 +428,11 @@ async fn every_refusal_of_a_request_has_a_status_and_a_code() {
         (json!({ "uri": 1 }), 400, "malformed-request"),
         (json!({ "uri": "127.0.0.1:9080" }), 400, "malformed-request"),
         (json!({ "uri": "http://x", "froce": true }), 400, "malformed-request"),
-        (json!({ "uri": "https://x" }), 501, "not-supported-yet"),
-        (json!({ "uri": "http://x", "use_http_11": true }), 501, "not-supported-yet"),
+        (
+            json!({ "uri": "http://x", "additional_headers": { "TE": "x" } }),
+            400,
+            "malformed-request",
+        ),
         (json!({ "arn": "arn:aws:lambda:eu:1:function:f:1" }), 501, "not-supported-yet"),
         (large, 413, "body-too-large"),
     ] {

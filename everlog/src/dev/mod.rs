@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use everlog_connect::{Connector, TlsOptions};
 use everlog_executor::invoker::{HttpInvoker, HttpInvokerOptions};
 use everlog_executor::{Executor, ExecutorConfig, Standing};
 use everlog_gateway::{
@@ -129,11 +130,17 @@ impl Server {
         let ports = Ports::bind(settings.ingress_address, settings.admin_address).await?;
         let log: Arc<dyn EventLog> = Arc::clone(&embedded) as _;
         let metadata = follow_metadata(Arc::clone(&log)).await?;
+        let connector = Connector::new(&TlsOptions { ca_file: settings.tls_ca_file.clone() })?;
+        let options = HttpInvokerOptions {
+            deployment_concurrency_max: settings.deployment_concurrency_max.get(),
+            ..HttpInvokerOptions::default()
+        };
+        let invoker = HttpInvoker::new(options, connector.clone());
         let executor = Executor::start(ExecutorConfig {
             log: Arc::clone(&log),
             metadata: metadata.clone(),
             tables_dir: folder.path().join("tables"),
-            invoker: Arc::new(HttpInvoker::new(HttpInvokerOptions::default())),
+            invoker: Arc::new(invoker),
             address: "in-process".into(),
             limits: settings.executor_limits(),
         })?;
@@ -143,6 +150,7 @@ impl Server {
             log,
             metadata,
             owner,
+            connector,
             ports,
             limits: gateway_limits(settings),
             version: VERSION.into(),

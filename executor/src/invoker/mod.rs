@@ -8,6 +8,7 @@
 //! ([`AttemptHandle::notify`]).
 
 mod error;
+mod events;
 mod frame;
 mod http;
 mod machine;
@@ -24,6 +25,7 @@ use everlog_log_schema::{
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
+pub use events::{EventReceiver, EventSender, NobodyHears, event_channel};
 pub use frame::FRAME_BYTES_MAX;
 pub use http::{HttpInvoker, HttpInvokerOptions};
 
@@ -33,7 +35,7 @@ pub trait Invoker: Send + Sync + 'static {
     ///
     /// Returns at once. The last event of an attempt is one of `Suspended`, `Ended` and `Failed`;
     /// an attempt whose handle is dropped has no last event.
-    fn start(&self, attempt: AttemptStart, events: mpsc::Sender<AttemptEvent>) -> AttemptHandle;
+    fn start(&self, attempt: AttemptStart, events: EventSender) -> AttemptHandle;
 }
 
 /// All that an attempt needs to know.
@@ -67,9 +69,12 @@ pub struct AttemptStart {
     pub since_progress: Millis,
     /// The caller's W3C trace context.
     pub traceparent: Option<String>,
-    /// After this long without traffic the function is asked to suspend.
+    /// After this long without progress the function is asked to suspend. Progress is a whole
+    /// message of the function, or more that it has taken in: bytes that trickle in count for
+    /// nothing before they make a message. The wait for a place or a connection does not count.
     pub inactivity_timeout: Duration,
-    /// After this long without traffic from then on, the attempt fails.
+    /// After this long without progress from then on, the attempt fails. In request-response mode,
+    /// where the input ends behind the journal, this is the one time-out from the beginning.
     pub abort_timeout: Duration,
 }
 

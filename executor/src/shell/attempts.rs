@@ -29,7 +29,8 @@ use super::sizes::{
 use super::warnings::warn_of_failure;
 use crate::config::ExecutorLimits;
 use crate::invoker::{
-    AttemptEvent, AttemptEventKind, AttemptHandle, AttemptStart, Invoker, Notice,
+    AttemptEvent, AttemptEventKind, AttemptHandle, AttemptStart, EventReceiver, EventSender,
+    Invoker, Notice, event_channel,
 };
 use crate::metrics;
 
@@ -37,6 +38,8 @@ use crate::metrics;
 const SEARCH_ROWS_MAX: usize = 256;
 /// How many events wait between attempts and their partition.
 const EVENTS_MAX: usize = 256;
+/// How many bytes those events may take, unless a single one takes more.
+const EVENTS_BYTES_MAX: u32 = 32 << 20;
 /// The code of an attempt that took a step beyond the limits.
 const TOO_LARGE: u32 = 413;
 
@@ -70,7 +73,7 @@ pub(crate) struct Attempts {
     lines: Lines,
     /// Where places come that were asked for, and how.
     granted: (mpsc::UnboundedSender<Place>, mpsc::UnboundedReceiver<Place>),
-    events: mpsc::Sender<AttemptEvent>,
+    events: EventSender,
     live: HashMap<InvocationId, Live>,
     /// Shared by the attempts of a deployment, as of the metadata's version.
     deployments: (MetadataOffset, HashMap<DeploymentId, Arc<Deployment>>),
@@ -84,8 +87,8 @@ impl Attempts {
         metadata: watch::Receiver<Arc<Metadata>>,
         limits: ExecutorLimits,
         places: Arc<Places>,
-    ) -> (Self, mpsc::Receiver<AttemptEvent>) {
-        let (events, receiver) = mpsc::channel(EVENTS_MAX);
+    ) -> (Self, EventReceiver) {
+        let (events, receiver) = event_channel(EVENTS_MAX, EVENTS_BYTES_MAX);
         let attempts = Self {
             invoker,
             metadata,

@@ -13,7 +13,6 @@ use everlog_log_schema::{
     Checkpointed, Command, InboxOffset, InvocationId, LogOffset, Millis, Timer, TimerFired,
 };
 use everlog_partition::{Action, Ignored, reads};
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::attempts::{Attempts, Sized};
@@ -27,7 +26,7 @@ use super::purges::Purges;
 use super::standby::Reign;
 use super::{Order, Shell};
 use crate::clock::{Clock, system_now};
-use crate::invoker::{AttemptEvent, Notice};
+use crate::invoker::{AttemptEvent, EventReceiver, Notice};
 use crate::metrics;
 use crate::owner_api::answer_of;
 use crate::store::Position;
@@ -45,7 +44,7 @@ pub(super) struct Owner<'s> {
     proposals: Proposals,
     intake: Intake,
     attempts: Attempts,
-    events: mpsc::Receiver<AttemptEvent>,
+    events: EventReceiver,
     timers: Timers,
     purges: Purges,
     outbox: Outbox,
@@ -307,7 +306,7 @@ impl<'s> Owner<'s> {
         while let Some(event) = next {
             let commands = self.attempts.on_event(&self.fold.tables(), event, now)?;
             self.push(commands);
-            next = if self.proposals.has_room() { self.events.try_recv().ok() } else { None };
+            next = if self.proposals.has_room() { self.events.try_recv() } else { None };
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use everlog_executor::invoker::{AttemptEventKind, HttpInvoker, HttpInvokerOptions, Invoker as _};
-use everlog_log_schema::metadata::{Deployment, ProtocolMode};
+use everlog_executor::invoker::{HttpInvokerOptions, Invoker as _};
+use everlog_log_schema::metadata::Deployment;
 use everlog_log_schema::{Entry, Header, Outcome};
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
@@ -12,10 +12,12 @@ use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
 use crate::server::{Answer, Server, end, output, run};
-use crate::shell::{Shell, deployment, in_time, input, invoker, start};
+use crate::shell::{
+    Shell, deployment, events, in_time, input, invoker, invoker_with, start, steps,
+};
 
 #[tokio::test]
-async fn deployments_that_cannot_be_used_yet() {
+async fn deployments_that_cannot_be_used() {
     let check = async |change: fn(&mut Deployment), reason: &str| {
         let mut deployment = (*deployment("http://127.0.0.1:9")).clone();
         change(&mut deployment);
@@ -27,18 +29,9 @@ async fn deployments_that_cannot_be_used_yet() {
         );
     };
     check(
-        |deployment| deployment.mode = ProtocolMode::RequestResponse,
-        "it speaks in request-response mode, which is not supported yet",
-    )
-    .await;
-    check(
-        |deployment| deployment.use_http_11 = true,
-        "it asks for HTTP/1.1, which is not supported yet",
-    )
-    .await;
-    check(
-        |deployment| deployment.uri = "https://127.0.0.1:9".to_owned(),
-        "https://127.0.0.1:9/invoke/Orders/place is not an http:// URI; TLS is not supported yet",
+        |deployment| deployment.uri = "ftp://127.0.0.1:9".to_owned(),
+        "ftp://127.0.0.1:9/invoke/Orders/place is no address: it begins with neither http:// nor \
+         https://",
     )
     .await;
     check(
@@ -99,7 +92,7 @@ async fn the_request_says_what_the_protocol_asks_for() {
 }
 
 /// Reads what a function is told, and reports how it ends.
-fn watch_input(request: Request<Incoming>, sender: mpsc::UnboundedSender<&'static str>) {
+pub(crate) fn watch_input(request: Request<Incoming>, sender: mpsc::UnboundedSender<&'static str>) {
     tokio::spawn(async move {
         let mut body = request.into_body();
         let end = loop {
@@ -114,7 +107,7 @@ fn watch_input(request: Request<Incoming>, sender: mpsc::UnboundedSender<&'stati
 }
 
 /// Waits for how the function's input ends.
-async fn last_seen(seen: &mut mpsc::UnboundedReceiver<&'static str>) -> &'static str {
+pub(crate) async fn last_seen(seen: &mut mpsc::UnboundedReceiver<&'static str>) -> &'static str {
     loop {
         match in_time(seen.recv()).await.unwrap() {
             "more" => {}
@@ -131,11 +124,10 @@ async fn a_dropped_attempt_resets_its_stream() {
         Answer::Stall(vec![run(1)])
     })
     .await;
-    let (events_sender, mut events) = mpsc::channel(1);
+    let (events_sender, mut events) = events(1);
     let attempt = start(&deployment(&server.uri), "Orders", "place", vec![input("in")]);
     let handle = invoker().start(attempt, events_sender);
-    let event = in_time(events.recv()).await.unwrap();
-    assert!(matches!(event.kind, AttemptEventKind::Entries { .. }), "{event:?}");
+    steps(&mut events).await;
     drop(handle);
     assert_eq!(in_time(events.recv()).await, None, "a dropped attempt has no last event");
     assert_eq!(last_seen(&mut seen).await, "reset");
@@ -149,7 +141,7 @@ async fn an_attempt_dropped_before_the_answer_resets_its_stream() {
         Answer::Never
     })
     .await;
-    let (events_sender, _events) = mpsc::channel(1);
+    let (events_sender, _events) = events(1);
     let attempt = start(&deployment(&server.uri), "Orders", "place", vec![input("in")]);
     let handle = invoker().start(attempt, events_sender);
     assert_eq!(in_time(seen.recv()).await, Some("more"));
@@ -175,20 +167,25 @@ async fn a_function_that_has_ended_may_close_its_stream_in_peace() {
 async fn attempts_beyond_one_connection_open_another() {
     let server = Server::start(|_| Answer::Stall(vec![run(1)])).await;
     let deployment = deployment(&server.uri);
-    let invoker = HttpInvoker::new(HttpInvokerOptions {
+    let invoker = invoker_with(HttpInvokerOptions {
         streams_per_connection: 2,
-        connections_per_endpoint: 3,
+        deployment_connections_max: 3,
         ..HttpInvokerOptions::default()
     });
-    let (sender, mut events) = mpsc::channel(16);
+    let (sender, mut events) = events(16);
+    let attempt = || start(&deployment, "Orders", "place", vec![input("in")]);
     let mut handles = Vec::new();
-    for (attempts, connections) in [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (6, 3), (7, 3)] {
-        let attempt = start(&deployment, "Orders", "place", vec![input("in")]);
-        handles.push(invoker.start(attempt, sender.clone()));
-        let event = in_time(events.recv()).await.unwrap();
-        assert!(matches!(event.kind, AttemptEventKind::Entries { .. }), "{event:?}");
+    for (attempts, connections) in [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (6, 3)] {
+        handles.push(invoker.start(attempt(), sender.clone()));
+        steps(&mut events).await;
         assert_eq!(server.connections(), connections, "{attempts} attempts");
     }
+    // The seventh has no stream before another one ends.
+    handles.push(invoker.start(attempt(), sender));
+    assert_eq!(server.requests(), 6);
+    handles.remove(0);
+    steps(&mut events).await;
+    assert_eq!((server.connections(), server.requests()), (3, 7));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use everlog_executor::invoker::{AttemptEventKind, HttpInvoker, HttpInvokerOptions, Invoker as _};
+use everlog_executor::invoker::{AttemptEventKind, HttpInvokerOptions, Invoker as _};
 use everlog_log_schema::Entry;
 use http::{Response, StatusCode};
 use tokio::io::AsyncWriteExt as _;
@@ -13,7 +13,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::server::{Answer, Server, end, output, run};
-use crate::shell::{Shell, deployment, in_time, input, invoker, start};
+use crate::shell::{
+    Shell, deployment, events, in_time, input, invoker, invoker_with, start, steps,
+};
 
 /// Runs one attempt against an endpoint and tells how it ended.
 async fn last_of(uri: &str) -> String {
@@ -53,7 +55,7 @@ async fn messages_without_end() {
     let sent = Arc::new(AtomicUsize::new(0));
     let count = sent.clone();
     let server = Server::start(move |_| Answer::Endless(count.clone())).await;
-    let (sender, mut events) = mpsc::channel(1);
+    let (sender, mut events) = events(1);
     let attempt = start(&deployment(&server.uri), "Orders", "place", vec![input("in")]);
     let _handle = invoker().start(attempt, sender);
     let mut reported = 0;
@@ -95,11 +97,10 @@ async fn a_stream_that_is_reset() {
         Answer::Reset(vec![run(1)], when.lock().unwrap().take().expect("one request"))
     })
     .await;
-    let (sender, mut events) = mpsc::channel(1);
+    let (sender, mut events) = events(1);
     let attempt = start(&deployment(&server.uri), "Orders", "place", vec![input("in")]);
     let _handle = invoker().start(attempt, sender);
-    let event = in_time(events.recv()).await.unwrap();
-    assert!(matches!(event.kind, AttemptEventKind::Entries { .. }), "{event:?}");
+    steps(&mut events).await;
     reset.send(()).unwrap();
     let event = in_time(events.recv()).await.unwrap();
     let AttemptEventKind::Failed { error, retry_after: None } = event.kind else {
@@ -161,11 +162,10 @@ async fn a_function_that_never_reads() {
 #[tokio::test]
 async fn an_endpoint_that_dies() {
     let server = Server::start(|_| Answer::Stall(vec![run(1)])).await;
-    let (sender, mut events) = mpsc::channel(1);
+    let (sender, mut events) = events(1);
     let attempt = start(&deployment(&server.uri), "Orders", "place", vec![input("in")]);
     let _handle = invoker().start(attempt, sender);
-    let event = in_time(events.recv()).await.unwrap();
-    assert!(matches!(event.kind, AttemptEventKind::Entries { .. }), "{event:?}");
+    steps(&mut events).await;
     server.stop().await;
     let event = in_time(events.recv()).await.unwrap();
     let AttemptEventKind::Failed { error, .. } = event.kind else { panic!("{event:?}") };
@@ -279,12 +279,12 @@ async fn a_peer_that_is_frozen() {
         std::future::pending::<()>().await;
         drop(connection);
     });
-    let invoker = HttpInvoker::new(HttpInvokerOptions {
+    let invoker = invoker_with(HttpInvokerOptions {
         keep_alive_interval: Duration::from_millis(200),
         keep_alive_timeout: Duration::from_millis(300),
         ..HttpInvokerOptions::default()
     });
-    let mut shell = Shell::with(Arc::new(invoker));
+    let mut shell = Shell::with(invoker);
     shell.run(start(&deployment(&uri), "Orders", "place", vec![input("in")])).await;
     let last = shell.last();
     assert!(last.starts_with("Failed 502 [RT0010] failed to call deployment dp_1"), "{last}");

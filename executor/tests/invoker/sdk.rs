@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::shell::{Shell, deployment, input, invoker, start};
 
-struct Functions;
+pub(crate) struct Functions;
 
 #[service]
 impl Functions {
@@ -68,7 +68,7 @@ async fn call(handler: &str, body: &'static str) -> Shell {
     shell
 }
 
-fn success(text: &str) -> Entry {
+pub(crate) fn success(text: &str) -> Entry {
     Entry::Output { name: String::new(), outcome: Outcome::Success(text.to_owned().into()) }
 }
 

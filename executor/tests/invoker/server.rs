@@ -1,23 +1,33 @@
-//! An HTTP/2 server that answers as a test wants, and says how many connections it has seen.
+//! An HTTP server that answers as a test wants, and says how many connections it has seen.
 
 use std::convert::Infallible;
-use std::future::Future as _;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::Interval;
+use tokio_rustls::TlsAcceptor;
+
+use crate::authority::Authority;
+use crate::shell::in_time;
+
+/// How often one more byte trickles.
+const TRICKLE_INTERVAL: Duration = Duration::from_millis(5);
 
 /// How to answer a request.
 pub(crate) enum Answer {
@@ -27,6 +37,16 @@ pub(crate) enum Answer {
     Reset(Vec<Bytes>, oneshot::Receiver<()>),
     /// With these chunks, and nothing more.
     Stall(Vec<Bytes>),
+    /// With these bytes, one at a time, again and again.
+    Trickle(Bytes),
+    /// With chunks that hold nothing.
+    Empty,
+    /// With an output, the end, and a byte now and then.
+    EndThenTrickle,
+    /// With these chunks and, when told to, with those and the end of the stream.
+    Later(Vec<Bytes>, watch::Receiver<bool>, Vec<Bytes>),
+    /// Not at all, and the request is not read.
+    Hold(Request<Incoming>),
     /// With one `Run` after the other; counts their bytes.
     Endless(Arc<AtomicUsize>),
     /// Once the request has ended, with the number of its bytes as the output.
@@ -39,11 +59,44 @@ pub(crate) enum Answer {
     Never,
 }
 
+/// The servers of these tests that speak TLS have their certificates from it.
+pub(crate) static AUTHORITY: LazyLock<Authority> = LazyLock::new(Authority::new);
+
+/// How a server talks.
+#[derive(Clone, Default)]
+pub(crate) struct Talk {
+    /// Over HTTP/1.1 alone, instead of HTTP/2 alone.
+    pub(crate) http_one: bool,
+    /// Over TLS.
+    pub(crate) tls: Option<TlsAcceptor>,
+    /// How many streams of a connection it allows at once.
+    pub(crate) streams_max: Option<u32>,
+}
+
+impl Talk {
+    /// Over TLS, with a certificate for this name.
+    pub(crate) fn tls(name: &str, http_one: bool) -> Self {
+        let protocol = if http_one { "http/1.1" } else { "h2" };
+        Self { http_one, tls: Some(AUTHORITY.server(name, &[protocol])), streams_max: None }
+    }
+}
+
 pub(crate) struct Server {
     pub(crate) uri: String,
     pub(crate) address: SocketAddr,
-    connections: Arc<AtomicUsize>,
-    task: tokio::task::JoinHandle<()>,
+    counts: Arc<Counts>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+/// What a server has seen.
+#[derive(Default)]
+struct Counts {
+    connections: AtomicUsize,
+    requests: AtomicUsize,
+    /// How many connections are open.
+    open: watch::Sender<usize>,
+    /// Whether clients are to go elsewhere: connections end once their requests have.
+    retiring: watch::Sender<bool>,
 }
 
 impl Server {
@@ -57,39 +110,129 @@ impl Server {
         address: SocketAddr,
         answer: impl Fn(Request<Incoming>) -> Answer + Send + Sync + 'static,
     ) -> Self {
+        let answer = Arc::new(answer);
+        let respond = move |request| respond(answer(request));
+        Self::serve(address, Talk::default(), respond).await
+    }
+
+    /// Serves in another way.
+    pub(crate) async fn talking(
+        talk: Talk,
+        answer: impl Fn(Request<Incoming>) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let answer = Arc::new(answer);
+        let respond = move |request| respond(answer(request));
+        Self::serve("127.0.0.1:0".parse().unwrap(), talk, respond).await
+    }
+
+    /// Serves whatever answers requests.
+    pub(crate) async fn serve<F, R, B>(address: SocketAddr, talk: Talk, respond: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let connections = Arc::new(AtomicUsize::new(0));
-        let task = tokio::spawn(serve(listener, connections.clone(), Arc::new(answer)));
-        Self { uri: format!("http://{address}"), address, connections, task }
+        let scheme = if talk.tls.is_some() { "https" } else { "http" };
+        let counts = Arc::new(Counts::default());
+        let counting = counts.clone();
+        let respond = move |request| {
+            counting.requests.fetch_add(1, Ordering::SeqCst);
+            respond(request)
+        };
+        let serving = tokio::spawn(accept(listener, talk, counts.clone(), respond));
+        Self { uri: format!("{scheme}://{address}"), address, counts, serving }
     }
 
     /// How many connections it has seen.
     pub(crate) fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
+        self.counts.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many requests it has seen.
+    pub(crate) fn requests(&self) -> usize {
+        self.counts.requests.load(Ordering::SeqCst)
+    }
+
+    /// Waits until so many connections are open.
+    pub(crate) async fn open_connections(&self, count: usize) {
+        in_time(self.counts.open.subscribe().wait_for(|open| *open == count)).await.unwrap();
+    }
+
+    /// Asks clients to send nothing more on the connections that are open.
+    pub(crate) fn retire_connections(&self) {
+        self.counts.retiring.send_replace(true);
+        self.counts.retiring.send_replace(false);
     }
 
     /// Closes its port and all connections.
     pub(crate) async fn stop(self) {
-        self.task.abort();
-        let _ = self.task.await;
+        self.serving.abort();
+        let _ = self.serving.await;
     }
 }
 
-async fn serve<F>(listener: TcpListener, connections: Arc<AtomicUsize>, answer: Arc<F>)
+async fn accept<F, R, B>(listener: TcpListener, talk: Talk, counts: Arc<Counts>, respond: F)
 where
-    F: Fn(Request<Incoming>) -> Answer + Send + Sync + 'static,
+    F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let mut tasks = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        connections.fetch_add(1, Ordering::SeqCst);
-        let answer = answer.clone();
-        let service = service_fn(move |request| respond(answer(request)));
-        tasks.spawn(
-            hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(stream), service),
-        );
+        counts.connections.fetch_add(1, Ordering::SeqCst);
+        counts.open.send_modify(|open| *open += 1);
+        let (talk, counts, respond) = (talk.clone(), counts.clone(), respond.clone());
+        let mut retiring = counts.retiring.subscribe();
+        tasks.spawn(async move {
+            let retired = async move { drop(retiring.changed().await) };
+            match &talk.tls {
+                None => converse(TokioIo::new(stream), &talk, respond, retired).await,
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        converse(TokioIo::new(stream), &talk, respond, retired).await;
+                    }
+                }
+            }
+            counts.open.send_modify(|open| *open -= 1);
+        });
+    }
+}
+
+/// Serves one connection to its end.
+async fn converse<F, R, B>(
+    io: impl hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+    talk: &Talk,
+    respond: F,
+    retired: impl Future<Output = ()>,
+) where
+    F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let retired = pin!(retired);
+    if talk.http_one {
+        let served = http1::Builder::new().serve_connection(io, service_fn(respond));
+        let mut served = pin!(served);
+        if let Either::Left(((), _)) = select(retired, served.as_mut()).await {
+            served.as_mut().graceful_shutdown();
+            let _ = served.await;
+        }
+        return;
+    }
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    if talk.streams_max.is_some() {
+        builder.max_concurrent_streams(talk.streams_max);
+    }
+    let mut served = pin!(builder.serve_connection(io, service_fn(respond)));
+    if let Either::Left(((), _)) = select(retired, served.as_mut()).await {
+        served.as_mut().graceful_shutdown();
+        let _ = served.await;
     }
 }
 
@@ -102,6 +245,25 @@ async fn respond(answer: Answer) -> Result<Response<Script>, Infallible> {
         Answer::Stream(chunks) => stream(Script::new(chunks, Last::End)),
         Answer::Reset(chunks, when) => stream(Script::new(chunks, Last::Reset(when))),
         Answer::Stall(chunks) => stream(Script::new(chunks, Last::Stall)),
+        Answer::Trickle(bytes) => {
+            let pause = tokio::time::interval(TRICKLE_INTERVAL);
+            stream(Script::new(Vec::new(), Last::Trickle(bytes, 0, pause)))
+        }
+        Answer::EndThenTrickle => {
+            let pause = tokio::time::interval(TRICKLE_INTERVAL);
+            let last = Last::Trickle(Bytes::from_static(b"x"), 0, pause);
+            stream(Script::new(vec![output("done"), end()], last))
+        }
+        Answer::Later(chunks, mut when, rest) => {
+            let when = async move { drop(when.wait_for(|told| *told).await) };
+            stream(Script::new(chunks, Last::Later(Box::pin(when), rest)))
+        }
+        Answer::Hold(request) => {
+            std::future::pending::<()>().await;
+            drop(request);
+            unreachable!("nothing ends what is pending")
+        }
+        Answer::Empty => stream(Script::new(Vec::new(), Last::Empty(false))),
         Answer::Endless(count) => stream(Script::new(Vec::new(), Last::Endless(count, 0))),
         Answer::CountThenEnd(body) => {
             let bytes = body.collect().await.unwrap().to_bytes().len();
@@ -125,6 +287,10 @@ enum Last {
     End,
     Reset(oneshot::Receiver<()>),
     Stall,
+    Trickle(Bytes, usize, Interval),
+    /// And whether it has paused since the last one.
+    Empty(bool),
+    Later(Pin<Box<dyn Future<Output = ()> + Send>>, Vec<Bytes>),
     Endless(Arc<AtomicUsize>, u32),
 }
 
@@ -157,6 +323,27 @@ impl Body for Script {
                 Pin::new(when).poll(cx).map(|_| Some(Err(std::io::Error::other("enough"))))
             }
             Last::Stall => Poll::Pending,
+            Last::Trickle(bytes, at, pause) => {
+                ready!(pause.poll_tick(cx));
+                let from = *at;
+                *at = (from + 1) % bytes.len();
+                Poll::Ready(Some(Ok(Frame::data(bytes.slice(from..=from)))))
+            }
+            Last::Later(when, rest) => {
+                ready!(when.as_mut().poll(cx));
+                self.chunks = std::mem::take(rest).into_iter();
+                self.last = Last::End;
+                self.poll_frame(cx)
+            }
+            Last::Empty(has_paused) => {
+                *has_paused = !*has_paused;
+                if *has_paused {
+                    // Others are to run, too.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Ready(Some(Ok(Frame::data(Bytes::new()))))
+            }
             Last::Endless(count, id) => {
                 *id += 1;
                 let chunk = run(*id);

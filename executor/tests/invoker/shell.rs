@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use everlog_connect::{Connector, TlsOptions};
 use everlog_executor::invoker::{
-    AttemptEvent, AttemptEventKind, AttemptHandle, AttemptStart, EagerStateMap, HttpInvoker,
-    HttpInvokerOptions, Invoker, Notice,
+    AttemptEvent, AttemptEventKind, AttemptHandle, AttemptStart, EagerStateMap, EventReceiver,
+    EventSender, HttpInvoker, HttpInvokerOptions, Invoker, Notice, event_channel,
 };
 use everlog_log_schema::metadata::{Deployment, Metadata, ProtocolMode};
 use everlog_log_schema::{
@@ -16,12 +17,31 @@ use everlog_log_schema::{
 use tokio::sync::{mpsc, watch};
 
 use crate::partition::Partition;
+use crate::server::AUTHORITY;
 
 /// No test waits longer for an event.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// An invoker that trusts the authority of these tests.
 pub(crate) fn invoker() -> Arc<HttpInvoker> {
-    Arc::new(HttpInvoker::new(HttpInvokerOptions::default()))
+    invoker_with(HttpInvokerOptions::default())
+}
+
+pub(crate) fn invoker_with(options: HttpInvokerOptions) -> Arc<HttpInvoker> {
+    let trust = TlsOptions { ca_file: Some(AUTHORITY.file().to_owned()) };
+    Arc::new(HttpInvoker::new(options, Connector::new(&trust).unwrap()))
+}
+
+/// A channel for events, with room for so many.
+pub(crate) fn events(count: usize) -> (EventSender, EventReceiver) {
+    event_channel(count, 1 << 20)
+}
+
+/// Waits for an event that is some steps.
+pub(crate) async fn steps(events: &mut EventReceiver) -> AttemptEvent {
+    let event = in_time(events.recv()).await.expect("an attempt has a last event");
+    assert!(matches!(event.kind, AttemptEventKind::Entries { .. }), "{event:?}");
+    event
 }
 
 /// Waits for something, but not for ever.
@@ -103,7 +123,7 @@ impl Shell {
             let entries = if self.is_lazy { Vec::new() } else { state.collect() };
             start.state = Some(EagerStateMap { entries, partial: self.is_lazy });
         }
-        let (sender, mut events) = mpsc::channel(16);
+        let (sender, mut events) = events(16);
         let (due, mut slept) = mpsc::unbounded_channel();
         let handle = self.invoker.start(start, sender);
         for entry in self.journal.clone() {

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everlog_executor::invoker::{AttemptEvent, AttemptEventKind, AttemptStart, Notice};
+use everlog_executor::invoker::{
+    AttemptEvent, AttemptEventKind, AttemptStart, EventSender, Notice,
+};
 use everlog_log_schema::identity::child_request;
 use everlog_log_schema::{
     AttemptError, Call, CompletionId, Effect, Entry, Failure, HandlerKind, InvocationId, Life,
@@ -31,7 +33,7 @@ const AWAITED: u32 = 17;
 /// One attempt.
 pub(crate) struct Function {
     start: AttemptStart,
-    events: mpsc::Sender<AttemptEvent>,
+    events: EventSender,
     noticed: mpsc::UnboundedReceiver<Notice>,
     functions: Arc<Functions>,
     /// Recorded commands that are not replayed yet.
@@ -48,7 +50,7 @@ pub(crate) struct Function {
 impl Function {
     pub(crate) fn replay(
         start: AttemptStart,
-        events: mpsc::Sender<AttemptEvent>,
+        events: EventSender,
         noticed: mpsc::UnboundedReceiver<Notice>,
         functions: Arc<Functions>,
     ) -> Self {
@@ -410,7 +412,7 @@ impl Function {
     async fn tell(&self, kind: AttemptEventKind) {
         let AttemptStart { invocation, attempt, .. } = self.start;
         // An error means that nobody listens any more: the owner's term has ended.
-        let _ = self.events.send(AttemptEvent { invocation, attempt, kind }).await;
+        let _ = self.events.send(AttemptEvent { invocation, attempt, kind }, 0).await;
     }
 }
 

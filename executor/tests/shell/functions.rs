@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use everlog_executor::invoker::{AttemptEvent, AttemptHandle, AttemptStart, Invoker};
+use everlog_executor::invoker::{AttemptHandle, AttemptStart, EventSender, Invoker};
 use everlog_log_schema::{InvocationId, Millis};
 use tokio::sync::{mpsc, watch};
 
@@ -92,7 +92,7 @@ impl Functions {
 pub(crate) struct TestInvoker(pub(crate) Arc<Functions>);
 
 impl Invoker for TestInvoker {
-    fn start(&self, start: AttemptStart, events: mpsc::Sender<AttemptEvent>) -> AttemptHandle {
+    fn start(&self, start: AttemptStart, events: EventSender) -> AttemptHandle {
         let functions = Arc::clone(&self.0);
         functions.attempts.send_modify(|attempts| attempts.push(start.invocation));
         let (notices, told) = mpsc::unbounded_channel();

@@ -1,16 +1,16 @@
-//! Asks a deployment what it offers: `GET {uri}/discover`, over HTTP/2 without TLS.
+//! Asks a deployment what it offers: `GET {uri}/discover`, the way in which it will be called.
 //!
 //! The peer may be anything: its answer is bounded in size and time, and nothing it says is
 //! believed before it is checked.
 
 use bytes::Bytes;
+use everlog_connect::{Connection, Connector, HttpVersion, Wanted};
 use http::header::{ACCEPT, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -35,13 +35,13 @@ pub(super) struct Discovered {
     pub(super) manifest: Manifest,
     /// What its SDK calls itself.
     pub(super) sdk: Option<String>,
-    /// Whether it answered over HTTP/1.1 only.
-    pub(super) http_one_only: bool,
+    /// The version of HTTP that it answered in.
+    pub(super) version: HttpVersion,
 }
 
 /// Why one way of asking failed.
 enum Failed {
-    /// Nobody listens there.
+    /// Nobody listens there, or nobody to be trusted.
     Connect(String),
     /// Somebody does, and does not speak this version of HTTP.
     Talk(String),
@@ -49,14 +49,20 @@ enum Failed {
     Answer(String),
 }
 
-/// Asks a deployment. Over HTTP/1.1 only where it does not speak HTTP/2, for a better error.
+/// Asks a deployment. Over HTTP/1.1 where its registrar says so, or where TLS comes to it; and where
+/// it does not speak HTTP/2, for a better error.
 pub(super) async fn discover(
     endpoint: &Endpoint,
+    connector: &Connector,
     limits: &GatewayLimits,
 ) -> Result<Discovered, AdminError> {
+    // Without TLS there is nothing to agree by, so that HTTP/2 is a guess.
+    let is_guess = endpoint.wanted == Wanted::Best && !endpoint.origin.is_tls();
     let asking = async {
-        match ask(endpoint, limits, HttpVersion::Two).await {
-            Err(Failed::Talk(_)) => ask(endpoint, limits, HttpVersion::One).await,
+        match ask(endpoint, connector, limits, endpoint.wanted).await {
+            Err(Failed::Talk(_)) if is_guess => {
+                ask(endpoint, connector, limits, Wanted::HttpOne).await
+            }
             outcome => outcome,
         }
     };
@@ -66,7 +72,11 @@ pub(super) async fn discover(
         Ok(Err(Failed::Connect(reason))) => Err(AdminError::Unreachable { uri, reason }),
         Ok(Err(Failed::Talk(reason))) => Err(AdminError::BadDiscovery {
             uri,
-            reason: format!("it speaks neither HTTP/2 nor HTTP/1.1 ({reason})"),
+            reason: if is_guess {
+                format!("it speaks neither HTTP/2 nor HTTP/1.1 ({reason})")
+            } else {
+                format!("it does not speak the HTTP that was agreed on ({reason})")
+            },
         }),
         Ok(Err(Failed::Answer(reason))) => Err(AdminError::BadDiscovery { uri, reason }),
         Err(_elapsed) => Err(AdminError::Unreachable {
@@ -76,23 +86,18 @@ pub(super) async fn discover(
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum HttpVersion {
-    One,
-    Two,
-}
-
 async fn ask(
     endpoint: &Endpoint,
+    connector: &Connector,
     limits: &GatewayLimits,
-    version: HttpVersion,
+    wanted: Wanted,
 ) -> Result<Discovered, Failed> {
-    let host = endpoint.authority.host().trim_matches(['[', ']']);
-    let stream = TcpStream::connect((host, endpoint.port()))
+    let connection = Box::pin(connector.connect(&endpoint.origin, wanted))
         .await
         .map_err(|error| Failed::Connect(error.to_string()))?;
-    let mut connection = JoinSet::new();
-    let response = send(endpoint, TokioIo::new(stream), version, &mut connection)
+    let version = connection.version();
+    let mut driver = JoinSet::new();
+    let response = send(endpoint, connection, &mut driver)
         .await
         .map_err(|error| Failed::Talk(error.to_string()))?;
     let (parts, body) = response.into_parts();
@@ -100,26 +105,28 @@ async fn ask(
     let sdk = sdk.and_then(|value| value.to_str().ok()).map(str::to_owned);
     let body = read(body, limits.manifest_bytes_max).await?;
     let manifest = parse(parts.status, &parts.headers, &body)?;
-    Ok(Discovered { manifest, sdk, http_one_only: version == HttpVersion::One })
+    Ok(Discovered { manifest, sdk, version })
 }
 
-/// Sends the request. The connection lives for as long as `connection` does.
+/// Sends the request. The connection lives for as long as `driver` does.
 async fn send(
     endpoint: &Endpoint,
-    io: TokioIo<TcpStream>,
-    version: HttpVersion,
-    connection: &mut JoinSet<()>,
+    connection: Connection,
+    driver: &mut JoinSet<()>,
 ) -> Result<Response<Incoming>, hyper::Error> {
+    let version = connection.version();
+    let request = request(endpoint, version);
+    let io = TokioIo::new(connection);
     match version {
         HttpVersion::Two => {
-            let (mut sender, driver) = conn::http2::handshake(TokioExecutor::new(), io).await?;
-            connection.spawn(async move { drop(driver.await) });
-            sender.send_request(request(endpoint, version)).await
+            let (mut sender, moved) = conn::http2::handshake(TokioExecutor::new(), io).await?;
+            driver.spawn(async move { drop(moved.await) });
+            sender.send_request(request).await
         }
         HttpVersion::One => {
-            let (mut sender, driver) = conn::http1::handshake(io).await?;
-            connection.spawn(async move { drop(driver.await) });
-            sender.send_request(request(endpoint, version)).await
+            let (mut sender, moved) = conn::http1::handshake(io).await?;
+            driver.spawn(async move { drop(moved.await) });
+            sender.send_request(request).await
         }
     }
 }
@@ -128,7 +135,7 @@ fn request(endpoint: &Endpoint, version: HttpVersion) -> Request<Empty<Bytes>> {
     let path = format!("{}/discover", endpoint.prefix);
     let uri = match version {
         HttpVersion::One => path.parse::<Uri>(),
-        HttpVersion::Two => format!("http://{}{path}", endpoint.authority).parse(),
+        HttpVersion::Two => format!("{}/discover", endpoint.uri).parse(),
     };
     let mut request = Request::new(Empty::new());
     *request.uri_mut() = uri.expect("a checked address and a fixed path make one");
@@ -142,6 +149,7 @@ fn request(endpoint: &Endpoint, version: HttpVersion) -> Request<Empty<Bytes>> {
     }
     headers.insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
     if version == HttpVersion::One
+        && !headers.contains_key(HOST)
         && let Ok(host) = HeaderValue::from_str(endpoint.authority.as_str())
     {
         headers.insert(HOST, host);

@@ -107,8 +107,18 @@ pub enum AdminError {
         reason: String,
     },
     /// The deployment speaks HTTP/1.1 only.
-    #[error("deployment at {uri} speaks HTTP/1.1 only: serve it over HTTP/2 without TLS (h2c)")]
+    #[error(
+        "deployment at {uri} speaks HTTP/1.1 only: register it with \"use_http_11\": true, or serve it over HTTP/2 without TLS (h2c)"
+    )]
     HttpOneOnly {
+        /// Its address.
+        uri: String,
+    },
+    /// The deployment streams both ways, and TLS has come to HTTP/1.1.
+    #[error(
+        "deployment at {uri} streams both ways (BIDI_STREAM), but offers HTTP/1.1 only, which proxies seldom let stream so: serve it over HTTP/2 or in REQUEST_RESPONSE mode, or register it with \"use_http_11\": true if nothing in between holds back its streams"
+    )]
+    NotBidirectional {
         /// Its address.
         uri: String,
     },
@@ -219,6 +229,9 @@ impl AdminError {
                 ("bad-discovery", StatusCode::BAD_REQUEST, Some("META0013"))
             }
             Self::HttpOneOnly { .. } => ("http-1-only", StatusCode::BAD_REQUEST, Some("META0014")),
+            Self::NotBidirectional { .. } => {
+                ("not-bidirectional", StatusCode::BAD_REQUEST, Some("META0015"))
+            }
             Self::NoCommonVersion { .. } => {
                 ("no-common-version", StatusCode::BAD_REQUEST, Some("META0012"))
             }
@@ -269,6 +282,6 @@ mod tests {
         let manual = include_str!("../../../docs/errors/admin.md");
         let codes = crate::manual::codes_in(include_str!("error.rs"));
         assert_eq!(crate::manual::sections_in(manual), codes);
-        assert_eq!(codes.len(), 26);
+        assert_eq!(codes.len(), 27);
     }
 }

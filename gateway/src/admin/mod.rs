@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use everlog_connect::Connector;
 use everlog_log_client::EventLog;
 use everlog_log_schema::DeploymentId;
 use everlog_log_schema::metadata::Metadata;
@@ -53,6 +54,7 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) struct Admin {
     log: Arc<dyn EventLog>,
     metadata: watch::Receiver<Arc<Metadata>>,
+    connector: Connector,
     owner: Arc<dyn OwnerApi>,
     inbox: Arc<Inbox>,
     limits: GatewayLimits,
@@ -69,6 +71,8 @@ pub(crate) struct AdminParts {
     pub(crate) log: Arc<dyn EventLog>,
     /// What is registered.
     pub(crate) metadata: watch::Receiver<Arc<Metadata>>,
+    /// Leads to deployments.
+    pub(crate) connector: Connector,
     /// Answers questions about invocations.
     pub(crate) owner: Arc<dyn OwnerApi>,
     /// Where orders go.
@@ -88,10 +92,11 @@ pub(crate) struct AdminParts {
 impl Admin {
     /// Makes it of what the whole gateway has.
     pub(crate) fn new(parts: AdminParts) -> Self {
-        let AdminParts { log, metadata, owner, inbox, limits, version, .. } = parts;
+        let AdminParts { log, metadata, connector, owner, inbox, limits, version, .. } = parts;
         Self {
             log,
             metadata,
+            connector,
             owner,
             inbox,
             requests: Semaphore::new(limits.admin_requests_max),

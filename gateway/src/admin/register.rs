@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use everlog_connect::{HttpVersion, Wanted};
 use everlog_log_client::{AppendError, ChangeError, append_metadata_change};
 use everlog_log_schema::metadata::{
     Change, Deployment, Metadata, MetadataChange, PROTOCOL_VERSIONS, ProtocolMode, Service,
@@ -88,7 +89,7 @@ impl Admin {
         request: &RegisterRequest,
     ) -> Result<Registered, AdminError> {
         let endpoint = endpoint_of(request)?;
-        let discovered = discovery::discover(&endpoint, &self.limits).await?;
+        let discovered = discovery::discover(&endpoint, &self.connector, &self.limits).await?;
         let offered = offered_deployment(endpoint, discovered)?;
         let offered = Deployment { metadata: offered::labels(request.metadata.clone()), ..offered };
         let deadline = Instant::now() + RECORD_MAX;
@@ -161,7 +162,7 @@ fn worth_another_try(error: &AdminError, deadline: Instant) -> bool {
 fn endpoint_of(request: &RegisterRequest) -> Result<Endpoint, AdminError> {
     if request.arn.is_some() || request.assume_role_arn.is_some() {
         return Err(AdminError::NotSupported(
-            "AWS Lambda is not supported: register an HTTP endpoint".into(),
+            "AWS Lambda is not supported: register the address of an HTTP endpoint as `uri`".into(),
         ));
     }
     if request.auth.is_some() {
@@ -169,17 +170,11 @@ fn endpoint_of(request: &RegisterRequest) -> Result<Endpoint, AdminError> {
             "`auth` is not supported: send credentials as additional_headers".into(),
         ));
     }
-    if request.use_http_11 {
-        return Err(AdminError::NotSupported(
-            "deployments over HTTP/1.1 are not supported yet: serve the functions over HTTP/2 \
-             without TLS (h2c) and leave use_http_11 out"
-                .into(),
-        ));
-    }
     let Some(uri) = &request.uri else {
         return Err(AdminError::MalformedRequest("the field `uri` is missing".into()));
     };
-    Endpoint::parse(uri, &request.additional_headers)
+    let wanted = if request.use_http_11 { Wanted::HttpOne } else { Wanted::Best };
+    Endpoint::parse(uri, &request.additional_headers, wanted)
 }
 
 /// Checks what a deployment says, and makes a registration of it.
@@ -201,16 +196,16 @@ fn offered_deployment(
     }
     let mode = match manifest.protocol_mode {
         Some(ManifestMode::BidiStream) => ProtocolMode::BidiStream,
-        Some(ManifestMode::RequestResponse) => {
-            return Err(AdminError::NotSupported(format!(
-                "deployment at {uri} works in REQUEST_RESPONSE mode, which is not supported yet: \
-                 serve it over HTTP/2 without TLS (h2c), which lets it stream both ways"
-            )));
-        }
+        Some(ManifestMode::RequestResponse) => ProtocolMode::RequestResponse,
         None => return Err(bad(&uri, "its manifest lacks protocolMode".into())),
     };
-    if discovered.http_one_only {
-        return Err(AdminError::HttpOneOnly { uri });
+    if discovered.version == HttpVersion::One && endpoint.wanted == Wanted::Best {
+        if !endpoint.origin.is_tls() {
+            return Err(AdminError::HttpOneOnly { uri });
+        }
+        if mode == ProtocolMode::BidiStream {
+            return Err(AdminError::NotBidirectional { uri });
+        }
     }
     let services = offered::services(manifest).map_err(|error| match error {
         OfferError::Invalid(reason) => bad(&uri, reason),
@@ -221,7 +216,7 @@ fn offered_deployment(
         uri,
         headers: endpoint.headers,
         mode,
-        use_http_11: false,
+        use_http_11: endpoint.wanted == Wanted::HttpOne,
         min_protocol_version: min,
         max_protocol_version: max,
         sdk: discovered.sdk,

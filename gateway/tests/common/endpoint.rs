@@ -1,10 +1,12 @@
 //! Deployments: one of the real SDK, and others that answer as a test wants.
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use http::Response;
 use http_body_util::Full;
+use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -13,6 +15,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::any_port;
+use super::authority::Authority;
+
+/// Every gateway of these tests trusts it.
+pub static AUTHORITY: LazyLock<Authority> = LazyLock::new(Authority::new);
 
 /// A function of the real SDK.
 pub struct Greeter;
@@ -61,6 +67,8 @@ pub struct Script {
     pub content_type: &'static str,
     pub body: Bytes,
     pub http2: bool,
+    /// Whether it speaks TLS, with a certificate for this name.
+    pub tls: Option<&'static str>,
 }
 
 impl Script {
@@ -71,35 +79,47 @@ impl Script {
             content_type: "application/vnd.restate.endpointmanifest.v4+json",
             body: body.into(),
             http2: true,
+            tls: None,
         }
     }
 }
 
 /// Serves a script.
 pub async fn serve_script(script: Script) -> SocketAddr {
-    let http2 = script.http2;
+    let protocol = if script.http2 { "h2" } else { "http/1.1" };
+    let tls = script.tls.map(|name| AUTHORITY.server(name, &[protocol]));
     serve_with(move |stream| {
-        let script = script.clone();
+        let (script, tls) = (script.clone(), tls.clone());
         async move {
-            let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-                assert_eq!(request.uri().path(), "/discover");
-                let response = Response::builder()
-                    .status(script.status)
-                    .header("content-type", script.content_type)
-                    .header("x-restate-server", "scripted/1")
-                    .body(Full::new(script.body.clone()));
-                async move { response }
-            });
-            let io = TokioIo::new(stream);
-            if http2 {
-                let _ =
-                    http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await;
-            } else {
-                let _ = http1::Builder::new().serve_connection(io, service).await;
+            match tls {
+                None => answer(script, TokioIo::new(stream)).await,
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        answer(script, TokioIo::new(stream)).await;
+                    }
+                }
             }
         }
     })
     .await
+}
+
+async fn answer(script: Script, io: impl Read + Write + Send + Unpin + 'static) {
+    let http2 = script.http2;
+    let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+        assert_eq!(request.uri().path(), "/discover");
+        let response = Response::builder()
+            .status(script.status)
+            .header("content-type", script.content_type)
+            .header("x-restate-server", "scripted/1")
+            .body(Full::new(script.body.clone()));
+        async move { response }
+    });
+    if http2 {
+        let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await;
+    } else {
+        let _ = http1::Builder::new().serve_connection(io, service).await;
+    }
 }
 
 /// Answers every connection with these bytes, and closes it or not.

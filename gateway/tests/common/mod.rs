@@ -3,6 +3,8 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, clippy::unused_async)]
 
+#[path = "../../../connect/tests/authority/mod.rs"]
+pub mod authority;
 pub mod endpoint;
 pub mod faulty;
 #[path = "../../src/fixtures.rs"]
@@ -15,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use everlog_connect::{Connector, TlsOptions};
 use everlog_gateway::{Addresses, Gateway, GatewayConfig, GatewayLimits, PartitionStanding, Ports};
 use everlog_log_client::embedded::{EmbeddedLog, EmbeddedOptions};
 use everlog_log_client::{EventLog, follow_metadata};
@@ -105,10 +108,12 @@ async fn build(limits: GatewayLimits, with_services: bool, cors_origins: Vec<Str
     let owner = TestOwner::start(&readable);
     let fixed = watch::Sender::new(Arc::new(fixtures::metadata()));
     let followed = follow_metadata(Arc::clone(&readable)).await.unwrap();
+    let trust = TlsOptions { ca_file: Some(endpoint::AUTHORITY.file().to_owned()) };
     let config = GatewayConfig {
         log: readable,
         metadata: if with_services { fixed.subscribe() } else { followed },
         owner: Arc::clone(&owner) as _,
+        connector: Connector::new(&trust).unwrap(),
         ports: Ports::bind(any_port(), any_port()).await.unwrap(),
         limits,
         version: "test".into(),

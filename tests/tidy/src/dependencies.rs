@@ -57,6 +57,7 @@ impl Dependencies {
         self.forbid_ours("everlog-log-schema", &[], &mut found);
         self.forbid_ours("everlog-partition", &["everlog-log-schema"], &mut found);
         self.forbid_ours("everlog-log-client", &["everlog-log-schema"], &mut found);
+        self.forbid_ours("everlog-connect", &[], &mut found);
         self.forbid("everlog-gateway", &["everlog-executor"], &mut found);
         self.forbid("everlog-executor", &["everlog-gateway"], &mut found);
         self.forbid("everlog-log-schema", &DOING_IO, &mut found);
@@ -135,6 +136,7 @@ mod tests {
             "everlog-partition > everlog-log-schema",
             "everlog-log-client > everlog-log-schema",
             "everlog-log-client > tokio",
+            "everlog-connect > tokio",
             "everlog-gateway > everlog-log-client",
             "everlog-executor > everlog-partition",
             "everlog-executor > everlog-log-client",
@@ -161,6 +163,7 @@ mod tests {
             "everlog-gateway > everlog-executor",
             "everlog-executor > everlog-gateway",
             "everlog-log-client > everlog-gateway",
+            "everlog-connect > everlog-log-schema",
         ] {
             assert!(!check(edge).is_empty(), "{edge}");
         }

@@ -8,20 +8,25 @@ use std::time::Duration;
 use bytes::Bytes;
 use everlog_log_schema::{AttemptId, InvocationId, Millis};
 use http::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::pool::{Lease, Pool, sentence_of};
+use super::connection::sentence_of;
+use super::lane::Lease;
+use super::pool::{Destination, Pool};
 use super::request::{Chunk, RequestBody, content_type, request};
 use crate::invoker::error::Failure;
 use crate::invoker::machine::Machine;
-use crate::invoker::{AttemptEvent, AttemptStart, Notice};
+use crate::invoker::{AttemptEvent, AttemptStart, EventSender, Notice};
 
 /// How many bytes that have arrived together are looked at before they are reported.
 const GATHER_BYTES_MAX: usize = 256 << 10;
+/// What a chunk of a response counts for, in bytes, beside what is in it: empty ones must not be
+/// gathered for ever.
+const CHUNK_BYTES_MIN: usize = 16;
 /// How much of an error page is quoted, in bytes.
 const ERROR_BODY_BYTES_MAX: usize = 1 << 10;
 /// How long an error page may take, and a function to close its stream after its last message.
@@ -37,16 +42,13 @@ const TIMEOUT_MAX: Duration = Duration::from_hours(365 * 24);
 pub(super) async fn run(
     pool: Arc<Pool>,
     start: AttemptStart,
-    events: mpsc::Sender<AttemptEvent>,
+    events: EventSender,
     notices: mpsc::UnboundedReceiver<Notice>,
 ) {
     let (to_function, body) = RequestBody::new();
     let request = request(&start, body);
-    let asking = Asking {
-        pool,
-        deployment: format!("{} at {}", start.deployment.id, start.deployment.uri),
-        content_type: content_type(start.protocol_version),
-    };
+    let name = format!("{} at {}", start.deployment.id, start.deployment.uri);
+    let content_type = content_type(start.protocol_version);
     let mut attempt = Attempt {
         invocation: start.invocation,
         id: start.attempt,
@@ -54,10 +56,22 @@ pub(super) async fn run(
         abort_timeout: start.abort_timeout.min(TIMEOUT_MAX),
         machine: Machine::new(start),
         events,
+        unreported_bytes: 0,
+        progressed_at: Instant::now(),
     };
-    match request {
-        Ok(request) => {
-            let stream = Stream::Asking(Box::pin(asking.ask(request)));
+    let leased = match request {
+        Ok((request, destination)) => {
+            let uri = request.uri().clone();
+            let asking = Asking { pool, destination, uri, deployment: name, content_type };
+            // Whoever waits for its turn is not silent: its time-outs begin with its stream.
+            asking.lease().await.map(|lease| (asking, lease, request))
+        }
+        Err(failure) => Err(failure),
+    };
+    match leased {
+        Ok((asking, lease, request)) => {
+            attempt.progressed_at = Instant::now();
+            let stream = Stream::Asking(Box::pin(asking.ask(lease, request)));
             attempt.converse(stream, to_function, notices).await;
         }
         Err(failure) => {
@@ -73,7 +87,12 @@ struct Attempt {
     inactivity_timeout: Duration,
     abort_timeout: Duration,
     machine: Machine,
-    events: mpsc::Sender<AttemptEvent>,
+    events: EventSender,
+    /// How much the function has said since something was last reported: what the next events take
+    /// in memory.
+    unreported_bytes: usize,
+    /// When a message of the function was last reported, or the function last took in more.
+    progressed_at: Instant,
 }
 
 impl Attempt {
@@ -83,29 +102,23 @@ impl Attempt {
         to_function: mpsc::Sender<Chunk>,
         mut notices: mpsc::UnboundedReceiver<Notice>,
     ) {
-        let mut last_traffic = Instant::now();
         // Whether the function can be told more: it may have stopped listening, or know the end.
         let mut is_listening = true;
         while self.report().await && !self.machine.is_over() {
             let has_news = self.machine.has_bytes() || self.machine.is_input_closed();
-            let silence = if self.machine.is_closing() {
+            let patience = if self.machine.is_closing() {
                 self.abort_timeout
             } else {
                 self.inactivity_timeout
             };
             tokio::select! {
-                heard = stream.next() => {
-                    last_traffic = Instant::now();
-                    self.hear(heard, &mut stream).await;
-                }
-                Some(notice) = notices.recv() => {
-                    self.machine.notify(notice);
-                }
+                heard = stream.next() => self.hear(heard, &mut stream).await,
+                Some(notice) = notices.recv() => self.machine.notify(notice),
                 permit = to_function.reserve(), if has_news && is_listening => {
                     match (permit, self.machine.take_bytes()) {
                         (Ok(permit), Some(bytes)) => {
                             permit.send(Chunk::Data(bytes));
-                            last_traffic = Instant::now();
+                            self.progressed_at = Instant::now();
                         }
                         (Ok(permit), None) => {
                             permit.send(Chunk::End);
@@ -115,9 +128,9 @@ impl Attempt {
                         (Err(_), _) => is_listening = false,
                     }
                 }
-                () = tokio::time::sleep_until(last_traffic + silence) => {
+                () = tokio::time::sleep_until(self.progressed_at + patience) => {
                     self.machine.on_silence();
-                    last_traffic = Instant::now();
+                    self.progressed_at = Instant::now();
                 }
             }
         }
@@ -133,9 +146,10 @@ impl Attempt {
         let mut gathered = 0;
         loop {
             match heard {
-                Ok(Heard::Answer) => {}
+                Ok(Heard::Answer) => self.progressed_at = Instant::now(),
                 Ok(Heard::Chunk(chunk)) => {
-                    gathered += chunk.len();
+                    gathered += chunk.len().max(CHUNK_BYTES_MIN);
+                    self.unreported_bytes += chunk.len();
                     self.machine.receive(&chunk);
                 }
                 Ok(Heard::End) => self.machine.receive_end(),
@@ -156,9 +170,12 @@ impl Attempt {
     async fn report(&mut self) -> bool {
         for kind in self.machine.take_events() {
             let event = AttemptEvent { invocation: self.invocation, attempt: self.id, kind };
-            if self.events.send(event).await.is_err() {
+            let bytes = std::mem::take(&mut self.unreported_bytes);
+            if self.events.send(event, bytes).await.is_err() {
                 return false;
             }
+            // Now, not before: the wait for room is none of the function's.
+            self.progressed_at = Instant::now();
         }
         true
     }
@@ -218,21 +235,29 @@ impl Stream {
 /// What it takes to get an answer.
 struct Asking {
     pool: Arc<Pool>,
+    destination: Destination,
+    /// The address in full. A request over HTTP/1.1 names the path alone.
+    uri: Uri,
     /// Names the deployment in sentences.
     deployment: String,
     content_type: String,
 }
 
 impl Asking {
-    async fn ask(self, mut request: Request<RequestBody>) -> Result<Answer, Failure> {
+    /// Waits for a stream.
+    async fn lease(&self) -> Result<Lease, Failure> {
+        let leased = self.pool.lease(&self.destination).await;
+        leased.map_err(|reason| self.network("connect to", reason))
+    }
+
+    async fn ask(
+        self,
+        mut lease: Lease,
+        mut request: Request<RequestBody>,
+    ) -> Result<Answer, Failure> {
         let mut retries = 0;
         loop {
-            let mut lease = self
-                .pool
-                .lease(request.uri())
-                .await
-                .map_err(|reason| self.network("connect to", reason))?;
-            match lease.sender.try_send_request(request).await {
+            match lease.send(request).await {
                 Ok(response) => {
                     let body = self.check(response).await?;
                     return Ok(Answer { body, deployment: self.deployment, _lease: lease });
@@ -242,6 +267,9 @@ impl Asking {
                     Some(unsent) if retries < UNSENT_RETRIES_MAX => {
                         retries += 1;
                         request = unsent;
+                        *request.uri_mut() = self.uri.clone();
+                        drop(lease);
+                        lease = self.lease().await?;
                     }
                     _ => return Err(self.network("call", sentence_of(error.error()))),
                 },

@@ -1,24 +1,29 @@
-//! The invoker that talks to HTTP endpoints: HTTP/2 without TLS, both sides speaking at once.
+//! The invoker that talks to HTTP endpoints: HTTP/2 or HTTP/1.1, with or without TLS, both sides
+//! speaking at once or one after the other.
 //!
 //! One task per attempt moves bytes between its stream and its [`Machine`](super::machine::Machine).
+//! The streams of a deployment go over its [lane](lane): its own connections and its own queue.
 //!
-//! **Invariant:** what an attempt holds in memory is bounded: the response by the stream's window
-//! and one message, the request by one chunk beside the journal itself.
+//! **Invariants:** what an attempt holds in memory is bounded: the response by the stream's window
+//! and one message, the request by one chunk beside the journal itself. No deployment waits for
+//! another one.
 
 mod attempt;
+mod connection;
+mod lane;
 mod pool;
 mod request;
-mod socket;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use everlog_connect::Connector;
 use tokio::sync::mpsc;
 
 use self::pool::Pool;
-use super::{AttemptEvent, AttemptHandle, AttemptStart, Invoker};
+use super::{AttemptHandle, AttemptStart, EventSender, Invoker};
 
-/// Runs attempts over HTTP/2.
+/// Runs attempts over HTTP.
 #[derive(Debug)]
 pub struct HttpInvoker {
     pool: Arc<Pool>,
@@ -27,18 +32,21 @@ pub struct HttpInvoker {
 /// How connections to deployments are kept.
 #[derive(Debug, Clone)]
 pub struct HttpInvokerOptions {
-    /// How long a connection may take to come about, with the wait for others that open one.
+    /// How long a connection may take to come about, TLS included.
     pub connect_timeout: Duration,
-    /// How many attempts share a connection.
+    /// How many attempts share a connection over HTTP/2, unless the deployment allows fewer.
     pub streams_per_connection: usize,
-    /// How many connections one endpoint may have; beyond that, attempts wait for a stream.
-    pub connections_per_endpoint: usize,
-    /// After this long without a byte from the peer it is asked for a sign of life.
+    /// How many connections a deployment may have.
+    pub deployment_connections_max: usize,
+    /// How many attempts a deployment runs at once; more wait their turn, without a stream.
+    pub deployment_concurrency_max: usize,
+    /// After this long without a byte from the peer it is asked for a sign of life (HTTP/2).
     pub keep_alive_interval: Duration,
     /// A peer that gives none for this long is dead, and its attempts fail.
     pub keep_alive_timeout: Duration,
-    /// A connection unused for this long is not used again: something on the way may have
-    /// forgotten it.
+    /// A connection unused for this long is closed: something on the way may have forgotten it.
+    /// One over HTTP/1.1 is closed after three seconds, if that is less, as its servers close
+    /// theirs after five.
     pub idle_timeout: Duration,
 }
 
@@ -47,7 +55,8 @@ impl Default for HttpInvokerOptions {
         Self {
             connect_timeout: Duration::from_secs(5),
             streams_per_connection: 128,
-            connections_per_endpoint: 64,
+            deployment_connections_max: 256,
+            deployment_concurrency_max: 1_000,
             keep_alive_interval: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_mins(1),
@@ -57,13 +66,13 @@ impl Default for HttpInvokerOptions {
 
 impl HttpInvoker {
     /// Makes an invoker without connections.
-    pub fn new(options: HttpInvokerOptions) -> Self {
-        Self { pool: Arc::new(Pool::new(options)) }
+    pub fn new(options: HttpInvokerOptions, connector: Connector) -> Self {
+        Self { pool: Arc::new(Pool::new(options, connector)) }
     }
 }
 
 impl Invoker for HttpInvoker {
-    fn start(&self, attempt: AttemptStart, events: mpsc::Sender<AttemptEvent>) -> AttemptHandle {
+    fn start(&self, attempt: AttemptStart, events: EventSender) -> AttemptHandle {
         let (notify, notices) = mpsc::unbounded_channel();
         let task = tokio::spawn(attempt::run(self.pool.clone(), attempt, events, notices));
         AttemptHandle::new(notify, task.abort_handle())

@@ -4,13 +4,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use everlog_log_schema::metadata::{Deployment, ProtocolMode};
+use everlog_connect::{Origin, Wanted};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Uri};
 use http_body::{Body, Frame};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::mpsc;
 
+use super::pool::Destination;
 use crate::invoker::AttemptStart;
 use crate::invoker::error::Failure;
 
@@ -23,39 +24,32 @@ pub(super) fn content_type(protocol_version: u32) -> String {
     format!("application/vnd.restate.invocation.v{protocol_version}")
 }
 
-/// Makes the request that starts an attempt.
+/// Makes the request that starts an attempt, and says where it goes.
 pub(super) fn request(
     start: &AttemptStart,
     body: RequestBody,
-) -> Result<Request<RequestBody>, Failure> {
+) -> Result<(Request<RequestBody>, Destination), Failure> {
     let deployment = &*start.deployment;
     let unusable = |reason: String| Failure::UnusableDeployment {
         deployment: deployment.id.to_string(),
         reason,
     };
-    refuse_unsupported(deployment).map_err(|reason| unusable(reason.to_owned()))?;
     let target = &start.target;
     let uri = format!("{}/invoke/{}/{}", deployment.uri, target.service, target.handler);
     let uri =
         uri.parse::<Uri>().map_err(|cause| unusable(format!("{uri:?} is not a URI: {cause}")))?;
-    if uri.scheme_str() != Some("http") {
-        return Err(unusable(format!("{uri} is not an http:// URI; TLS is not supported yet")));
-    }
+    let origin =
+        Origin::of(&uri).map_err(|cause| unusable(format!("{uri} is no address: {cause}")))?;
+    let destination = Destination {
+        deployment: deployment.id.clone(),
+        origin,
+        wanted: if deployment.use_http_11 { Wanted::HttpOne } else { Wanted::Best },
+    };
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
     put_headers(request.headers_mut(), start).map_err(unusable)?;
-    Ok(request)
-}
-
-fn refuse_unsupported(deployment: &Deployment) -> Result<(), &'static str> {
-    if deployment.mode == ProtocolMode::RequestResponse {
-        return Err("it speaks in request-response mode, which is not supported yet");
-    }
-    if deployment.use_http_11 {
-        return Err("it asks for HTTP/1.1, which is not supported yet");
-    }
-    Ok(())
+    Ok((request, destination))
 }
 
 fn put_headers(headers: &mut HeaderMap, start: &AttemptStart) -> Result<(), String> {
