@@ -218,7 +218,7 @@ mod tests {
                 json!({ "completion": 5, "wakeAt": "2026-11-18T11:00:15Z", "attempts": 3 }),
             ),
         ];
-        expect![[r#"
+        expect![[r"
             #  STEP          AT     TOOK   ATTEMPT  0                              10s  RESULT
             0  Input         +0ms          1        ▕█·······························▏
             1  Run reserve   +20ms  1s     1        ▕████····························▏  77 B
@@ -226,7 +226,7 @@ mod tests {
             5  Call → inv_9  +4.2s  5.8s‥  3        ▕·············██████████████████▶▏  waiting
             7  Signal paid   +5s           3        ▕···············█················▏  void
             8  Sleep         +5s    5s‥    3        ▕···············████████████████▶▏  waiting, wakes in 5s
-        "#]].assert_eq(&draw(&invocation(json!({})), &entries, now()));
+        "]].assert_eq(&draw(&invocation(json!({})), &entries, now()));
     }
 
     #[test]
