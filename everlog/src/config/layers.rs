@@ -14,8 +14,9 @@ use super::{ConfigError, Place};
 /// What our variables begin with.
 const PREFIX: &str = "EVERLOG_";
 /// Variables of ours that are no settings: where a command finds the server and the file, and what
-/// the build takes.
-const NO_SETTINGS: [&str; 4] = ["CONFIG", "INGRESS", "ADMIN", "COMMIT"];
+/// the build and the tests of this program take.
+const NO_SETTINGS: [&str; 6] =
+    ["CONFIG", "INGRESS", "ADMIN", "COMMIT", "KAFKA_CACHE", "WRITE_GOLDEN"];
 
 /// A value that is given.
 #[derive(Debug)]

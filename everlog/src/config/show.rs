@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn the_table_says_where_each_value_comes_from() {
-        expect![[r#"
+        expect![[r"
             SETTING                     VALUE               FROM
             abort_timeout               10m                 default
             admin_address               127.0.0.1:9070      default
@@ -156,7 +156,7 @@ mod tests {
             services.Cart.concurrency   2                   everlog.toml:4
             tls_ca_file                 -                   default
             unkeyed_retention           10m                 default
-        "#]]
+        "]]
         .assert_eq(&as_table(&config()));
     }
 

@@ -230,6 +230,7 @@ fn variables_of_others_are_left_alone() {
         ("EVERLOG_ADMIN", "http://x"),
         ("EVERLOG_CONFIG", "x.toml"),
         ("EVERLOG_COMMIT", "abc"),
+        ("EVERLOG_KAFKA_CACHE", "/tmp/x"),
         ("EVERLOG_SERVICE_HOST", "10.0.0.1"),
         ("EVERLOG_SERVICE_PORT_ADMIN", "9070"),
         ("EVERLOG_PORT", "tcp://10.0.0.1:9070"),

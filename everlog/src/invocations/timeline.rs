@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::model::{Entry, Invocation, Side, plain};
+use super::model::{Entry, Invocation, LastError, Side, plain};
 use crate::output::{Table, brief, relative, since};
 
 /// The width of the bars, in characters.
@@ -30,6 +30,7 @@ pub(super) fn draw(invocation: &Invocation, entries: &[Entry], now: Timestamp) -
     let whole = brief(since(scale.start, scale.end));
     let ruler = format!("0{whole:>width$}", width = WIDTH + 1);
     let mut table = Table::new(["#", "STEP", "AT", "TOOK", "ATTEMPT", &ruler, "RESULT"]);
+    let failing = failing_step(invocation, entries);
     for (position, entry) in entries.iter().enumerate() {
         if results.ends_a_step(position) {
             continue;
@@ -43,6 +44,8 @@ pub(super) fn draw(invocation: &Invocation, entries: &[Entry], now: Timestamp) -
             None if is_open => format!("{}‥", brief(since(entry.at, now))),
             None => String::new(),
         };
+        let fails = is_open && failing == Some(position);
+        let why = invocation.last_error.as_ref().filter(|_| fails);
         table.row([
             entry.index.to_string(),
             step(entry),
@@ -50,10 +53,18 @@ pub(super) fn draw(invocation: &Invocation, entries: &[Entry], now: Timestamp) -
             took,
             attempts(entry, ended),
             scale.bar(entry.at, if is_open { scale.end } else { end }, is_open),
-            result(ended.unwrap_or(entry), is_open, now),
+            why.map_or_else(|| result(ended.unwrap_or(entry), is_open, now), LastError::line),
         ]);
     }
     table.to_string()
+}
+
+/// The position of the step at which the last attempt failed. Commands alone are counted.
+fn failing_step(invocation: &Invocation, entries: &[Entry]) -> Option<usize> {
+    let index = usize::try_from(invocation.last_error.as_ref()?.command_index?).ok()?;
+    let entries = entries.iter().enumerate();
+    let mut commands = entries.filter(|(_, entry)| entry.side == Side::Command);
+    commands.nth(index).map(|(position, _)| position)
 }
 
 /// Which notification ends which step.
@@ -218,7 +229,7 @@ mod tests {
                 json!({ "completion": 5, "wakeAt": "2026-11-18T11:00:15Z", "attempts": 3 }),
             ),
         ];
-        expect![[r#"
+        expect![[r"
             #  STEP          AT     TOOK   ATTEMPT  0                              10s  RESULT
             0  Input         +0ms          1        ▕█·······························▏
             1  Run reserve   +20ms  1s     1        ▕████····························▏  77 B
@@ -226,7 +237,24 @@ mod tests {
             5  Call → inv_9  +4.2s  5.8s‥  3        ▕·············██████████████████▶▏  waiting
             7  Signal paid   +5s           3        ▕···············█················▏  void
             8  Sleep         +5s    5s‥    3        ▕···············████████████████▶▏  waiting, wakes in 5s
-        "#]].assert_eq(&draw(&invocation(json!({})), &entries, now()));
+        "]].assert_eq(&draw(&invocation(json!({})), &entries, now()));
+    }
+
+    #[test]
+    fn a_step_that_fails_says_why() {
+        let error = json!({ "code": 500, "message": "no answer", "commandIndex": 2 });
+        let failing = invocation(json!({ "status": "backing-off", "lastError": error }));
+        let entries = [
+            entry(0, 0, "command", "Input", json!({})),
+            entry(1, 0, "command", "Run", json!({ "completion": 1 })),
+            entry(2, 0, "notification", "Run", json!({ "completion": 1, "resultKind": "void" })),
+            entry(3, 0, "command", "Run", json!({ "name": "charge", "completion": 2 })),
+            entry(4, 0, "command", "Run", json!({ "name": "mail", "completion": 3 })),
+        ];
+        let drawn = draw(&failing, &entries, now());
+        let line = |number: usize| drawn.lines().nth(number).unwrap();
+        assert!(line(3).contains("charge") && line(3).ends_with("[500] no answer, at command 2"));
+        assert!(line(4).contains("mail") && line(4).ends_with("waiting"), "{drawn}");
     }
 
     #[test]

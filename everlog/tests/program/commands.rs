@@ -49,6 +49,7 @@ async fn settings_come_from_file_environment_and_flags() {
     let shown = everlog(&["config", "show", "--json", "--abort-timeout", "3s"])
         .current_dir(folder.path())
         .env("EVERLOG_REQUESTS_MAX", "2")
+        .env("EVERLOG_ABORT_TIMEOUT", "9s")
         .output()
         .await
         .unwrap();
