@@ -322,3 +322,99 @@ fn row_of(tables: &impl Tables, to: PartitionId, seq: Seq) -> Result<OutboxRow, 
     reads::outbox(tables, to, seq)?
         .ok_or_else(|| TablesError(format!("message {seq} to partition {to} is missing")))
 }
+
+#[cfg(test)]
+mod tests {
+    use everlog_log_client::Reader;
+    use everlog_log_client::embedded::{EmbeddedLog, EmbeddedOptions};
+    use everlog_log_schema::codec::decode_message;
+    use everlog_log_schema::{
+        Incarnation, InvocationId, Life, Message, MetadataOffset, Order, OrderAction, PartitionKey,
+        Row, RowKey, SentRow,
+    };
+    use everlog_partition::MemoryTables;
+
+    use super::*;
+
+    const HERE: PartitionId = PartitionId(0);
+
+    /// The `seq`th message: it carries its number.
+    fn row(seq: u64) -> OutboxRow {
+        let id = InvocationId { partition_key: PartitionKey(0), uuid: u128::from(seq) };
+        let sender = Some(Life { invocation: id, incarnation: Incarnation(0) });
+        let order = Order { target: id, sender, action: OrderAction::Kill };
+        OutboxRow { metadata: MetadataOffset(0), message: Message::Order(order) }
+    }
+
+    fn store(tables: &mut MemoryTables, seq: u64) {
+        tables.put(RowKey::Outbox(HERE, Seq(seq)), Row::Outbox(Box::new(row(seq))));
+        let sent = SentRow { last: Seq(seq), delivered: Seq(0) };
+        tables.put(RowKey::Sent(HERE), Row::Sent(sent));
+    }
+
+    /// The numbers of the messages in the inbox, in order, each checked against its content.
+    async fn arrived(reader: &mut dyn Reader, count: usize) -> Vec<u64> {
+        let mut seqs = Vec::new();
+        while seqs.len() < count {
+            for logged in reader.next().await.unwrap() {
+                let envelope = decode_message(&logged.payload).unwrap();
+                let Source::Partition { seq, .. } = envelope.source else { panic!("{envelope:?}") };
+                assert_eq!(envelope.message, row(seq.0).message);
+                seqs.push(seq.0);
+            }
+        }
+        seqs
+    }
+
+    #[tokio::test]
+    async fn messages_beyond_what_memory_holds_arrive_in_their_order() {
+        const FIRST: u64 = 300;
+        const LATER: u64 = (IN_FLIGHT_MAX + READY_MAX) as u64 * 2;
+        let directory = tempfile::tempdir().unwrap();
+        let options = EmbeddedOptions { partitions: 1, fsync: false };
+        let log = EmbeddedLog::open(directory.path(), options).unwrap();
+        let mut tables = MemoryTables::default();
+        (1..=FIRST).for_each(|seq| store(&mut tables, seq));
+        let sender = Sender { partition: HERE, level: Level(1) };
+        let mut outbox = Outbox::open(log.clone(), sender, 1, &tables).unwrap();
+        // As many come as are sent, and more: the memory is full, has room, and is full again.
+        let mut last = FIRST;
+        while outbox.targets[&HERE].arrived.0 < LATER {
+            for _ in 0..READY_MAX + 10 {
+                if last < LATER {
+                    last += 1;
+                    store(&mut tables, last);
+                    outbox.push(HERE, Seq(last), Box::new(row(last)));
+                    assert!(outbox.targets[&HERE].ready.len() <= READY_MAX);
+                }
+            }
+            outbox.send(&tables).unwrap();
+            assert!(outbox.targets[&HERE].in_flight.len() <= IN_FLIGHT_MAX);
+            outbox.changed().await;
+        }
+        let mut reader = log.reader(outbox.targets[&HERE].stream, 0).unwrap();
+        let all = usize::try_from(LATER).unwrap();
+        assert!(arrived(&mut *reader, all).await.into_iter().eq(1..=LATER));
+        let told = OutboxDelivered { to: HERE, up_to: Seq(LATER) };
+        assert_eq!(outbox.arrived(true), [told]);
+        assert_eq!(outbox.arrived(true), []);
+    }
+
+    #[tokio::test]
+    async fn arrivals_are_told_though_nothing_else_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = EmbeddedOptions { partitions: 1, fsync: false };
+        let log = EmbeddedLog::open(directory.path(), options).unwrap();
+        let mut tables = MemoryTables::default();
+        store(&mut tables, 1);
+        let sender = Sender { partition: HERE, level: Level(1) };
+        let mut outbox = Outbox::open(log, sender, 1, &tables).unwrap();
+        outbox.send(&tables).unwrap();
+        let mut told = Vec::new();
+        while told.is_empty() {
+            outbox.changed().await;
+            told = outbox.arrived(false);
+        }
+        assert_eq!(told, [OutboxDelivered { to: HERE, up_to: Seq(1) }]);
+    }
+}

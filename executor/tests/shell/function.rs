@@ -120,10 +120,7 @@ impl Function {
             }
             "gated" => {
                 self.step("before").await?;
-                let invocation = self.start.invocation;
-                self.functions.waiting.send_modify(|waiting| waiting.push(invocation));
-                let mut gate = self.functions.gate.subscribe();
-                gate.wait_for(|open| *open).await.unwrap();
+                self.come_to_the_gate().await;
                 self.step("after").await
             }
             "sleep" => {
@@ -145,6 +142,11 @@ impl Function {
             "calls-and-leaves" => self.call(true).await,
             "sends" => self.send().await,
             "awaits" => self.awaits(),
+            "deaf" => {
+                // What is told meanwhile is not heard.
+                self.come_to_the_gate().await;
+                self.awaits()
+            }
             "signals" => self.signal().await,
             "count" => self.count().await,
             "append" => self.append().await,
@@ -160,6 +162,13 @@ impl Function {
                 panic!("the journal does not begin with the input")
             }
         }
+    }
+
+    async fn come_to_the_gate(&self) {
+        let invocation = self.start.invocation;
+        self.functions.waiting.send_modify(|waiting| waiting.push(invocation));
+        let mut gate = self.functions.gate.subscribe();
+        gate.wait_for(|open| *open).await.unwrap();
     }
 
     fn text(&self) -> String {

@@ -50,6 +50,23 @@ async fn a_signal_that_comes_first_is_not_waited_for() {
     assert_eq!(house.functions.attempts(call.id), 1);
 }
 
+/// It is told of the signal, but leaves without having heard of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_that_came_while_the_function_left_wakes_it() {
+    let house = House::build();
+    let executor = house.start();
+    let call = Call::new(1, "deaf");
+    house.send(&call.envelope()).await;
+    house.functions.at_the_gate(call.id).await;
+    let value = NotificationResult::Value("done".into());
+    let at = house.signal(call.id, SignalId::Index(17), value).await;
+    let owner = executor.owner_api();
+    within("the intake", owner.invocation(call.id, Some(at))).await.unwrap();
+    house.functions.open_gate();
+    assert_eq!(text(&answer(&executor, call.id, None).await), "done");
+    assert_eq!(house.functions.attempts(call.id), 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_signals_another_on_another_partition() {
     let house = House::build();
@@ -163,7 +180,8 @@ async fn an_invocation_that_has_used_up_its_retries_waits_paused_and_can_be_resu
     call.retry.max_attempts = Some(1);
     call.retry.on_max_attempts = OnMaxAttempts::Pause;
     house.send(&call.envelope()).await;
-    for _ in 1..3 {
+    for attempts in 1..3 {
+        house.functions.attempted(attempts).await;
         status(&executor, call.id, StatusKind::Paused).await;
         house.order(call.id, OrderAction::Resume).await;
     }
