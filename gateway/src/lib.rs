@@ -43,7 +43,7 @@ use ingress::{Ingress, IngressParts};
 use server::{Listening, Server};
 
 pub use admin::{AdminError, RegisterOutcome, RegisterRequest, Registered};
-pub use limits::GatewayLimits;
+pub use limits::{GatewayLimits, ServiceDefaults};
 
 /// Tells what in this process is not well, one sentence each; nothing if all is.
 pub type HealthCheck = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
@@ -81,6 +81,8 @@ pub struct GatewayConfig {
     pub ports: Ports,
     /// What it takes on.
     pub limits: GatewayLimits,
+    /// What holds for services that do not say otherwise.
+    pub defaults: ServiceDefaults,
     /// The version that the admin port shows.
     pub version: String,
     /// What the admin port's health check asks besides.
@@ -177,6 +179,7 @@ impl Gateway {
             inbox: Arc::clone(&inbox),
             cors_origins: config.cors_origins,
             limits: config.limits.clone(),
+            unkeyed_retention: config.defaults.unkeyed_retention,
             closing: is_closing,
         });
         let registrar = Arc::new(Admin::new(AdminParts {
@@ -186,6 +189,7 @@ impl Gateway {
             owner: config.owner,
             inbox,
             limits: config.limits.clone(),
+            retry: config.defaults.retry,
             version: config.version,
             ingress_url: format!("http://{name}"),
             health: config.health,

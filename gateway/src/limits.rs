@@ -6,6 +6,33 @@
 
 use std::time::Duration;
 
+use everlog_log_schema::{Millis, OnMaxAttempts, RetryPolicy};
+
+/// What holds for services that do not say otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceDefaults {
+    /// What to do when an attempt fails.
+    pub retry: RetryPolicy,
+    /// How long the outcome of a call without an idempotency key is kept (a duration): long enough
+    /// for a caller that lost its connection.
+    pub unkeyed_retention: Millis,
+}
+
+impl Default for ServiceDefaults {
+    fn default() -> Self {
+        Self {
+            retry: RetryPolicy {
+                initial_interval: Millis(500),
+                factor_permille: 2_000,
+                max_interval: Millis(60_000),
+                max_attempts: Some(70),
+                on_max_attempts: OnMaxAttempts::Pause,
+            },
+            unkeyed_retention: Millis(10 * 60 * 1_000),
+        }
+    }
+}
+
 /// The limits of a gateway.
 #[derive(Debug, Clone)]
 pub struct GatewayLimits {

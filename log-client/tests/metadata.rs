@@ -32,6 +32,7 @@ fn registers(name: &str, replaces: u64) -> MetadataChange {
         min_protocol_version: 5,
         max_protocol_version: 6,
         sdk: None,
+        metadata: Vec::new(),
         created_at: Millis(1),
         services: Vec::new(),
     };

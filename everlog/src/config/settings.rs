@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use everlog_executor::{ExecutorLimits, ServiceConcurrency};
-use everlog_gateway::GatewayLimits;
+use everlog_gateway::{GatewayLimits, ServiceDefaults};
+use everlog_log_schema::RetryPolicy;
 use serde::{Deserialize, Serialize};
 
 use super::units::{ByteSize, Factor, Partitions, Period, count};
@@ -29,7 +30,6 @@ pub(crate) struct Settings {
     pub(crate) register: Vec<String>,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
-    pub(crate) otlp_endpoint: Option<String>,
     pub(crate) tls_ca_file: Option<PathBuf>,
     pub(crate) open_attempts_max: NonZeroUsize,
     pub(crate) deployment_concurrency_max: NonZeroUsize,
@@ -109,7 +109,6 @@ impl Default for Settings {
             register: Vec::new(),
             log: "info,apache_avro=error".into(),
             log_format: LogFormat::Human,
-            otlp_endpoint: None,
             tls_ca_file: None,
             open_attempts_max: count(executor.open_attempts_max),
             deployment_concurrency_max: count(executor.deployment_concurrency_max),
@@ -156,6 +155,24 @@ impl Settings {
         }
     }
 
+    /// What holds for services that do not say otherwise.
+    pub(crate) fn service_defaults(&self) -> ServiceDefaults {
+        let Retry { initial_interval, factor, max_interval, max_attempts, .. } = self.retry;
+        ServiceDefaults {
+            retry: RetryPolicy {
+                initial_interval: initial_interval.millis(),
+                factor_permille: factor.permille(),
+                max_interval: max_interval.millis(),
+                max_attempts: (max_attempts > 0).then_some(max_attempts),
+                on_max_attempts: match self.retry.on_max_attempts {
+                    OnMaxAttempts::Pause => everlog_log_schema::OnMaxAttempts::Pause,
+                    OnMaxAttempts::Kill => everlog_log_schema::OnMaxAttempts::Kill,
+                },
+            },
+            unkeyed_retention: self.unkeyed_retention.millis(),
+        }
+    }
+
     /// The limits of the gateway.
     pub(crate) fn gateway_limits(&self) -> GatewayLimits {
         GatewayLimits {
@@ -189,6 +206,7 @@ mod tests {
     fn limits_are_what_is_set_and_default_otherwise() {
         let settings = Settings::default();
         assert_eq!(settings.executor_limits(), ExecutorLimits::default());
+        assert_eq!(settings.service_defaults(), ServiceDefaults::default());
         let settings = Settings {
             open_attempts_max: count(1),
             history_age_max: Period(Duration::from_secs(2)),

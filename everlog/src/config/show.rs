@@ -144,7 +144,6 @@ mod tests {
             log                         debug               EVERLOG_LOG
             log_format                  human               default
             open_attempts_max           2000                default
-            otlp_endpoint               -                   default
             partitions                  3                   everlog.toml:1
             register                    http://a, http://b  everlog.toml:2
             requests_max                7                   --set requests_max=7

@@ -66,7 +66,7 @@ const fn setting(
 const COUNT: Unit = Unit::Number("a number from 1 on");
 
 /// All settings, in the order in which they are shown.
-pub(crate) const SETTINGS: [Setting; 30] = [
+pub(crate) const SETTINGS: [Setting; 29] = [
     setting(
         "data_dir",
         Unit::Path,
@@ -132,12 +132,6 @@ pub(crate) const SETTINGS: [Setting; 30] = [
         Unit::Word("human or json"),
         Some("--log-format"),
         "How logs are written: for people, or one JSON object per line.",
-    ),
-    setting(
-        "otlp_endpoint",
-        Unit::Text,
-        None,
-        "Where OpenTelemetry traces are sent, by OTLP over HTTP. Nowhere unless set.",
     ),
     setting(
         "tls_ca_file",

@@ -153,6 +153,7 @@ impl Server {
             connector,
             ports,
             limits: gateway_limits(settings),
+            defaults: settings.service_defaults(),
             version: VERSION.into(),
             health: health_of(&executor),
             standings: standings_of(&executor),

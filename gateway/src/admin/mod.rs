@@ -21,9 +21,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use everlog_connect::Connector;
 use everlog_log_client::EventLog;
-use everlog_log_schema::DeploymentId;
 use everlog_log_schema::metadata::Metadata;
 use everlog_log_schema::owner_api::{BoxFuture, OwnerApi, OwnerError};
+use everlog_log_schema::{DeploymentId, RetryPolicy};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -58,6 +58,7 @@ pub(crate) struct Admin {
     owner: Arc<dyn OwnerApi>,
     inbox: Arc<Inbox>,
     limits: GatewayLimits,
+    retry: RetryPolicy,
     requests: Semaphore,
     version: String,
     ingress_url: String,
@@ -79,6 +80,8 @@ pub(crate) struct AdminParts {
     pub(crate) inbox: Arc<Inbox>,
     /// What it takes on.
     pub(crate) limits: GatewayLimits,
+    /// What services do about failed attempts where they do not say.
+    pub(crate) retry: RetryPolicy,
     /// The version of this program.
     pub(crate) version: String,
     /// Where calls are taken in.
@@ -101,6 +104,7 @@ impl Admin {
             inbox,
             requests: Semaphore::new(limits.admin_requests_max),
             limits,
+            retry: parts.retry,
             version,
             ingress_url: parts.ingress_url,
             health: parts.health,

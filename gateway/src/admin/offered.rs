@@ -18,14 +18,6 @@ use super::manifest::{
 
 /// How long the outcome of a call with an idempotency key is kept, unless its service says.
 const IDEMPOTENCY_RETENTION_DEFAULT: Millis = Millis(24 * 3_600 * 1_000);
-/// The retry policy of a handler whose service says nothing.
-const RETRY_DEFAULT: RetryPolicy = RetryPolicy {
-    initial_interval: Millis(500),
-    factor_permille: 2_000,
-    max_interval: Millis(60_000),
-    max_attempts: Some(70),
-    on_max_attempts: OnMaxAttempts::Pause,
-};
 /// The longest duration of a manifest, in milliseconds: a hundred years.
 const DURATION_MS_MAX: u64 = 100 * 366 * 24 * 3_600 * 1_000;
 /// The steepest growth of a retry delay.
@@ -46,16 +38,19 @@ fn invalid<T>(reason: String) -> Result<T, OfferError> {
     Err(OfferError::Invalid(reason))
 }
 
-/// Reads what a manifest offers.
-pub(super) fn services(manifest: Manifest) -> Result<Vec<Service>, OfferError> {
+/// Reads what a manifest offers. `retry` is the policy of a handler whose service says nothing.
+pub(super) fn services(
+    manifest: Manifest,
+    retry: &RetryPolicy,
+) -> Result<Vec<Service>, OfferError> {
     if manifest.services.is_empty() {
         return invalid("it offers no services: bind at least one to the endpoint".into());
     }
     unique("service", manifest.services.iter().map(|service| service.name.as_str()))?;
-    manifest.services.into_iter().map(service).collect()
+    manifest.services.into_iter().map(|offered| service(offered, retry)).collect()
 }
 
-fn service(offered: ManifestService) -> Result<Service, OfferError> {
+fn service(offered: ManifestService, retry: &RetryPolicy) -> Result<Service, OfferError> {
     let name = &offered.name;
     check_service_name(name)?;
     let kind = match offered.ty {
@@ -77,7 +72,7 @@ fn service(offered: ManifestService) -> Result<Service, OfferError> {
     let eager = eager_state(offered.enable_lazy_state, offered.eager_state_keys_whitelist);
     let eager = eager.map_err(in_service)?.unwrap_or(EagerState::All);
     let handlers = offered.handlers.into_iter().map(|offered| {
-        handler(kind, settings, &eager, offered).map_err(|error| match error {
+        handler(kind, settings, &eager, retry, offered).map_err(|error| match error {
             OfferError::Invalid(reason) => in_service(reason),
             OfferError::NotSupported(reason) => OfferError::NotSupported(reason),
         })
@@ -96,6 +91,7 @@ fn handler(
     service: ServiceKind,
     of_service: Settings,
     eager_of_service: &EagerState,
+    retry: &RetryPolicy,
     offered: ManifestHandler,
 ) -> Result<Handler, OfferError> {
     let name = &offered.name;
@@ -134,7 +130,7 @@ fn handler(
         journal_retention: duration("journalRetention", settings.journal_retention)?,
         inactivity_timeout: duration("inactivityTimeout", settings.inactivity_timeout)?,
         abort_timeout: duration("abortTimeout", settings.abort_timeout)?,
-        retry: retry_policy(settings).map_err(in_handler)?,
+        retry: retry_policy(settings, retry).map_err(in_handler)?,
         eager_state: eager.map_err(in_handler)?.unwrap_or_else(|| eager_of_service.clone()),
         documentation: offered.documentation,
         metadata: labels(offered.metadata),
@@ -167,11 +163,11 @@ fn eager_state(
     Ok(Some(if only == EagerState::Only(vec![]) { EagerState::Nothing } else { only }))
 }
 
-fn retry_policy(settings: Settings) -> Result<RetryPolicy, String> {
+fn retry_policy(settings: Settings, default: &RetryPolicy) -> Result<RetryPolicy, String> {
     let initial = duration("retryPolicyInitialInterval", settings.initial_interval)?;
     let longest = duration("retryPolicyMaxInterval", settings.max_interval)?;
     let factor_permille = match settings.factor {
-        None => RETRY_DEFAULT.factor_permille,
+        None => default.factor_permille,
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -185,18 +181,19 @@ fn retry_policy(settings: Settings) -> Result<RetryPolicy, String> {
         }
     };
     let max_attempts = match settings.max_attempts {
-        None => RETRY_DEFAULT.max_attempts,
+        None => default.max_attempts,
         Some(0) => return Err("retryPolicyMaxAttempts is 0: the first attempt counts too".into()),
         // As good as without end: at the shortest delay this takes a year and more.
         Some(attempts) => u32::try_from(attempts).ok(),
     };
     Ok(RetryPolicy {
-        initial_interval: initial.unwrap_or(RETRY_DEFAULT.initial_interval),
+        initial_interval: initial.unwrap_or(default.initial_interval),
         factor_permille,
-        max_interval: longest.unwrap_or(RETRY_DEFAULT.max_interval),
+        max_interval: longest.unwrap_or(default.max_interval),
         max_attempts,
         on_max_attempts: match settings.on_max_attempts {
-            None | Some(ManifestOnMaxAttempts::Pause) => OnMaxAttempts::Pause,
+            None => default.on_max_attempts,
+            Some(ManifestOnMaxAttempts::Pause) => OnMaxAttempts::Pause,
             Some(ManifestOnMaxAttempts::Kill) => OnMaxAttempts::Kill,
         },
     })

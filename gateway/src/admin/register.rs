@@ -12,7 +12,7 @@ use everlog_log_client::{AppendError, ChangeError, append_metadata_change};
 use everlog_log_schema::metadata::{
     Change, Deployment, Metadata, MetadataChange, PROTOCOL_VERSIONS, ProtocolMode, Service,
 };
-use everlog_log_schema::{DeploymentId, MetadataOffset, Millis};
+use everlog_log_schema::{DeploymentId, MetadataOffset, Millis, RetryPolicy};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
@@ -90,7 +90,7 @@ impl Admin {
     ) -> Result<Registered, AdminError> {
         let endpoint = endpoint_of(request)?;
         let discovered = discovery::discover(&endpoint, &self.connector, &self.limits).await?;
-        let offered = offered_deployment(endpoint, discovered)?;
+        let offered = offered_deployment(endpoint, discovered, &self.retry)?;
         let offered = Deployment { metadata: offered::labels(request.metadata.clone()), ..offered };
         let deadline = Instant::now() + RECORD_MAX;
         let mut backoff = Backoff::new();
@@ -181,6 +181,7 @@ fn endpoint_of(request: &RegisterRequest) -> Result<Endpoint, AdminError> {
 fn offered_deployment(
     endpoint: Endpoint,
     discovered: Discovered,
+    retry: &RetryPolicy,
 ) -> Result<Deployment, AdminError> {
     let manifest = discovered.manifest;
     let uri = endpoint.uri;
@@ -207,7 +208,7 @@ fn offered_deployment(
             return Err(AdminError::NotBidirectional { uri });
         }
     }
-    let services = offered::services(manifest).map_err(|error| match error {
+    let services = offered::services(manifest, retry).map_err(|error| match error {
         OfferError::Invalid(reason) => bad(&uri, reason),
         OfferError::NotSupported(reason) => AdminError::NotSupported(reason),
     })?;

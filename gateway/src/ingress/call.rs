@@ -21,10 +21,6 @@ use crate::metrics::METRICS;
 use crate::reply::{Reply, json_reply};
 use crate::time::{millis, now, rfc3339};
 
-/// How long the outcome of a call without an idempotency key is kept, where its service says
-/// nothing: long enough for a caller that lost its connection.
-const UNKEYED_RETENTION: Millis = Millis(10 * 60 * 1_000);
-
 /// What the path, query and headers of a call say: all but its body.
 struct CallHead {
     target: Target,
@@ -109,7 +105,7 @@ impl Ingress {
         let start_at = head.delay.map(|delay| Millis(now().0 + millis(delay).0));
         let retention = match head.idempotency_key {
             Some(_) => head.handler.idempotency_retention,
-            None => head.handler.journal_retention.unwrap_or(UNKEYED_RETENTION),
+            None => head.handler.journal_retention.unwrap_or(self.unkeyed_retention),
         };
         let invoke = Invoke {
             id,

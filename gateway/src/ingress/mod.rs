@@ -22,6 +22,7 @@ mod target;
 
 use std::sync::Arc;
 
+use everlog_log_schema::Millis;
 use everlog_log_schema::metadata::Metadata;
 use everlog_log_schema::owner_api::OwnerApi;
 use http::{Method, Request, StatusCode};
@@ -43,6 +44,7 @@ use stopped::Stopped;
 pub(crate) struct Ingress {
     name: String,
     limits: GatewayLimits,
+    unkeyed_retention: Millis,
     metadata: watch::Receiver<Arc<Metadata>>,
     owner: Arc<dyn OwnerApi>,
     inbox: Arc<Inbox>,
@@ -68,6 +70,9 @@ pub(crate) struct IngressParts {
     pub(crate) cors_origins: Vec<String>,
     /// What it takes on.
     pub(crate) limits: GatewayLimits,
+    /// How long the outcome of a call without an idempotency key is kept, where its service does
+    /// not say.
+    pub(crate) unkeyed_retention: Millis,
     /// Turns true when waiting callers are to be sent away.
     pub(crate) closing: watch::Receiver<bool>,
 }
@@ -81,9 +86,11 @@ struct HealthBody {
 impl Ingress {
     /// Makes it of what the whole gateway has.
     pub(crate) fn new(parts: IngressParts) -> Self {
-        let IngressParts { name, metadata, owner, inbox, cors_origins, limits, closing } = parts;
+        let IngressParts { name, metadata, owner, inbox, cors_origins, limits, closing, .. } =
+            parts;
         Self {
             name,
+            unkeyed_retention: parts.unkeyed_retention,
             metadata,
             owner,
             inbox,

@@ -18,7 +18,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everlog_connect::{Connector, TlsOptions};
-use everlog_gateway::{Addresses, Gateway, GatewayConfig, GatewayLimits, PartitionStanding, Ports};
+use everlog_gateway::{
+    Addresses, Gateway, GatewayConfig, GatewayLimits, PartitionStanding, Ports, ServiceDefaults,
+};
 use everlog_log_client::embedded::{EmbeddedLog, EmbeddedOptions};
 use everlog_log_client::{EventLog, follow_metadata};
 use everlog_log_schema::metadata::Metadata;
@@ -116,6 +118,7 @@ async fn build(limits: GatewayLimits, with_services: bool, cors_origins: Vec<Str
         connector: Connector::new(&trust).unwrap(),
         ports: Ports::bind(any_port(), any_port()).await.unwrap(),
         limits,
+        defaults: ServiceDefaults::default(),
         version: "test".into(),
         health: Arc::new(Vec::new),
         standings: Arc::new(standings),
