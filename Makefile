@@ -66,6 +66,7 @@ simulation: ## Layer: the simulator, CRASHES=1000000
 
 .PHONY: e2e
 e2e: ## Layer: real processes, real functions, kill -9, on the embedded log
+	@scripts/functions
 	cargo build $(PROGRAMS)
 	cargo test $(PROGRAMS) -p everlog-e2e
 

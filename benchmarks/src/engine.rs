@@ -98,13 +98,13 @@ impl Running {
     /// Measures one case after a short time to warm up.
     pub(crate) async fn measure(
         &self,
-        case: &Case,
+        case: Case,
         callers: usize,
         length: Duration,
     ) -> Result<Row> {
-        Load::run(self.ingress, case.path, callers, length / 5).await?;
+        Load::run(self.ingress, case, callers, length / 5).await?;
         let (before, synced_before) = (self.process.usage()?, self.synced().await?);
-        let load = Load::run(self.ingress, case.path, callers, length).await?;
+        let load = Load::run(self.ingress, case, callers, length).await?;
         let (after, synced_after) = (self.process.usage()?, self.synced().await?);
         Ok(Row {
             engine: self.name,

@@ -36,13 +36,49 @@ async fn steps(ctx: &Context<'_>, count: u32) -> Result<String, TerminalError> {
     Ok("done".into())
 }
 
-/// A function that runs one call at a time per key.
+/// Functions that run one call at a time per key.
 struct Hot;
 
 #[object]
 impl Hot {
     #[handler]
     async fn touch(&self, _ctx: ObjectContext<'_>) -> Result<String, TerminalError> {
+        Ok("done".into())
+    }
+
+    #[handler]
+    async fn count(&self, ctx: ObjectContext<'_>) -> Result<u64, TerminalError> {
+        let count = ctx.get::<u64>("count").await?.unwrap_or(0) + 1;
+        ctx.set("count", count);
+        Ok(count)
+    }
+}
+
+/// Services that call each other, and wait for the answer.
+struct First;
+struct Second;
+struct Third;
+
+#[service]
+impl First {
+    #[handler]
+    async fn call(&self, ctx: Context<'_>) -> Result<String, TerminalError> {
+        ctx.service_client::<SecondClient>().call().call().await
+    }
+}
+
+#[service]
+impl Second {
+    #[handler]
+    async fn call(&self, ctx: Context<'_>) -> Result<String, TerminalError> {
+        ctx.service_client::<ThirdClient>().call().call().await
+    }
+}
+
+#[service]
+impl Third {
+    #[handler]
+    async fn call(&self, _ctx: Context<'_>) -> Result<String, TerminalError> {
         Ok("done".into())
     }
 }
@@ -52,7 +88,8 @@ pub(crate) async fn serve(listen: SocketAddr) -> Result<()> {
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("failed to listen on {listen}"))?;
-    let endpoint = Endpoint::builder().bind(Bench).bind(Hot).build();
+    let endpoint =
+        Endpoint::builder().bind(Bench).bind(Hot).bind(First).bind(Second).bind(Third).build();
     HttpServer::new(endpoint).serve(listener).await;
     Ok(())
 }

@@ -1,10 +1,14 @@
 //! Callers: each sends its next call when the one before is answered.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use everlog_harness::Http;
+
+use crate::case::Case;
 
 /// What the callers saw.
 #[derive(Debug, Clone)]
@@ -16,20 +20,22 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Calls `path` from `callers` callers for `length`.
+    /// Calls from `callers` callers for `length`.
     pub(crate) async fn run(
         at: SocketAddr,
-        path: &str,
+        case: Case,
         callers: usize,
         length: Duration,
     ) -> Result<Self> {
         let begin = Instant::now();
+        let numbers = Arc::new(AtomicU64::new(0));
         let mut tasks = Vec::with_capacity(callers);
         for _ in 0..callers {
-            let (http, path) = (Http::default(), path.to_owned());
+            let (http, numbers) = (Http::default(), Arc::clone(&numbers));
             tasks.push(tokio::spawn(async move {
                 let mut latencies = Vec::new();
                 while begin.elapsed() < length {
+                    let path = case.path(numbers.fetch_add(1, Ordering::Relaxed));
                     let sent = Instant::now();
                     http.post(at, &path, &[], "").await?.success()?;
                     latencies.push(sent.elapsed());

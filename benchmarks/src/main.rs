@@ -78,7 +78,7 @@ async fn measure(run: &Run) -> Result<()> {
     for engine in engines {
         eprintln!("{}: starting", engine.name());
         let running = engine.start(&functions.uri()).await?;
-        for case in CASES {
+        for &case in CASES {
             if run.only.as_ref().is_some_and(|only| !case.name.contains(only.as_str())) {
                 continue;
             }

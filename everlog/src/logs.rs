@@ -2,25 +2,18 @@
 
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::LogFormat;
-
-/// Says how much is logged.
-const FILTER: &str = "EVERLOG_LOG";
-/// How much that is unless it is said. The Avro library warns of unions that our schemas need.
-const DEFAULT: &str = "info,apache_avro=error";
+use crate::config::{LogFormat, Settings};
 
 /// Starts logging. A filter that cannot be read is said so, and replaced by the default.
-pub(crate) fn start(format: LogFormat) {
-    let wanted = std::env::var(FILTER).unwrap_or_default();
-    let (filter, complaint) = match EnvFilter::builder().parse(&wanted) {
-        Ok(filter) if !wanted.is_empty() => (filter, None),
-        Ok(_) => (EnvFilter::new(DEFAULT), None),
-        Err(error) => (EnvFilter::new(DEFAULT), Some(error)),
+pub(crate) fn start(settings: &Settings) {
+    let (filter, complaint) = match EnvFilter::builder().parse(&settings.log) {
+        Ok(filter) => (filter, None),
+        Err(error) => (EnvFilter::new(Settings::default().log), Some(error)),
     };
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // It would say so with a macro that panics where standard error is closed.
     let logs = logs.log_internal_errors(false);
-    match format {
+    match settings.log_format {
         LogFormat::Human => {
             let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
             logs.with_target(false).with_ansi(terminal).init();
@@ -28,6 +21,6 @@ pub(crate) fn start(format: LogFormat) {
         LogFormat::Json => logs.json().init(),
     }
     if let Some(error) = complaint {
-        tracing::warn!(%error, "{FILTER} cannot be read; logging at level info");
+        tracing::warn!(%error, "the setting `log` cannot be read; logging at level info");
     }
 }

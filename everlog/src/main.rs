@@ -2,20 +2,31 @@
 //!
 //! Everything it does is done by other crates; here they are put together, started and ended.
 
+mod admin;
 mod ask;
 mod cli;
 mod client;
+mod cluster;
+mod completions;
+mod config;
+mod confirm;
+mod deployments;
 mod dev;
+mod doctor;
 mod files;
+mod invocations;
 mod logs;
-mod register;
+mod output;
 mod say;
+mod services;
 mod signals;
+mod state;
 mod version;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio::runtime::Runtime;
 
 use crate::cli::{Cli, Subcommand};
 use crate::say::complain;
@@ -26,18 +37,24 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::anyhow!("failed to start threads: {error}")),
     };
-    match cli.command {
-        Subcommand::Dev(options) => {
-            logs::start(options.log_format);
-            match dev::run(options, runtime) {
-                Ok(code) => code,
-                Err(error) => fail(&error),
-            }
-        }
+    run(cli.command, runtime).unwrap_or_else(|error| fail(&error))
+}
+
+fn run(command: Subcommand, runtime: Runtime) -> anyhow::Result<ExitCode> {
+    Ok(match command {
+        Subcommand::Dev(arguments) => dev::run(*arguments, runtime)?,
         Subcommand::Call(arguments) => runtime.block_on(ask::call(arguments)),
         Subcommand::Send(arguments) => runtime.block_on(ask::send(arguments)),
         Subcommand::Attach(arguments) => runtime.block_on(ask::attach(arguments)),
-    }
+        Subcommand::Invocations(command) => runtime.block_on(invocations::run(command)),
+        Subcommand::Services(command) => runtime.block_on(services::run(command)),
+        Subcommand::Deployments(command) => runtime.block_on(deployments::run(command)),
+        Subcommand::State(command) => runtime.block_on(state::run(command)),
+        Subcommand::Cluster(command) => runtime.block_on(cluster::run(command)),
+        Subcommand::Config(command) => config::run(command)?,
+        Subcommand::Doctor(arguments) => runtime.block_on(doctor::run(*arguments)),
+        Subcommand::Completions(arguments) => completions::run(&arguments),
+    })
 }
 
 /// Says why the program ends, in one line.

@@ -211,3 +211,121 @@ impl Drop for Lines {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use everlog_log_schema::{DeploymentId, PartitionKey, Row, RowKey};
+    use everlog_partition::MemoryTables;
+
+    use super::*;
+    use crate::config::ExecutorLimits;
+
+    /// Running rows of two classes, by the last bit of their ids, as the owner sees them.
+    struct Rows {
+        tables: MemoryTables,
+        lines: Lines,
+        classes: [Arc<Class>; 2],
+        in_line: BTreeSet<InvocationId>,
+    }
+
+    impl Rows {
+        fn new() -> Self {
+            let mut lines = Lines::new(Places::new(&ExecutorLimits::default()));
+            let classes = ["even", "odd"].map(|handler| {
+                let (deployment, service) = (DeploymentId("dp_1".into()), "S".into());
+                lines.class(ClassKey { deployment, service, handler: handler.into() })
+            });
+            Self { tables: MemoryTables::default(), lines, classes, in_line: BTreeSet::new() }
+        }
+
+        fn class_of(&self, id: InvocationId) -> Arc<Class> {
+            let [even, odd] = &self.classes;
+            Arc::clone(if id.uuid.is_multiple_of(2) { even } else { odd })
+        }
+
+        fn offer(&mut self, id: InvocationId) {
+            if self.lines.join(&self.class_of(id), id) {
+                assert!(self.in_line.insert(id), "{id} stands in line twice");
+            }
+        }
+
+        fn arrive(&mut self, uuid: u128) {
+            let id = InvocationId { partition_key: PartitionKey(0), uuid };
+            self.tables.put(RowKey::Running(id), Row::Running);
+            self.offer(id);
+        }
+
+        /// Looks at all rows that are to be looked at now.
+        fn search(&mut self) {
+            while let Some(id) = self.lines.next(&self.tables).unwrap() {
+                if !self.in_line.contains(&id) {
+                    self.offer(id);
+                }
+            }
+            assert!(!self.lines.searches());
+        }
+
+        /// Ends the first of a class.
+        fn end_first(&mut self, class: &Class) -> Option<u128> {
+            let first = self.lines.first(class)?;
+            assert!(self.in_line.remove(&first));
+            self.tables.delete(&RowKey::Running(first));
+            Some(first.uuid)
+        }
+    }
+
+    #[test]
+    fn all_get_their_turn_however_many_wait_and_wherever_they_stand_on_the_disk() {
+        const COUNT: u128 = 30_000;
+        let orders: [fn(u128) -> u128; 3] = [|n| n, |n| COUNT - 1 - n, |n| (n * 7_919) % COUNT];
+        for order in orders {
+            let mut rows = Rows::new();
+            rows.search();
+            (0..COUNT).for_each(|n| rows.arrive(order(n)));
+            assert_eq!(rows.in_line.len(), 2 * LINE_MAX);
+            // Those of one class alone: the line of the other stays full.
+            let even = Arc::clone(&rows.classes[0]);
+            let mut ended = BTreeSet::new();
+            while let Some(uuid) = rows.end_first(&even) {
+                assert!(ended.insert(uuid));
+                rows.search();
+            }
+            assert!(ended.iter().copied().eq((0..COUNT).step_by(2)));
+            assert_eq!(rows.in_line.len(), LINE_MAX);
+            assert!(rows.lines.is_empty(&even));
+        }
+    }
+
+    #[test]
+    fn those_left_on_the_disk_are_not_overtaken_for_ever() {
+        let mut rows = Rows::new();
+        rows.search();
+        let count = 3 * LINE_MAX as u128;
+        (0..count).for_each(|n| rows.arrive(2 * n));
+        let even = Arc::clone(&rows.classes[0]);
+        // For each that ends another comes, behind which the disk is searched.
+        let mut old = count;
+        for newer in count..4 * count {
+            let ended = rows.end_first(&even).unwrap();
+            old -= u128::from(ended < 2 * count);
+            rows.arrive(2 * newer);
+            rows.search();
+        }
+        assert_eq!(old, 0);
+    }
+
+    #[test]
+    fn what_a_new_owner_finds_on_the_disk_is_what_waits() {
+        let mut rows = Rows::new();
+        for uuid in 0..100 {
+            let id = InvocationId { partition_key: PartitionKey(0), uuid };
+            rows.tables.put(RowKey::Running(id), Row::Running);
+        }
+        rows.search();
+        assert_eq!(rows.in_line.len(), 100);
+        rows.search();
+        assert_eq!(rows.in_line.len(), 100);
+    }
+}

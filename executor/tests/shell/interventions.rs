@@ -122,6 +122,23 @@ async fn a_paused_invocation_stops_until_it_is_resumed() {
     assert_eq!(house.functions.steps(call.id), ["before", "after"]);
 }
 
+/// All orders are taken in at once: only what they come to is started.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_of_the_past_is_not_started() {
+    let house = House::build();
+    let call = Call::new(1, "gated");
+    house.send(&call.envelope()).await;
+    for action in [OrderAction::Pause, OrderAction::Resume, OrderAction::Pause, OrderAction::Resume]
+    {
+        house.order(call.id, action).await;
+    }
+    let executor = house.start();
+    house.functions.at_the_gate(call.id).await;
+    house.functions.open_gate();
+    answer(&executor, call.id, None).await;
+    assert_eq!(house.functions.attempts(call.id), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resumed_invocation_that_backs_off_is_tried_at_once() {
     let house = House::build();

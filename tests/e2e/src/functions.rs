@@ -6,14 +6,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Result;
 use restate_sdk::prelude::*;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::Effects;
+use crate::{Effects, millis_now};
 
 /// How long the effect of a step takes.
 const EFFECT_TAKES: Duration = Duration::from_millis(2);
@@ -176,11 +176,4 @@ impl Failing {
         }
         Ok(Json(tries))
     }
-}
-
-/// The system's clock, in milliseconds since the Unix epoch.
-#[must_use]
-pub fn millis_now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -10,7 +10,7 @@ use everlog_log_client::embedded::{EmbeddedLog, EmbeddedOptions};
 use everlog_log_client::{EventLog, Stream, Topic};
 use everlog_log_schema::codec::{decode_record, hash_of};
 use everlog_log_schema::{Entry, InvocationId, LogOffset, PartitionId, Row, RowKey};
-use everlog_partition::{Logged, MemoryTables, apply};
+use everlog_partition::{Logged, MemoryTables, apply, reads};
 
 /// The journal of each invocation, by id, in order.
 pub type Journals = BTreeMap<InvocationId, Vec<Entry>>;
@@ -22,10 +22,10 @@ pub async fn read_journals(data: &Path) -> Result<Journals> {
     for partition in 0..log.partitions() {
         let tables = fold(log.as_ref(), PartitionId(partition)).await?;
         for (key, row) in tables.rows() {
-            if let (RowKey::Journal(id, index), Row::Journal(entry)) = (key, row) {
-                let journal = journals.entry(*id).or_default();
-                ensure!(journal.len() == *index as usize, "journal of {id} lacks an entry");
-                journal.push(entry.clone());
+            if let (RowKey::Invocation(id), Row::Invocation(row)) = (key, row) {
+                let rows = reads::journal_from(&tables, *id, row, 0, u64::MAX)?;
+                ensure!(rows.len() == row.entries as usize, "journal of {id} lacks an entry");
+                journals.insert(*id, rows.into_iter().map(|row| row.entry).collect());
             }
         }
     }

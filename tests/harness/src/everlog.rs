@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use http::Request;
+use http_body_util::Full;
 use tokio::process::Command;
 
 use crate::{Http, Process, Reply, free_address, within};
@@ -23,6 +25,7 @@ pub struct Everlog {
     pub http: Http,
     data: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     mounts_of: Option<u32>,
     process: Option<Process>,
 }
@@ -51,9 +54,17 @@ impl Everlog {
             http: Http::default(),
             data: data.to_owned(),
             arguments: arguments.iter().map(ToString::to_string).collect(),
+            environment: Vec::new(),
             mounts_of: None,
             process: None,
         })
+    }
+
+    /// Sets a variable of the program's environment.
+    #[must_use]
+    pub fn with_env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Lets the program see the file systems that another process has mounted for itself.
@@ -81,7 +92,8 @@ impl Everlog {
             .arg(&self.data)
             .args(["--ingress-address", &self.ingress.to_string()])
             .args(["--admin-address", &self.admin.to_string()])
-            .args(&self.arguments);
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.process = Some(Process::start(&mut command, Some(&self.output_path()))?);
         Ok(())
     }
@@ -134,6 +146,17 @@ impl Everlog {
     pub async fn register(&self, uri: &str) -> Result<Reply> {
         let body = format!(r#"{{"uri":"{uri}"}}"#);
         self.http.post(self.admin, "/deployments", &[], body).await
+    }
+
+    /// Reads something from the admin port.
+    pub async fn admin_get(&self, path: &str) -> Result<Reply> {
+        self.http.get(self.admin, path).await
+    }
+
+    /// Changes an invocation: `change` is `cancel`, `kill`, `pause`, `resume` or `purge`.
+    pub async fn order(&self, id: &str, change: &str) -> Result<Reply> {
+        let uri = format!("http://{}/invocations/{id}/{change}", self.admin);
+        self.http.send(Request::patch(uri).body(Full::default())?).await
     }
 
     /// Calls a handler and waits for its answer.

@@ -48,7 +48,7 @@ fn a_call_is_told_the_callees_id_and_its_outcome() {
             start
             call 1 2 Cart/ann/add milk a:b
               = from command 1
-                command 0x040d of 41 bytes, call of Exclusive Cart/ann/add as inv_16CBBFr5IfRw4Yo0Otk5yZTPuuVwEcgXdr, id 1, outcome 2, a: b, kept 3600000 ms, tries Some(7), metadata 5, of b"milk"
+                command 0x040d of 41 bytes, call of Exclusive Cart/ann/add as inv_16CBBFr5IfRw4Yo0Otk5yZTPuuVwEcgXdr, id 1, outcome 2, a: b, kept 3600000 ms, tries Some(7), metadata 6, of b"milk"
             got 1 id
               < 0x800e CompletionId(1) InvocationId("inv_100000000009000000000000000000000C")
             got 2 call full
@@ -71,7 +71,7 @@ fn a_call_may_fail_for_good() {
             start
             call 1 2 Greeter/greet ada
               = from command 1
-                command 0x040d of 32 bytes, call of Plain Greeter/greet as inv_18GjfRIIl3kX4Yo0Otk5yZTPuuVwEcgXdr, id 1, outcome 2, kept 600000 ms, tries None, metadata 5, of b"ada"
+                command 0x040d of 32 bytes, call of Plain Greeter/greet as inv_18GjfRIIl3kX4Yo0Otk5yZTPuuVwEcgXdr, id 1, outcome 2, kept 600000 ms, tries None, metadata 6, of b"ada"
             got 1 id
               < 0x800e CompletionId(1) InvocationId("inv_100000000009000000000000000000000C")
             got 2 call failure
@@ -90,8 +90,8 @@ fn a_one_way_call_is_told_the_callees_id_alone() {
             start
             one-way 1 Greeter/greet ada + one-way 2 Cart/ann/add milk at=5000
               = from command 1
-                command 0x040e of 30 bytes, call of Plain Greeter/greet as inv_18GjfRIIl3kX4Yo0Otk5yZTPuuVwEcgXdr, id 1, kept 600000 ms, tries None, metadata 5, of b"ada"
-                command 0x040e of 34 bytes, call of Exclusive Cart/ann/add as inv_16CBBFr5IfRw0QqJy2L9O35R2rHnvqG4LJ, id 2, at 5000, kept 3600000 ms, tries Some(7), metadata 5, of b"milk"
+                command 0x040e of 30 bytes, call of Plain Greeter/greet as inv_18GjfRIIl3kX4Yo0Otk5yZTPuuVwEcgXdr, id 1, kept 600000 ms, tries None, metadata 6, of b"ada"
+                command 0x040e of 34 bytes, call of Exclusive Cart/ann/add as inv_16CBBFr5IfRw0QqJy2L9O35R2rHnvqG4LJ, id 2, at 5000, kept 3600000 ms, tries Some(7), metadata 6, of b"milk"
             got 1 id
               < 0x800e CompletionId(1) InvocationId("inv_100000000009000000000000000000000C")
             got 2 id
@@ -108,8 +108,8 @@ fn a_call_with_an_idempotency_key_has_the_id_of_that_key() {
         start
         call 1 2 Greeter/greet ada key=k1 + one-way 3 Greeter/greet bob key=k1
           = from command 1
-            command 0x040d of 36 bytes, call of Plain Greeter/greet as inv_1B8JjTfqzfXh5vFdBYi0o9zIbZYV5BkLJn, id 1, outcome 2, idempotency key "k1", kept 86400000 ms, tries None, metadata 5, of b"ada"
-            command 0x040e of 34 bytes, call of Plain Greeter/greet as inv_1B8JjTfqzfXh5vFdBYi0o9zIbZYV5BkLJn, id 3, idempotency key "k1", kept 86400000 ms, tries None, metadata 5, of b"bob"
+            command 0x040d of 36 bytes, call of Plain Greeter/greet as inv_1B8JjTfqzfXh5vFdBYi0o9zIbZYV5BkLJn, id 1, outcome 2, idempotency key "k1", kept 86400000 ms, tries None, metadata 6, of b"ada"
+            command 0x040e of 34 bytes, call of Plain Greeter/greet as inv_1B8JjTfqzfXh5vFdBYi0o9zIbZYV5BkLJn, id 3, idempotency key "k1", kept 86400000 ms, tries None, metadata 6, of b"bob"
     "#]],
     );
     let start = start(6, vec![input("in")]);
@@ -155,7 +155,7 @@ fn a_callee_goes_on_with_the_trace() {
         start
         call 1 2 Greeter/greet ada
           = from command 1
-            command 0x040d of 32 bytes, call of Plain Greeter/greet as inv_18GjfRIIl3kX4Yo0Otk5yZTPuuVwEcgXdr, id 1, outcome 2, trace 00-0af7651916cd43dd8448eb211c80319c-c91b9e1ddfe56f2a-01, kept 600000 ms, tries None, metadata 5, of b"ada"
+            command 0x040d of 32 bytes, call of Plain Greeter/greet as inv_18GjfRIIl3kX4Yo0Otk5yZTPuuVwEcgXdr, id 1, outcome 2, trace 00-0af7651916cd43dd8448eb211c80319c-c91b9e1ddfe56f2a-01, kept 600000 ms, tries None, metadata 6, of b"ada"
     "#]],
     );
     let traceparent = Some("nonsense".to_owned());
@@ -341,7 +341,7 @@ fn an_outcome_comes_as_that_of_a_call() {
             start
             call 1 2 Greeter/greet ada
               = from command 1
-                command 0x040d of 32 bytes, call of Plain Greeter/greet as inv_18GjfRIIl3kX4Yo0Otk5yZTPuuVwEcgXdr, id 1, outcome 2, kept 600000 ms, tries None, metadata 5, of b"ada"
+                command 0x040d of 32 bytes, call of Plain Greeter/greet as inv_18GjfRIIl3kX4Yo0Otk5yZTPuuVwEcgXdr, id 1, outcome 2, kept 600000 ms, tries None, metadata 6, of b"ada"
             got 1 call hello
               = failed 500: [RT0006] the invoker was told something it cannot pass on: completion 1 came as 0x800d instead of 0x800e
         "#]],

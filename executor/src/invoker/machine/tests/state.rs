@@ -307,3 +307,22 @@ fn an_answer_has_the_type_of_its_command() {
         "#]],
     );
 }
+
+#[test]
+fn an_answer_comes_once() {
+    check(
+        "get-lazy 1 cart
+         got 1 state milk
+         got 1 state bread",
+        &expect![[r#"
+            start
+            get-lazy 1 cart
+              = from command 1
+                command 0x0402 of 14 bytes, GetState { completion: CompletionId(1), key: b"cart" }
+            got 1 state milk
+              < 0x8002 CompletionId(1) Value(Value { content: b"milk" })
+            got 1 state bread
+              = failed 500: [RT0006] the invoker was told something it cannot pass on: completion 1 came twice
+        "#]],
+    );
+}

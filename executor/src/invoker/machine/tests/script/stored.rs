@@ -149,9 +149,9 @@ pub(in crate::invoker::machine::tests) fn metadata() -> watch::Receiver<Arc<Meta
     };
     let mut metadata = Metadata::default();
     let change = Change::RegisterDeployment(deployment);
-    assert!(
-        metadata.fold(MetadataOffset(4), MetadataChange { replaces: metadata.version, change })
-    );
+    let change = MetadataChange { replaces: metadata.version, change };
+    assert!(metadata.fold(MetadataOffset(4), change.clone()));
+    assert!(!metadata.fold(MetadataOffset(5), change), "the first one has won");
     watch::channel(Arc::new(metadata)).1
 }
 

@@ -1,107 +1,11 @@
-//! The program as its users run it: as a process, with its exit codes and what it prints.
+//! `everlog dev` and calls of what it serves.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::unused_async)]
+use std::process::Stdio;
 
-use std::path::Path;
-use std::process::{Output, Stdio};
-use std::time::Duration;
-
-use restate_sdk::prelude::*;
+use crate::process::{DEADLINE, Dev, everlog, functions, output, text};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
-use tokio::process::{Child, ChildStdout, Command};
-
-/// Within what everything here must happen.
-const DEADLINE: Duration = Duration::from_mins(1);
-
-struct Greeter;
-
-#[restate_sdk::service]
-impl Greeter {
-    #[handler]
-    async fn greet(&self, context: Context<'_>, name: String) -> HandlerResult<String> {
-        let greeting = context.run(async || Ok(format!("Hello {name}"))).await?;
-        Ok(greeting)
-    }
-
-    #[handler]
-    async fn refuse(&self, _context: Context<'_>) -> HandlerResult<()> {
-        Err(TerminalError::new_with_code(409, "sold out").into())
-    }
-}
-
-/// Serves functions of the real SDK; gives their address.
-async fn functions() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let endpoint = Endpoint::builder().bind(Greeter).build();
-    tokio::spawn(HttpServer::new(endpoint).serve(listener));
-    format!("http://{address}")
-}
-
-fn everlog(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_everlog"));
-    command.args(arguments).env_remove("EVERLOG_INGRESS").kill_on_drop(true);
-    command
-}
-
-async fn output(arguments: &[&str]) -> Output {
-    let running = everlog(arguments).stdin(Stdio::null()).output();
-    tokio::time::timeout(DEADLINE, running).await.expect("an end in time").unwrap()
-}
-
-/// A running `everlog dev`.
-struct Dev {
-    process: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-    ingress: String,
-    admin: String,
-}
-
-impl Dev {
-    async fn start(data: &Path, arguments: &[&str]) -> Self {
-        let data = data.to_str().unwrap();
-        let mut process = everlog(&["dev", "--data-dir", data])
-            .args(["--ingress-address", "127.0.0.1:0", "--admin-address", "127.0.0.1:0"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut dev = Self { process, lines, ingress: String::new(), admin: String::new() };
-        dev.ingress = dev.line_with("calls ").await;
-        dev.admin = dev.line_with("admin ").await;
-        dev
-    }
-
-    /// Reads up to the line that begins with a word, and gives what follows it.
-    async fn line_with(&mut self, word: &str) -> String {
-        let reading = async {
-            loop {
-                let line = self.lines.next_line().await.unwrap().expect("more output");
-                if let Some(rest) = line.trim().strip_prefix(word) {
-                    return rest.split_whitespace().next().unwrap_or_default().to_owned();
-                }
-            }
-        };
-        tokio::time::timeout(DEADLINE, reading).await.expect("the line in time")
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.process.id().unwrap().to_string();
-        assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
-    }
-
-    async fn end(&mut self) -> i32 {
-        let ended = tokio::time::timeout(DEADLINE, self.process.wait()).await;
-        ended.expect("an end in time").unwrap().code().unwrap()
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_is_called_from_the_command_line_and_survives_a_restart() {

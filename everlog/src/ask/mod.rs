@@ -1,5 +1,7 @@
 //! `everlog call`, `send` and `attach`: one request to the ingress, its answer on standard output.
 
+mod arguments;
+
 use std::io::{Read, Write};
 use std::process::ExitCode;
 
@@ -10,9 +12,12 @@ use http_body_util::Full;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use crate::cli::{AttachArguments, CallArguments, RequestArguments, SendArguments};
 use crate::client::{self, Answer, ClientError};
 use crate::say::complain;
+
+pub(crate) use arguments::{AttachArguments, CallArguments, SendArguments, header};
+
+use arguments::RequestArguments;
 
 /// The exit code where the function itself failed.
 const FUNCTION_FAILED: u8 = 3;

@@ -3,31 +3,38 @@
 //! Its invariant: what it needs is checked before anything is served, and each thing that is
 //! missing ends it with one sentence. What it has accepted is in the data folder, whatever ends it.
 
-use std::path::{Path, PathBuf};
+mod folder;
+mod register;
+mod reset;
+
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use clap::Args;
 use everlog_connect::{Connector, TlsOptions};
 use everlog_executor::invoker::{HttpInvoker, HttpInvokerOptions};
-use everlog_executor::{Executor, ExecutorConfig, ExecutorLimits, Standing};
+use everlog_executor::{Executor, ExecutorConfig, Standing};
 use everlog_gateway::{
     Addresses, Gateway, GatewayConfig, GatewayLimits, HealthCheck, PartitionStanding, Ports,
     StandingCheck,
 };
 use everlog_log_client::embedded::{EmbeddedLog, EmbeddedOptions};
 use everlog_log_client::{EventLog, follow_metadata};
-use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use crate::cli::DevOptions;
-use crate::files;
-use crate::register::register;
+use self::folder::Folder;
+use self::register::keep_registered;
+use self::reset::ResetArguments;
+use crate::config::{Config, SettingFlags, Settings};
 use crate::say::say;
 use crate::signals::Signals;
 use crate::version::VERSION;
+use crate::{files, logs};
+
+pub(crate) use self::folder::{Contents, Locks, readable};
 
 /// How long functions that run get to end, once the process is asked to.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -41,22 +48,60 @@ const INTERRUPTED: u8 = 130;
 /// The executor, shared with the health check, until it is drained.
 type Running = Arc<Mutex<Option<Executor>>>;
 
+/// The arguments of `everlog dev`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+Examples:
+  everlog dev --register http://127.0.0.1:9080
+      Serve the functions that listen on port 9080. Data stays in ./.everlog.
+  everlog dev --ephemeral --ingress-address 127.0.0.1:0 --admin-address 127.0.0.1:0
+      For a test: nothing is kept, and the system chooses the ports.
+  everlog dev reset
+      Remove what is kept, and begin anew.
+
+Each setting can also stand in a file (everlog.toml) or in the environment (EVERLOG_PARTITIONS):
+docs/configuration.md has them all, `everlog config show` those in force. Logs go to standard
+error; EVERLOG_LOG=info,everlog_gateway=debug says how much of them.
+
+Ctrl-C or SIGTERM ends it in good order; the same again ends it at once. Nothing that was accepted
+is lost either way.")]
+pub(crate) struct DevArguments {
+    #[command(subcommand)]
+    command: Option<DevCommand>,
+    #[command(flatten)]
+    flags: SettingFlags,
+}
+
+/// What else there is to do with the data of `everlog dev`.
+#[derive(Debug, clap::Subcommand)]
+enum DevCommand {
+    /// Remove the data folder, to begin anew.
+    Reset(ResetArguments),
+}
+
 /// Runs a server until a signal ends it.
-pub(crate) fn run(options: DevOptions, runtime: Runtime) -> Result<ExitCode> {
-    let folder = Folder::choose(&options)?;
-    let ended = runtime.block_on(serve(options, &folder));
+pub(crate) fn run(arguments: DevArguments, runtime: Runtime) -> Result<ExitCode> {
+    if let Some(DevCommand::Reset(arguments)) = arguments.command {
+        return reset::run(&arguments);
+    }
+    let settings = Config::load(&arguments.flags)?.settings;
+    logs::start(&settings);
+    let folder = Folder::choose(&settings)?;
+    folder.warn_of_size(&settings);
+    let ended = runtime.block_on(serve(settings, &folder));
     // Tasks hold the databases open, which write to the folder until they are closed.
     runtime.shutdown_timeout(CLOSE_MAX);
     ended
 }
 
-async fn serve(options: DevOptions, folder: &Folder) -> Result<ExitCode> {
+async fn serve(settings: Settings, folder: &Folder) -> Result<ExitCode> {
     let mut signals = Signals::catch().context("failed to catch signals")?;
-    let server = Server::start(&options, folder).await?;
-    greet(&options, folder, &server.gateway);
+    let server = Server::start(&settings, folder).await?;
+    greet(&settings, folder, &server.gateway);
     let mut registrations = JoinSet::new();
-    for uri in options.register {
-        registrations.spawn(register(server.gateway.registrar(), uri));
+    for uri in settings.register {
+        registrations.spawn(keep_registered(server.gateway.registrar(), uri));
     }
     signals.next().await;
     let drain = DRAIN_MAX.as_secs();
@@ -65,38 +110,6 @@ async fn serve(options: DevOptions, folder: &Folder) -> Result<ExitCode> {
     tokio::select! {
         () = server.stop() => Ok(ExitCode::SUCCESS),
         () = signals.next() => Ok(ExitCode::from(INTERRUPTED)),
-    }
-}
-
-/// Where the data is kept.
-enum Folder {
-    /// Where the user wants it.
-    Kept(PathBuf),
-    /// Nowhere: it is removed when dropped.
-    Ephemeral(TempDir),
-}
-
-impl Folder {
-    fn choose(options: &DevOptions) -> Result<Self> {
-        if options.ephemeral {
-            let made = tempfile::Builder::new().prefix("everlog-").tempdir();
-            return Ok(Self::Ephemeral(made.context("failed to make a temporary folder")?));
-        }
-        let path = &options.data_dir;
-        std::fs::create_dir_all(path).with_context(|| {
-            format!(
-                "failed to make the data folder {}; choose another with --data-dir",
-                path.display()
-            )
-        })?;
-        Ok(Self::Kept(path.clone()))
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Kept(path) => path,
-            Self::Ephemeral(folder) => folder.path(),
-        }
     }
 }
 
@@ -109,23 +122,23 @@ struct Server {
 }
 
 impl Server {
-    async fn start(options: &DevOptions, folder: &Folder) -> Result<Self> {
-        let fsync = !options.no_fsync && !options.ephemeral;
-        let log_options = EmbeddedOptions { partitions: options.partitions, fsync };
+    async fn start(settings: &Settings, folder: &Folder) -> Result<Self> {
+        let fsync = settings.fsync && !settings.ephemeral;
+        let log_options = EmbeddedOptions { partitions: settings.partitions.0, fsync };
         let embedded = EmbeddedLog::open(folder.path().join("log"), log_options)?;
         // Before the executor starts: a server that cannot be reached must not run any function.
-        let ports = Ports::bind(options.ingress_address, options.admin_address).await?;
+        let ports = Ports::bind(settings.ingress_address, settings.admin_address).await?;
         let log: Arc<dyn EventLog> = Arc::clone(&embedded) as _;
         let metadata = follow_metadata(Arc::clone(&log)).await?;
-        let connector = Connector::new(&TlsOptions::default())?;
-        let invoker = HttpInvoker::new(HttpInvokerOptions::default(), connector.clone());
+        let connector = Connector::new(&TlsOptions { ca_file: settings.tls_ca_file.clone() })?;
+        let invoker = HttpInvoker::new(invoker_options(settings), connector.clone());
         let executor = Executor::start(ExecutorConfig {
             log: Arc::clone(&log),
             metadata: metadata.clone(),
             tables_dir: folder.path().join("tables"),
             invoker: Arc::new(invoker),
             address: "in-process".into(),
-            limits: ExecutorLimits::default(),
+            limits: settings.executor_limits(),
         })?;
         let owner = executor.owner_api();
         let executor = Running::new(Mutex::new(Some(executor)));
@@ -135,11 +148,11 @@ impl Server {
             owner,
             connector,
             ports,
-            limits: gateway_limits(),
+            limits: gateway_limits(settings),
             version: VERSION.into(),
             health: health_of(&executor),
             standings: standings_of(&executor),
-            cors_origins: vec![],
+            cors_origins: settings.cors_origins.clone(),
         });
         match started {
             Ok(gateway) => Ok(Self { gateway, executor, _log: embedded }),
@@ -165,8 +178,15 @@ impl Server {
     }
 }
 
-fn gateway_limits() -> GatewayLimits {
-    let limits = GatewayLimits::default();
+fn invoker_options(settings: &Settings) -> HttpInvokerOptions {
+    HttpInvokerOptions {
+        deployment_concurrency_max: settings.deployment_concurrency_max.get(),
+        ..HttpInvokerOptions::default()
+    }
+}
+
+fn gateway_limits(settings: &Settings) -> GatewayLimits {
+    let limits = settings.gateway_limits();
     let connections_max = files::connections_of(files::raise_limit(), limits.connections_max);
     GatewayLimits { connections_max, ..limits }
 }
@@ -211,7 +231,7 @@ fn standings_of(executor: &Running) -> StandingCheck {
 }
 
 /// Says where things are, and what to do next.
-fn greet(options: &DevOptions, folder: &Folder, gateway: &Gateway) {
+fn greet(settings: &Settings, folder: &Folder, gateway: &Gateway) {
     let data = match folder {
         Folder::Kept(path) => {
             path.canonicalize().unwrap_or_else(|_| path.clone()).display().to_string()
@@ -223,7 +243,7 @@ fn greet(options: &DevOptions, folder: &Folder, gateway: &Gateway) {
     say(format_args!("  calls     http://{ingress}"));
     say(format_args!("  admin     http://{admin}   (/deployments, /services, /health, /metrics)"));
     say(format_args!("  data      {data}"));
-    if options.register.is_empty() {
+    if settings.register.is_empty() {
         say(format_args!("\nNext, register the functions that you serve, say, on port 9080:"));
         say(format_args!(
             "  curl http://{admin}/deployments --json '{{\"uri\": \"http://127.0.0.1:9080\"}}'"

@@ -1,0 +1,146 @@
+//! What a file and the environment say, as a list of values with their places.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde_json::Value;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::table::{self, Unit};
+use super::{ConfigError, Place};
+
+/// What our variables begin with.
+const PREFIX: &str = "EVERLOG_";
+/// Variables of ours that are no settings: where a command finds the server and the file, and what
+/// the build takes.
+const NO_SETTINGS: [&str; 4] = ["CONFIG", "INGRESS", "ADMIN", "COMMIT"];
+
+/// A value that is given.
+#[derive(Debug)]
+pub(super) struct Given {
+    /// The setting's key, part by part. It is known.
+    pub(super) path: Vec<String>,
+    /// Its value, as it is written.
+    pub(super) value: Value,
+    /// Where it stands.
+    pub(super) place: Place,
+}
+
+/// Reads a file.
+pub(super) fn of_file(path: &Path, text: &str) -> Result<Vec<Given>, ConfigError> {
+    let place = |at: usize| {
+        let before = text.get(..at).unwrap_or(text);
+        Place::File { path: path.to_owned(), line: before.matches('\n').count() + 1 }
+    };
+    let parsed = DeTable::parse(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        ConfigError::Syntax { place: place(at), reason: error.message().to_owned() }
+    })?;
+    let mut given = Vec::new();
+    walk(&mut Vec::new(), parsed.into_inner(), &place, &mut given)?;
+    Ok(given)
+}
+
+fn walk(
+    path: &mut Vec<String>,
+    section: DeTable<'_>,
+    place: &dyn Fn(usize) -> Place,
+    given: &mut Vec<Given>,
+) -> Result<(), ConfigError> {
+    for (key, value) in section {
+        let place_of_key = place(key.span().start);
+        path.push(key.get_ref().to_string());
+        if table::find(path).is_some() {
+            given.push(Given { path: path.clone(), value: json(value), place: place_of_key });
+        } else if !table::is_section(path) {
+            return Err(unknown(path, place_of_key));
+        } else if let DeValue::Table(inner) = value.into_inner() {
+            walk(path, inner, place, given)?;
+        } else {
+            let reason = format!("write [{}], and settings below it", path.join("."));
+            let (key, expected) = (path.join("."), "a section");
+            return Err(ConfigError::Invalid { place: place_of_key, key, expected, reason });
+        }
+        path.pop();
+    }
+    Ok(())
+}
+
+fn json(value: Spanned<DeValue<'_>>) -> Value {
+    Value::deserialize(value.into_deserializer()).unwrap_or(Value::Null)
+}
+
+/// Reads the variables of the environment that are ours.
+pub(super) fn of_environment(
+    variables: impl Iterator<Item = (String, String)>,
+) -> Result<Vec<Given>, ConfigError> {
+    let mut given = Vec::new();
+    for (name, text) in variables {
+        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+        if NO_SETTINGS.contains(&rest) || is_of_kubernetes(rest) {
+            continue;
+        }
+        let path = path_of_variable(rest);
+        given.push(of_text(path, &text, Place::Environment(name))?);
+    }
+    Ok(given)
+}
+
+/// Reads a value that is given as a text.
+pub(super) fn of_text(path: Vec<String>, text: &str, place: Place) -> Result<Given, ConfigError> {
+    let Some(setting) = table::find(&path) else { return Err(unknown(&path, place)) };
+    let value = match setting.unit {
+        Unit::Number(_) | Unit::Switch => {
+            serde_json::from_str(text).unwrap_or_else(|_| text.into())
+        }
+        Unit::Texts => {
+            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            parts.collect()
+        }
+        Unit::Text | Unit::Path | Unit::Address | Unit::Word(_) | Unit::Duration | Unit::Bytes => {
+            text.into()
+        }
+    };
+    Ok(Given { path, value, place })
+}
+
+/// Reads `KEY=VALUE`, the key as a TOML file would write it.
+pub(super) fn of_assignment(text: &str, place: Place) -> Result<Given, ConfigError> {
+    let syntax = |reason: String| ConfigError::Syntax { place: place.clone(), reason };
+    let (key, value) =
+        text.split_once('=').ok_or_else(|| syntax(format!("`{text}` is not KEY=VALUE")))?;
+    let document = format!("{key} = 0");
+    let parsed = DeTable::parse(&document).map_err(|error| syntax(error.message().to_owned()))?;
+    let mut path = Vec::new();
+    let mut section = parsed.into_inner();
+    while let Some((key, value)) = section.into_iter().next() {
+        path.push(key.into_inner().into_owned());
+        let DeValue::Table(inner) = value.into_inner() else { break };
+        section = inner;
+    }
+    of_text(path, value.trim(), place)
+}
+
+fn unknown(path: &[String], place: Place) -> ConfigError {
+    ConfigError::Unknown { place, key: path.join("."), nearest: table::nearest(path) }
+}
+
+/// The key that a variable names: parts are parted by `__`, and names keep their letters.
+fn path_of_variable(rest: &str) -> Vec<String> {
+    let mut path: Vec<String> = Vec::new();
+    for part in rest.split("__") {
+        let behind_names = path.last().is_some_and(|last| last == "services" || last == "handlers");
+        path.push(if behind_names { part.to_owned() } else { part.to_lowercase() });
+    }
+    path
+}
+
+/// Kubernetes tells every container in such variables of a service that is called `everlog`.
+fn is_of_kubernetes(rest: &str) -> bool {
+    rest == "PORT"
+        || rest.starts_with("PORT_")
+        || rest.ends_with("SERVICE_HOST")
+        || rest.contains("SERVICE_PORT")
+}

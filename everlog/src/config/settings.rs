@@ -1,0 +1,231 @@
+//! All settings of a server, with their types and defaults. What each field means is said once, in
+//! [`table`](super::table), for people; a test holds the two equal.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use everlog_executor::{ExecutorLimits, ServiceConcurrency};
+use everlog_gateway::GatewayLimits;
+use serde::{Deserialize, Serialize};
+
+use super::units::{ByteSize, Factor, Partitions, Period, count};
+
+/// The settings of a server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Settings {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) data_dir_warn_bytes: ByteSize,
+    pub(crate) ephemeral: bool,
+    pub(crate) partitions: Partitions,
+    pub(crate) fsync: bool,
+    pub(crate) ingress_address: SocketAddr,
+    pub(crate) admin_address: SocketAddr,
+    pub(crate) cors_origins: Vec<String>,
+    pub(crate) register: Vec<String>,
+    pub(crate) log: String,
+    pub(crate) log_format: LogFormat,
+    pub(crate) otlp_endpoint: Option<String>,
+    pub(crate) tls_ca_file: Option<PathBuf>,
+    pub(crate) open_attempts_max: NonZeroUsize,
+    pub(crate) deployment_concurrency_max: NonZeroUsize,
+    pub(crate) inactivity_timeout: Period,
+    pub(crate) abort_timeout: Period,
+    pub(crate) eager_state_bytes_max: ByteSize,
+    pub(crate) unkeyed_retention: Period,
+    pub(crate) history_age_max: Period,
+    pub(crate) history_bytes_max: ByteSize,
+    pub(crate) requests_max: NonZeroUsize,
+    pub(crate) body_bytes_in_flight_max: ByteSize,
+    pub(crate) retry: Retry,
+    pub(crate) services: BTreeMap<String, ServiceSettings>,
+}
+
+/// How failed attempts are tried again where neither service nor handler says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Retry {
+    pub(crate) initial_interval: Period,
+    pub(crate) factor: Factor,
+    pub(crate) max_interval: Period,
+    pub(crate) max_attempts: u32,
+    pub(crate) on_max_attempts: OnMaxAttempts,
+}
+
+/// What follows the last attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnMaxAttempts {
+    /// The invocation waits for somebody to resume it.
+    Pause,
+    /// The invocation ends with the last error.
+    Kill,
+}
+
+/// What is set for one service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ServiceSettings {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) concurrency: Option<NonZeroUsize>,
+    pub(crate) handlers: BTreeMap<String, HandlerSettings>,
+}
+
+/// What is set for one handler.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct HandlerSettings {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) concurrency: Option<NonZeroUsize>,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let executor = ExecutorLimits::default();
+        let gateway = GatewayLimits::default();
+        Self {
+            data_dir: "./.everlog".into(),
+            data_dir_warn_bytes: ByteSize(2 << 30),
+            ephemeral: false,
+            partitions: Partitions(24),
+            fsync: true,
+            ingress_address: local(8080),
+            admin_address: local(9070),
+            cors_origins: Vec::new(),
+            register: Vec::new(),
+            log: "info,apache_avro=error".into(),
+            log_format: LogFormat::Human,
+            otlp_endpoint: None,
+            tls_ca_file: None,
+            open_attempts_max: count(executor.open_attempts_max),
+            deployment_concurrency_max: count(executor.deployment_concurrency_max),
+            inactivity_timeout: Period(executor.inactivity_timeout),
+            abort_timeout: Period(executor.abort_timeout),
+            eager_state_bytes_max: ByteSize(executor.eager_state_bytes_max),
+            unkeyed_retention: Period(executor.unkeyed_retention),
+            history_age_max: Period(executor.history_age_max),
+            history_bytes_max: ByteSize(executor.history_bytes_max),
+            requests_max: count(gateway.requests_max),
+            body_bytes_in_flight_max: ByteSize(gateway.body_bytes_in_flight_max as u64),
+            retry: Retry::default(),
+            services: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            initial_interval: Period(Duration::from_millis(500)),
+            factor: Factor(2.0),
+            max_interval: Period(Duration::from_mins(1)),
+            max_attempts: 70,
+            on_max_attempts: OnMaxAttempts::Pause,
+        }
+    }
+}
+
+impl Settings {
+    /// The limits of the executor.
+    pub(crate) fn executor_limits(&self) -> ExecutorLimits {
+        ExecutorLimits {
+            open_attempts_max: self.open_attempts_max.get(),
+            history_age_max: self.history_age_max.0,
+            history_bytes_max: self.history_bytes_max.0,
+            inactivity_timeout: self.inactivity_timeout.0,
+            abort_timeout: self.abort_timeout.0,
+            deployment_concurrency_max: self.deployment_concurrency_max.get(),
+            concurrency: self.services.iter().map(ServiceSettings::concurrency).collect(),
+            eager_state_bytes_max: self.eager_state_bytes_max.0,
+            unkeyed_retention: self.unkeyed_retention.0,
+            ..ExecutorLimits::default()
+        }
+    }
+
+    /// The limits of the gateway.
+    pub(crate) fn gateway_limits(&self) -> GatewayLimits {
+        GatewayLimits {
+            requests_max: self.requests_max.get(),
+            body_bytes_in_flight_max: self.body_bytes_in_flight_max.in_memory(),
+            ..GatewayLimits::default()
+        }
+    }
+}
+
+impl ServiceSettings {
+    /// How many attempts of a service there are at once, with its name.
+    fn concurrency((name, settings): (&String, &Self)) -> (String, ServiceConcurrency) {
+        let handlers = settings.handlers.iter();
+        let limited =
+            handlers.filter_map(|(name, handler)| Some((name.clone(), handler.concurrency?)));
+        let (concurrency, handlers) = (settings.concurrency, limited.collect());
+        (name.clone(), ServiceConcurrency { concurrency, handlers })
+    }
+}
+
+const fn local(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_what_is_set_and_default_otherwise() {
+        let settings = Settings::default();
+        assert_eq!(settings.executor_limits(), ExecutorLimits::default());
+        let settings = Settings {
+            open_attempts_max: count(1),
+            history_age_max: Period(Duration::from_secs(2)),
+            history_bytes_max: ByteSize(3),
+            inactivity_timeout: Period(Duration::ZERO),
+            abort_timeout: Period(Duration::from_secs(5)),
+            requests_max: count(6),
+            body_bytes_in_flight_max: ByteSize(7),
+            deployment_concurrency_max: count(8),
+            eager_state_bytes_max: ByteSize(9),
+            unkeyed_retention: Period(Duration::from_secs(10)),
+            services: serde_json::from_str(
+                r#"{ "A": { "concurrency": 11, "handlers": { "b": { "concurrency": 12 }, "c": {} } } }"#,
+            )
+            .unwrap(),
+            ..settings
+        };
+        let executor = ExecutorLimits {
+            open_attempts_max: 1,
+            history_age_max: Duration::from_secs(2),
+            history_bytes_max: 3,
+            inactivity_timeout: Duration::ZERO,
+            abort_timeout: Duration::from_secs(5),
+            deployment_concurrency_max: 8,
+            eager_state_bytes_max: 9,
+            unkeyed_retention: Duration::from_secs(10),
+            concurrency: BTreeMap::from([(
+                "A".into(),
+                ServiceConcurrency {
+                    concurrency: NonZeroUsize::new(11),
+                    handlers: BTreeMap::from([("b".into(), count(12))]),
+                },
+            )]),
+            ..ExecutorLimits::default()
+        };
+        assert_eq!(settings.executor_limits(), executor);
+        let gateway = settings.gateway_limits();
+        assert_eq!((gateway.requests_max, gateway.body_bytes_in_flight_max), (6, 7));
+    }
+}

@@ -1,0 +1,300 @@
+//! What each setting means: the one table from which unknown keys are told, texts are read, and
+//! `docs/configuration.md` is written.
+
+/// A setting.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// Its key. `NAME` and `HANDLER` stand for any name.
+    pub(crate) key: &'static str,
+    /// What its value is.
+    pub(crate) unit: Unit,
+    /// Its flag, where it has one of its own.
+    pub(crate) flag: Option<&'static str>,
+    /// What it does.
+    pub(crate) what: &'static str,
+}
+
+/// What a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// A text.
+    Text,
+    /// A path, from the folder in which the program is started.
+    Path,
+    /// A host and a port.
+    Address,
+    /// One of some words.
+    Word(&'static str),
+    /// Yes or no.
+    Switch,
+    /// A number.
+    Number(&'static str),
+    /// A duration.
+    Duration,
+    /// A size in bytes.
+    Bytes,
+    /// Several texts.
+    Texts,
+}
+
+impl Unit {
+    /// Says what is expected.
+    pub(crate) fn expected(self) -> &'static str {
+        match self {
+            Self::Text => "a text",
+            Self::Path => "a path",
+            Self::Address => "an address such as 127.0.0.1:8080",
+            Self::Word(expected) | Self::Number(expected) => expected,
+            Self::Switch => "true or false",
+            Self::Duration => "a duration such as 30s or 1h 30m",
+            Self::Bytes => "a size in bytes such as 256MiB",
+            Self::Texts => "a list of texts",
+        }
+    }
+}
+
+const fn setting(
+    key: &'static str,
+    unit: Unit,
+    flag: Option<&'static str>,
+    what: &'static str,
+) -> Setting {
+    Setting { key, unit, flag, what }
+}
+
+/// A number that is at least 1.
+const COUNT: Unit = Unit::Number("a number from 1 on");
+
+/// All settings, in the order in which they are shown.
+pub(crate) const SETTINGS: [Setting; 30] = [
+    setting(
+        "data_dir",
+        Unit::Path,
+        Some("--data-dir"),
+        "The folder that holds everything. Made if it is not there.",
+    ),
+    setting(
+        "data_dir_warn_bytes",
+        Unit::Bytes,
+        None,
+        "A data folder larger than this is warned of at the start.",
+    ),
+    setting(
+        "ephemeral",
+        Unit::Switch,
+        Some("--ephemeral"),
+        "Keeps everything in a temporary folder that is removed at the end. `data_dir` does not count then.",
+    ),
+    setting(
+        "partitions",
+        Unit::Number("a number from 1 to 1024"),
+        Some("--partitions"),
+        "The number of partitions. Fixed when the data folder is made.",
+    ),
+    setting(
+        "fsync",
+        Unit::Switch,
+        Some("--no-fsync"),
+        "Whether an acknowledgement waits for the disk. If not, a loss of power may lose what was acknowledged.",
+    ),
+    setting(
+        "ingress_address",
+        Unit::Address,
+        Some("--ingress-address"),
+        "Where calls are taken in. Port 0 lets the system choose.",
+    ),
+    setting(
+        "admin_address",
+        Unit::Address,
+        Some("--admin-address"),
+        "Where functions are registered, invocations managed and metrics read. It trusts whoever reaches it.",
+    ),
+    setting(
+        "cors_origins",
+        Unit::Texts,
+        Some("--cors-origin"),
+        "Web pages of these origins may call, such as `https://shop.example`; `*` is any. None unless set.",
+    ),
+    setting(
+        "register",
+        Unit::Texts,
+        Some("--register"),
+        "The functions that answer at these addresses are registered, again whenever they change.",
+    ),
+    setting(
+        "log",
+        Unit::Text,
+        None,
+        "How much is logged: error, warn, info, debug, or per part, as in `info,everlog_gateway=debug`.",
+    ),
+    setting(
+        "log_format",
+        Unit::Word("human or json"),
+        Some("--log-format"),
+        "How logs are written: for people, or one JSON object per line.",
+    ),
+    setting(
+        "otlp_endpoint",
+        Unit::Text,
+        None,
+        "Where OpenTelemetry traces are sent, by OTLP over HTTP. Nowhere unless set.",
+    ),
+    setting(
+        "tls_ca_file",
+        Unit::Path,
+        None,
+        "Certificates in PEM of authorities that are trusted, beside the usual ones, to vouch for deployments.",
+    ),
+    setting(
+        "open_attempts_max",
+        COUNT,
+        Some("--open-attempts-max"),
+        "How many attempts are open at once. Further invocations wait on disk.",
+    ),
+    setting(
+        "deployment_concurrency_max",
+        COUNT,
+        None,
+        "How many attempts one deployment has at once. A slow one keeps no other waiting.",
+    ),
+    setting(
+        "inactivity_timeout",
+        Unit::Duration,
+        Some("--inactivity-timeout"),
+        "A function that waits for so long is asked to suspend, unless its service says otherwise. `0s`: always at once.",
+    ),
+    setting(
+        "abort_timeout",
+        Unit::Duration,
+        Some("--abort-timeout"),
+        "How long after that it has to end its attempt, unless its service says otherwise.",
+    ),
+    setting(
+        "eager_state_bytes_max",
+        Unit::Bytes,
+        None,
+        "Of an object's state, so much is sent with the start of an attempt; the rest is asked for.",
+    ),
+    setting(
+        "unkeyed_retention",
+        Unit::Duration,
+        None,
+        "How long a function's call without idempotency key is kept after its end, unless its service asks for more.",
+    ),
+    setting(
+        "history_age_max",
+        Unit::Duration,
+        None,
+        "How long records stay in the log after the tables hold them.",
+    ),
+    setting(
+        "history_bytes_max",
+        Unit::Bytes,
+        None,
+        "How much of the log stays after the tables hold it, over all partitions.",
+    ),
+    setting(
+        "requests_max",
+        COUNT,
+        None,
+        "How many calls, sends and attaches are handled at once. One more is refused with 429.",
+    ),
+    setting(
+        "body_bytes_in_flight_max",
+        Unit::Bytes,
+        None,
+        "How much of request bodies is held before it is in the log. More is refused with 429.",
+    ),
+    setting(
+        "retry.initial_interval",
+        Unit::Duration,
+        None,
+        "The delay before the first retry of a failed attempt, unless its service says otherwise, as in all of `retry`.",
+    ),
+    setting(
+        "retry.factor",
+        Unit::Number("a number from 1 to 1000"),
+        None,
+        "By how much each further delay exceeds the one before.",
+    ),
+    setting("retry.max_interval", Unit::Duration, None, "No delay is longer."),
+    setting(
+        "retry.max_attempts",
+        Unit::Number("a number from 0 on"),
+        None,
+        "How many attempts there are in all. 0: without end.",
+    ),
+    setting(
+        "retry.on_max_attempts",
+        Unit::Word("pause or kill"),
+        None,
+        "What follows the last attempt: the invocation waits to be resumed, or ends with the last error.",
+    ),
+    setting(
+        "services.NAME.concurrency",
+        COUNT,
+        None,
+        "How many attempts of this service are open at once. No limit unless set.",
+    ),
+    setting(
+        "services.NAME.handlers.HANDLER.concurrency",
+        COUNT,
+        None,
+        "The same for one handler of it.",
+    ),
+];
+
+/// Finds the setting that a key names.
+pub(crate) fn find(path: &[String]) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| {
+        let mut pattern = setting.key.split('.');
+        let fits = path.iter().all(|part| pattern.next().is_some_and(|name| names(name, part)));
+        fits && pattern.next().is_none()
+    })
+}
+
+/// Whether a key is the beginning of a setting's.
+pub(crate) fn is_section(path: &[String]) -> bool {
+    SETTINGS.iter().any(|setting| {
+        let mut pattern = setting.key.split('.');
+        let fits = path.iter().all(|part| pattern.next().is_some_and(|name| names(name, part)));
+        fits && pattern.next().is_some()
+    })
+}
+
+/// Finds the key that a misspelt one most probably means: one that reads like it, ends like it, or
+/// is a section of that name.
+pub(crate) fn nearest(path: &[String]) -> Option<String> {
+    const ALIKE: f64 = 0.6;
+    let wanted = path.join(".").to_lowercase();
+    let candidates = SETTINGS.iter().flat_map(|setting| {
+        let key = named_as(setting.key, path);
+        let parts: Vec<&str> = key.split('.').collect();
+        let section = parts.iter().take(path.len()).copied().collect::<Vec<_>>().join(".");
+        let last = parts.last().copied().unwrap_or_default().to_owned();
+        [(key.clone(), key.clone()), (last, key), (section.clone(), section)]
+    });
+    let rated = candidates.map(|(reads, means)| {
+        (strsim::normalized_damerau_levenshtein(&reads.to_lowercase(), &wanted), means)
+    });
+    let best = rated.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    best.filter(|(alike, _)| *alike >= ALIKE).map(|(_, means)| means)
+}
+
+/// Whether a part of a setting's key stands for a name.
+pub(crate) fn is_name(part: &str) -> bool {
+    part.starts_with(|letter: char| letter.is_ascii_uppercase())
+}
+
+fn names(pattern: &str, part: &str) -> bool {
+    is_name(pattern) || pattern == part
+}
+
+/// A setting's key with the names that a path has in their places.
+fn named_as(key: &str, path: &[String]) -> String {
+    let parts = key.split('.').enumerate().map(|(index, part)| match path.get(index) {
+        Some(name) if is_name(part) => name,
+        Some(_) | None => part,
+    });
+    parts.collect::<Vec<_>>().join(".")
+}

@@ -1,0 +1,239 @@
+//! The layers: which overrides which, and what they refuse.
+
+use clap::Parser;
+use expect_test::{Expect, expect};
+
+use super::*;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    flags: SettingFlags,
+}
+
+/// Merges a file, variables and flags.
+fn load(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> Result<Config, ConfigError> {
+    let line = Line::parse_from(std::iter::once(&"everlog").chain(flags));
+    let mut given = layers::of_file(Path::new("everlog.toml"), file)?;
+    let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    given.extend(layers::of_environment(variables)?);
+    given.extend(line.flags.given()?);
+    let (settings, places) = merge(given)?;
+    Ok(Config { settings, file: Some("everlog.toml".into()), places })
+}
+
+fn refused(loaded: Result<Config, ConfigError>, says: &Expect) {
+    says.assert_eq(&loaded.unwrap_err().to_string());
+}
+
+fn refused_file(file: &str, says: &Expect) {
+    refused(load(file, &[], &[]), says);
+}
+
+fn refused_variable(name: &str, value: &str, says: &Expect) {
+    refused(load("", &[(name, value)], &[]), says);
+}
+
+fn refused_flag(set: &str, says: &Expect) {
+    refused(load("", &[], &["--set", set]), says);
+}
+
+#[test]
+fn a_flag_overrides_the_environment_and_that_the_file() {
+    let file = "partitions = 1\nrequests_max = 1\nregister = ['http://a', 'http://b']\nfsync = false\n[retry]\nfactor = 3\n";
+    let variables = [("EVERLOG_PARTITIONS", "2"), ("EVERLOG_REQUESTS_MAX", "2")];
+    let flags = ["--partitions", "3", "--register", "http://c"];
+    let config = load(file, &variables, &flags).unwrap();
+    let settings = config.settings;
+    assert_eq!((settings.partitions.0, settings.requests_max.get()), (3, 2));
+    assert_eq!(settings.register, ["http://c"]);
+    assert!(!settings.fsync);
+    assert!((settings.retry.factor.0 - 3.0).abs() < f64::EPSILON);
+    assert_eq!(settings.open_attempts_max, Settings::default().open_attempts_max);
+    let places: Vec<_> =
+        config.places.iter().map(|(key, place)| format!("{key} {place}")).collect();
+    assert_eq!(
+        places,
+        [
+            "fsync everlog.toml:4",
+            "partitions --partitions",
+            "register --register",
+            "requests_max EVERLOG_REQUESTS_MAX",
+            "retry.factor everlog.toml:6",
+        ]
+    );
+}
+
+#[test]
+fn every_layer_can_set_what_is_nested_and_named() {
+    let file = "[services.Cart]\nconcurrency = 5\n[services.'a.b'.handlers.add]\nconcurrency = 6";
+    let variables = [
+        ("EVERLOG_SERVICES__Cart__HANDLERS__addItem__CONCURRENCY", "7"),
+        ("EVERLOG_RETRY__ON_MAX_ATTEMPTS", "kill"),
+        ("EVERLOG_CORS_ORIGINS", "https://a, https://b"),
+        ("EVERLOG_INACTIVITY_TIMEOUT", "0s"),
+    ];
+    let flags = ["--set", "services.'a.b'.concurrency=8", "--set", "retry.max_attempts=0"];
+    let settings = load(file, &variables, &flags).unwrap().settings;
+    let cart = &settings.services["Cart"];
+    assert_eq!(cart.concurrency.unwrap().get(), 5);
+    assert_eq!(cart.handlers["addItem"].concurrency.unwrap().get(), 7);
+    let dotted = &settings.services["a.b"];
+    assert_eq!(dotted.concurrency.unwrap().get(), 8);
+    assert_eq!(dotted.handlers["add"].concurrency.unwrap().get(), 6);
+    assert_eq!(settings.cors_origins, ["https://a", "https://b"]);
+    assert_eq!(settings.retry.on_max_attempts, settings::OnMaxAttempts::Kill);
+    assert_eq!(settings.retry.max_attempts, 0);
+    assert_eq!(settings.inactivity_timeout.to_string(), "0s");
+}
+
+#[test]
+fn switches_are_turned_by_flags() {
+    let settings = load("", &[], &["--ephemeral", "--no-fsync"]).unwrap().settings;
+    assert!(settings.ephemeral && !settings.fsync);
+    let settings = load("ephemeral = true", &[], &["--set", "ephemeral=false"]).unwrap().settings;
+    assert!(!settings.ephemeral);
+}
+
+#[test]
+fn an_unknown_setting_is_named_with_its_place_and_the_nearest() {
+    refused_file(
+        "fsync = true\npartitons = 3",
+        &expect![
+            "everlog.toml:2: unknown setting `partitons`, did you mean `partitions`?; `everlog config show` lists all"
+        ],
+    );
+    refused_file(
+        "[retry]\nfaktor = 3",
+        &expect![
+            "everlog.toml:2: unknown setting `retry.faktor`, did you mean `retry.factor`?; `everlog config show` lists all"
+        ],
+    );
+    refused_file(
+        "max_attempts = 3",
+        &expect![
+            "everlog.toml:1: unknown setting `max_attempts`, did you mean `retry.max_attempts`?; `everlog config show` lists all"
+        ],
+    );
+    refused_file(
+        "[services.Cart]\nconcurency = 3",
+        &expect![
+            "everlog.toml:2: unknown setting `services.Cart.concurency`, did you mean `services.Cart.concurrency`?; `everlog config show` lists all"
+        ],
+    );
+    refused_file(
+        "[servces.Cart]\nconcurrency = 3",
+        &expect![
+            "everlog.toml:1: unknown setting `servces`, did you mean `services`?; `everlog config show` lists all"
+        ],
+    );
+    refused_variable(
+        "EVERLOG_DATADIR",
+        "x",
+        &expect![
+            "EVERLOG_DATADIR: unknown setting `datadir`, did you mean `data_dir`?; `everlog config show` lists all"
+        ],
+    );
+    refused_variable(
+        "EVERLOG_X",
+        "x",
+        &expect!["EVERLOG_X: unknown setting `x`; `everlog config show` lists all"],
+    );
+    refused_flag(
+        "history=3",
+        &expect!["--set history=3: unknown setting `history`; `everlog config show` lists all"],
+    );
+}
+
+#[test]
+fn a_value_that_cannot_be_is_named_with_its_place() {
+    refused_file(
+        "\npartitions = 0",
+        &expect![
+            "everlog.toml:2: `partitions` must be a number from 1 to 1024: 0 is not between 1 and 1024"
+        ],
+    );
+    refused_file(
+        "partitions = '3'",
+        &expect![[
+            r#"everlog.toml:1: `partitions` must be a number from 1 to 1024: invalid type: string "3", expected u32"#
+        ]],
+    );
+    refused_file(
+        "retry = 3",
+        &expect!["everlog.toml:1: `retry` must be a section: write [retry], and settings below it"],
+    );
+    refused_file(
+        "log = { level = 'info' }",
+        &expect!["everlog.toml:1: `log` must be a text: invalid type: map, expected a string"],
+    );
+    refused_file(
+        "history_bytes_max = '1 heap'",
+        &expect![
+            "everlog.toml:1: `history_bytes_max` must be a size in bytes such as 256MiB: `1 heap` is no size"
+        ],
+    );
+    refused_file(
+        "inactivity_timeout = 5",
+        &expect![
+            "everlog.toml:1: `inactivity_timeout` must be a duration such as 30s or 1h 30m: invalid type: integer `5`, expected a string"
+        ],
+    );
+    refused_file(
+        "a = \n",
+        &expect![
+            "everlog.toml:1: this is no TOML: string values must be quoted, expected literal string"
+        ],
+    );
+}
+
+#[test]
+fn a_value_of_the_environment_or_a_flag_is_held_to_the_same() {
+    refused_variable(
+        "EVERLOG_OPEN_ATTEMPTS_MAX",
+        "0",
+        &expect![
+            "EVERLOG_OPEN_ATTEMPTS_MAX: `open_attempts_max` must be a number from 1 on: invalid value: integer `0`, expected a nonzero usize"
+        ],
+    );
+    refused_variable(
+        "EVERLOG_FSYNC",
+        "yes",
+        &expect![[
+            r#"EVERLOG_FSYNC: `fsync` must be true or false: invalid type: string "yes", expected a boolean"#
+        ]],
+    );
+    refused_variable(
+        "EVERLOG_LOG_FORMAT",
+        "xml",
+        &expect![
+            "EVERLOG_LOG_FORMAT: `log_format` must be human or json: unknown variant `xml`, expected `human` or `json`"
+        ],
+    );
+    refused_flag(
+        "retry.factor=0.5",
+        &expect![
+            "--set retry.factor=0.5: `retry.factor` must be a number from 1 to 1000: 0.5 is not between 1 and 1000"
+        ],
+    );
+    refused_flag(
+        "partitions",
+        &expect!["--set partitions: this is no TOML: `partitions` is not KEY=VALUE"],
+    );
+}
+
+#[test]
+fn variables_of_others_are_left_alone() {
+    let variables = [
+        ("PATH", "/bin"),
+        ("EVERLOG_INGRESS", "http://x"),
+        ("EVERLOG_ADMIN", "http://x"),
+        ("EVERLOG_CONFIG", "x.toml"),
+        ("EVERLOG_COMMIT", "abc"),
+        ("EVERLOG_SERVICE_HOST", "10.0.0.1"),
+        ("EVERLOG_SERVICE_PORT_ADMIN", "9070"),
+        ("EVERLOG_PORT", "tcp://10.0.0.1:9070"),
+        ("EVERLOG_PORT_9070_TCP_ADDR", "10.0.0.1"),
+    ];
+    assert!(load("", &variables, &[]).unwrap().places.is_empty());
+}

@@ -1,0 +1,57 @@
+//! One set of tests of what functions can do, run in each language, and with attempts that wait as
+//! well as with attempts that suspend at once.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod calls;
+mod endings;
+mod failures;
+mod histories;
+mod state;
+mod waits;
+
+use everlog_e2e::{Language, Mode, World};
+
+macro_rules! scenarios {
+    ($language:ident, $mode:ident; $($module:ident::$scenario:ident,)*) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $scenario() {
+            let mut world = World::start(Language::$language, Mode::$mode).await.unwrap();
+            crate::$module::$scenario(&mut world).await.unwrap();
+            world.stop().await.unwrap();
+        }
+    )*};
+}
+
+macro_rules! every_scenario {
+    ($module:ident, $language:ident, $mode:ident) => {
+        mod $module {
+            use super::{Language, Mode, World};
+
+            scenarios! { $language, $mode;
+                state::state_commands_count_once_and_in_order,
+                state::a_shared_handler_does_not_wait_for_an_exclusive_one,
+                calls::a_call_returns_what_its_callee_returns,
+                calls::calls_with_one_idempotency_key_are_one_call,
+                calls::one_way_calls_arrive_in_order,
+                calls::nothing_wakes_or_arrives_early,
+                waits::an_awakeable_is_resolved_or_rejected_by_anybody,
+                waits::a_signal_is_resolved_or_rejected_by_a_handler,
+                waits::a_waiting_attempt_is_kept_or_ended_as_configured,
+                endings::a_cancel_reaches_the_callees,
+                endings::a_kill_ends_the_callees_but_not_what_was_sent,
+                endings::a_waiting_call_is_paused_resumed_and_purged,
+                failures::a_terminal_failure_is_final,
+                failures::retries_end_as_their_policy_says,
+                histories::each_history_survives_sixty_four_callers_and_kills,
+            }
+        }
+    };
+}
+
+every_scenario!(rust_streaming, Rust, Streaming);
+every_scenario!(rust_suspending, Rust, Suspending);
+every_scenario!(typescript_streaming, TypeScript, Streaming);
+every_scenario!(typescript_suspending, TypeScript, Suspending);
+every_scenario!(python_streaming, Python, Streaming);
+every_scenario!(python_suspending, Python, Suspending);
