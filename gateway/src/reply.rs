@@ -120,9 +120,11 @@ pub(crate) fn json_reply(status: StatusCode, body: &impl Serialize) -> Reply {
 mod tests {
     use http_body_util::BodyExt;
     use tokio::sync::Semaphore;
+    use tokio::time::timeout;
 
     use super::*;
 
+    const DEADLINE: Duration = Duration::from_secs(30);
     const HOUR: Duration = Duration::from_hours(1);
 
     fn held(bytes: usize, within: Duration) -> (ReplyBody, Arc<Semaphore>) {
@@ -153,13 +155,13 @@ mod tests {
         let (body, room) = held(2 * PIECE_BYTES_MAX, HOUR);
         assert_eq!(room.available_permits(), 0);
         drop(body);
-        drop(room.acquire().await.unwrap());
+        drop(timeout(DEADLINE, room.acquire()).await.unwrap());
     }
 
     #[tokio::test]
     async fn a_body_that_nobody_reads_gives_its_room_back_in_time_and_breaks_off() {
         let (mut body, room) = held(2 * PIECE_BYTES_MAX, Duration::from_millis(1));
-        drop(room.acquire().await.unwrap());
+        drop(timeout(DEADLINE, room.acquire()).await.unwrap());
         assert_eq!(body.frame().await.unwrap().unwrap_err(), NotRead);
     }
 }

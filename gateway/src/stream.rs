@@ -109,6 +109,8 @@ mod tests {
 
     use super::*;
 
+    const DEADLINE: Duration = Duration::from_secs(30);
+
     async fn pair(stall_max: Duration) -> (CallerStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -120,7 +122,8 @@ mod tests {
     async fn a_peer_that_does_not_read_is_an_error() {
         let (mut stream, _peer) = pair(Duration::from_millis(20)).await;
         let much = vec![0; 64 << 20];
-        let error = stream.write_all(&much).await.unwrap_err();
+        let writing = stream.write_all(&much);
+        let error = tokio::time::timeout(DEADLINE, writing).await.unwrap().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
