@@ -54,6 +54,11 @@ pub enum ConnectError {
         /// What the certificate says.
         reason: String,
     },
+    /// The peer shows the certificate of an authority as its own, as self-signed ones often are.
+    #[error(
+        "its certificate is that of an authority (CA:TRUE), with which nobody may serve: have it certify another one for {0}"
+    )]
+    OfAuthority(String),
     /// The peer's certificate is too old or too new.
     #[error("its certificate is not valid now ({0})")]
     OutOfDate(String),
@@ -64,6 +69,9 @@ pub enum ConnectError {
     #[error("the TLS handshake failed: {0}")]
     Handshake(io::Error),
 }
+
+/// How the verifier calls a certificate of an authority that serves: it has no variant for it.
+const AUTHORITY_AS_SERVER: &str = "CaUsedAsEndEntity";
 
 impl ConnectError {
     /// Says why the handshake with `host` failed.
@@ -76,6 +84,8 @@ impl ConnectError {
                     Self::WrongName { host: host.to_owned(), reason }
                 } else if is_of_time(error) {
                     Self::OutOfDate(reason)
+                } else if reason.contains(AUTHORITY_AS_SERVER) {
+                    Self::OfAuthority(host.to_owned())
                 } else {
                     Self::Untrusted(reason)
                 }

@@ -11,7 +11,7 @@ use authority::Authority;
 use everlog_connect::{
     ConnectError, Connection, Connector, HttpVersion, Origin, TlsOptions, TrustError, Wanted,
 };
-use rcgen::{CertificateParams, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, date_time_ymd};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -124,6 +124,16 @@ async fn a_certificate_of_another_time_is_refused() {
         let error = failure(&trusting(&authority), &format!("https://{address}")).await;
         assert!(error.starts_with("its certificate is not valid now ("), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_certificate_of_an_authority_cannot_serve() {
+    let authority = Authority::new();
+    let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let address = serve(authority.server_with(&params, &["h2"])).await;
+    let error = failure(&trusting(&authority), &format!("https://{address}")).await;
+    assert!(error.starts_with("its certificate is that of an authority"), "{error}");
 }
 
 #[tokio::test]
