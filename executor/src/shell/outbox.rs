@@ -216,9 +216,12 @@ impl Target {
         if self.pause_until.is_some_and(|until| until <= now) {
             self.pause_until = None;
         }
+        // Nothing has arrived since some did not: one is tried alone, so that an inbox in trouble
+        // is not flooded with the same messages.
+        let tries = self.back_off > BACK_OFF_MIN;
         self.next <= self.last
             && self.pause_until.is_none()
-            && self.in_flight.len() < IN_FLIGHT_MAX
+            && self.in_flight.len() < if tries { 1 } else { IN_FLIGHT_MAX }
             && self.in_flight_bytes < IN_FLIGHT_BYTES_MAX
     }
 
