@@ -8,7 +8,7 @@ use everlog_log_schema::limits::JOURNAL_SIGNALS_MAX;
 use everlog_log_schema::{Entry, InvocationRow, Life, NotificationId, Signal, SignalId, Status};
 
 use crate::journal::{deliver, fitting};
-use crate::life::{end_with_failure, wake};
+use crate::life::{complete, end_with_failure, wake};
 use crate::planted::{self, Bug};
 use crate::transition::Transition;
 use crate::{Tables, TablesError, reads};
@@ -40,6 +40,10 @@ pub(crate) fn on_signal(
         | Status::Suspended(_)
         | Status::BackingOff { .. }
         | Status::Paused => {}
+    }
+    if row.has_output && cancels && row.status == Status::Paused {
+        // It has nothing left to do but to end, and would never, if nobody resumed it.
+        return complete(at, id, row);
     }
     if row.has_output || row.signals >= JOURNAL_SIGNALS_MAX {
         return Ok(());

@@ -4,6 +4,9 @@
 
 use everlog_log_schema::{InvocationRow, Millis, OnMaxAttempts, RetryPolicy, Then};
 
+/// The shortest delay that a function may ask for, in milliseconds: since it does not use the policy
+/// up, a shorter one would keep the partition busy for ever.
+const DELAY_BY_FUNCTION_MS_MIN: u64 = 50;
 /// The highest time that can be written: formats hold times in 63 bits.
 const LATEST: u64 = u64::MAX >> 1;
 
@@ -14,7 +17,7 @@ const LATEST: u64 = u64::MAX >> 1;
 /// different invocations fail at different times already.
 pub fn after_failure(row: &InvocationRow, now: Millis, delay_by_function: Option<Millis>) -> Then {
     if let Some(delay) = delay_by_function {
-        return Then::RetryAt(later(now, delay.0));
+        return Then::RetryAt(later(now, delay.0.max(DELAY_BY_FUNCTION_MS_MIN)));
     }
     let failed = row.policy_attempts.saturating_add(1);
     if row.retry.max_attempts.is_some_and(|max| failed >= max) {

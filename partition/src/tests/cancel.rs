@@ -195,6 +195,33 @@ fn a_paused_invocation_goes_on() {
 }
 
 #[test]
+fn a_paused_invocation_that_has_its_output_ends_with_it() {
+    check(
+        "
+        e1: announce
+        e1: ingest invoke 7 plain
+        e1: append 7 output done
+        e1: fail 7 pause
+        e1: ingest cancel 7
+        rows 7
+        ",
+        &expect![[r#"
+            e1: announce
+            e1: ingest invoke 7 plain
+                start 7 life 0 by 1.0
+            e1: append 7 output done
+            e1: fail 7 pause
+            e1: ingest cancel 7
+                arm 7 life 0 purge at 600000
+                answer 7
+            rows 7
+                7 completed at 0: life 0 attempt 1.0 entries 2 commands 2 progress 0 counted 1 failures 1
+                7 part 0: input, output b"done"
+        "#]],
+    );
+}
+
+#[test]
 fn one_that_backs_off_is_told_by_its_next_attempt() {
     check(
         "

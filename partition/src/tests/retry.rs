@@ -48,7 +48,12 @@ fn a_policy_of_one_attempt_never_retries() {
 #[test]
 fn a_delay_chosen_by_the_function_overrides_the_policy() {
     let row = row(69, Some(70), OnMaxAttempts::Kill);
-    assert_eq!(after_failure(&row, Millis(5), Some(Millis(7))), Then::RetryAt(Millis(12)));
+    assert_eq!(after_failure(&row, Millis(5), Some(Millis(51))), Then::RetryAt(Millis(56)));
+    assert_eq!(
+        after_failure(&row, Millis(5), Some(Millis(0))),
+        Then::RetryAt(Millis(55)),
+        "at least"
+    );
 }
 
 #[test]

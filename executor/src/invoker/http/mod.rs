@@ -36,7 +36,7 @@ pub struct HttpInvokerOptions {
     pub connect_timeout: Duration,
     /// How many attempts share a connection over HTTP/2, unless the deployment allows fewer.
     pub streams_per_connection: usize,
-    /// How many connections a deployment may have.
+    /// How many connections a deployment may have: over HTTP/1.1, one for each attempt.
     pub deployment_connections_max: usize,
     /// How many attempts a deployment runs at once; more wait their turn, without a stream.
     pub deployment_concurrency_max: usize,
@@ -55,7 +55,7 @@ impl Default for HttpInvokerOptions {
         Self {
             connect_timeout: Duration::from_secs(5),
             streams_per_connection: 128,
-            deployment_connections_max: 256,
+            deployment_connections_max: 1_000,
             deployment_concurrency_max: 1_000,
             keep_alive_interval: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(10),
