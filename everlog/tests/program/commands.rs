@@ -102,6 +102,24 @@ async fn a_data_folder_is_reset_only_when_nobody_uses_it_and_the_user_wants_it()
     assert!(text(&unasked.stderr).contains("--yes"), "{unasked:?}");
     assert!(data.join("log/CURRENT").exists());
 
+    let aside = parent.path().join("aside");
+    std::fs::rename(data.join("tables"), &aside).unwrap();
+    std::fs::create_dir(data.join("tables")).unwrap();
+    std::fs::write(data.join("tables/oak.txt"), "mine").unwrap();
+    let foreign = output(&with_yes).await;
+    assert_eq!(foreign.status.code(), Some(1));
+    assert!(text(&foreign.stderr).contains("tables is not a database of Everlog"), "{foreign:?}");
+    assert!(data.join("log/CURRENT").exists() && data.join("tables/oak.txt").exists());
+    std::fs::remove_dir_all(data.join("tables")).unwrap();
+    std::fs::rename(&aside, data.join("tables")).unwrap();
+
+    std::fs::rename(data.join("log/IDENTITY"), &aside).unwrap();
+    let foreign = output(&with_yes).await;
+    assert_eq!(foreign.status.code(), Some(1));
+    assert!(text(&foreign.stderr).contains("log is not a database of Everlog"), "{foreign:?}");
+    assert!(data.join("log/CURRENT").exists() && data.join("tables/CURRENT").exists());
+    std::fs::rename(&aside, data.join("log/IDENTITY")).unwrap();
+
     std::fs::write(data.join("notes.txt"), "mine").unwrap();
     let removed = output(&with_yes).await;
     assert!(removed.status.success(), "{removed:?}");
