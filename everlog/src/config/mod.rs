@@ -40,6 +40,17 @@ pub(crate) enum Place {
     Flag(String),
 }
 
+impl Place {
+    /// How strong the layer is: a stronger one overrides a weaker one.
+    const fn strength(&self) -> u8 {
+        match self {
+            Self::File { .. } => 0,
+            Self::Environment(_) => 1,
+            Self::Flag(_) => 2,
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -147,8 +158,20 @@ fn merge(given: Vec<Given>) -> Result<(Settings, BTreeMap<String, Place>), Confi
         set(&mut tree, &path, value);
         places.insert(key, place);
     }
-    let settings = serde_json::from_value(tree).expect("each value was read alone");
+    let mut settings = serde_json::from_value(tree).expect("each value was read alone");
+    let_the_stronger_keep(&mut settings, &mut places);
     Ok((settings, places))
+}
+
+/// Keeps the data where a layer wants it that overrides the one that wants it kept nowhere.
+fn let_the_stronger_keep(settings: &mut Settings, places: &mut BTreeMap<String, Place>) {
+    let (Some(folder), Some(nowhere)) = (places.get("data_dir"), places.get("ephemeral")) else {
+        return;
+    };
+    if settings.ephemeral && folder.strength() > nowhere.strength() {
+        settings.ephemeral = false;
+        places.insert("ephemeral".to_owned(), folder.clone());
+    }
 }
 
 fn set(tree: &mut Value, path: &[String], value: Value) {

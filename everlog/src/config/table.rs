@@ -83,7 +83,7 @@ pub(crate) const SETTINGS: [Setting; 29] = [
         "ephemeral",
         Unit::Switch,
         Some("--ephemeral"),
-        "Keeps everything in a temporary folder that is removed at the end. `data_dir` does not count then.",
+        "Keeps everything in a temporary folder that is removed at the end. `data_dir` does not count then; one of a later layer turns this off.",
     ),
     setting(
         "partitions",

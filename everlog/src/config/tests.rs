@@ -96,6 +96,36 @@ fn switches_are_turned_by_flags() {
 }
 
 #[test]
+fn a_data_folder_of_a_stronger_layer_turns_ephemeral_off() {
+    let flag = ["--data-dir", "x"];
+    let variable = [("EVERLOG_DATA_DIR", "x")];
+    let file = "ephemeral = true";
+    let of_file = "ephemeral = true\ndata_dir = 'x'";
+    let ephemeral = [("EVERLOG_EPHEMERAL", "true")];
+    let both = [variable[0], ephemeral[0]];
+    for (file, variables, flags, place) in [
+        (file, &[][..], &flag[..], "--data-dir"),
+        (file, &[], &["--set", "data_dir=x"], "--set data_dir=x"),
+        (file, &variable, &[], "EVERLOG_DATA_DIR"),
+        ("", &ephemeral, &flag, "--data-dir"),
+    ] {
+        let config = load(file, variables, flags).unwrap();
+        assert!(!config.settings.ephemeral, "{place}");
+        assert_eq!(config.settings.data_dir, Path::new("x"));
+        assert_eq!(config.places["ephemeral"].to_string(), place);
+    }
+    for (file, variables, flags, place) in [
+        (of_file, &[][..], &[][..], "everlog.toml:1"),
+        ("", &both, &[], "EVERLOG_EPHEMERAL"),
+        ("data_dir = 'x'", &variable, &["--ephemeral"], "--ephemeral"),
+    ] {
+        let config = load(file, variables, flags).unwrap();
+        assert!(config.settings.ephemeral, "{place}");
+        assert_eq!(config.places["ephemeral"].to_string(), place);
+    }
+}
+
+#[test]
 fn an_unknown_setting_is_named_with_its_place_and_the_nearest() {
     refused_file(
         "fsync = true\npartitons = 3",
