@@ -140,8 +140,17 @@ fn path_of_variable(rest: &str) -> Vec<String> {
 
 /// Kubernetes tells every container in such variables of a service that is called `everlog`.
 fn is_of_kubernetes(rest: &str) -> bool {
-    rest == "PORT"
-        || rest.starts_with("PORT_")
-        || rest.ends_with("SERVICE_HOST")
-        || rest.contains("SERVICE_PORT")
+    let words: Vec<_> = rest.split('_').collect();
+    // An empty word stands between the parts of a key of ours.
+    if words.contains(&"") {
+        return false;
+    }
+    match words.as_slice() {
+        ["PORT"] | ["SERVICE", "HOST"] | ["SERVICE", "PORT", ..] => true,
+        ["PORT", port, "TCP" | "UDP" | "SCTP"]
+        | ["PORT", port, "TCP" | "UDP" | "SCTP", "PROTO" | "PORT" | "ADDR"] => {
+            port.parse::<u16>().is_ok()
+        }
+        _ => false,
+    }
 }

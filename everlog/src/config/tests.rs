@@ -262,9 +262,29 @@ fn variables_of_others_are_left_alone() {
         ("EVERLOG_COMMIT", "abc"),
         ("EVERLOG_KAFKA_CACHE", "/tmp/x"),
         ("EVERLOG_SERVICE_HOST", "10.0.0.1"),
+        ("EVERLOG_SERVICE_PORT", "8080"),
         ("EVERLOG_SERVICE_PORT_ADMIN", "9070"),
         ("EVERLOG_PORT", "tcp://10.0.0.1:9070"),
+        ("EVERLOG_PORT_9070_TCP", "tcp://10.0.0.1:9070"),
         ("EVERLOG_PORT_9070_TCP_ADDR", "10.0.0.1"),
     ];
     assert!(load("", &variables, &[]).unwrap().places.is_empty());
+}
+
+#[test]
+fn variables_that_resemble_those_of_kubernetes_are_ours() {
+    let portal = [("EVERLOG_SERVICES__SERVICE_PORTAL__CONCURRENCY", "7")];
+    let settings = load("", &portal, &[]).unwrap().settings;
+    assert_eq!(settings.services["SERVICE_PORTAL"].concurrency.unwrap().get(), 7);
+    for name in [
+        "EVERLOG_SERVICE_PORT__X",
+        "EVERLOG_SERVICE_PORTS",
+        "EVERLOG_INGRESS_SERVICE_HOST",
+        "EVERLOG_PORT_ADMIN",
+        "EVERLOG_PORT_9070_HTTP",
+        "EVERLOG_PORT_9070_TCP_X",
+    ] {
+        let error = load("", &[(name, "1")], &[]).unwrap_err();
+        assert!(matches!(error, ConfigError::Unknown { .. }), "{name}: {error}");
+    }
 }
