@@ -29,7 +29,8 @@ Examples, with `cancel` as with the others:
   everlog invocations cancel inv_1005LkR9kqlZ0VTkNm7ptnKlExjEixWRbr
   everlog invocations cancel --service Cart --status backing-off,paused
 
-Exit codes: 0 all are changed or were so before, 1 some are not, 4 not known: the same again is safe.")]
+Exit codes: 0 all are changed, or were so before where they are named by id, 1 some are not, 4 not
+known: the same again is safe.")]
 pub(crate) struct ChangeArguments {
     /// The invocations.
     #[arg(value_name = "ID", required_unless_present = "filter", conflicts_with = "filter")]
@@ -157,7 +158,7 @@ async fn all_that_match(
     } else {
         say(format_args!("{change}: {changed} of {matched} that match."));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if changed < matched { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn described(filter: &Filter) -> String {

@@ -148,6 +148,10 @@ async fn invocations_are_paused_resumed_cancelled_killed_and_purged() {
     assert!(text(&unasked.stderr).contains("--yes"), "{unasked:?}");
     let killed = world.said(&[&["invocations", "kill", "--yes"], &filter[..]].concat()).await;
     assert!(killed.contains("kill: 2 of 2"), "{killed}");
+    let all = ["--yes", "--status", "completed"];
+    let refused = world.ask(&[&["invocations", "pause"], &all[..]].concat()).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stdout).contains("pause: 0 of 3"), "{refused:?}");
     let purged = world.said(&["invocations", "purge", "--yes", "--status", "completed"]).await;
     assert!(purged.contains("purge: 3 of 3"), "{purged}");
     let gone = world.ask(&["invocations", "show", &id]).await;
