@@ -7,7 +7,7 @@ mod common;
 use common::faulty::Fault;
 use common::made::{id, put, row};
 use common::owner::completed;
-use common::{Answer, World, start};
+use common::{Answer, Ask, World, ask, start};
 use everlog_log_schema::OrderAction::{Kill, Pause, Purge, Resume};
 use everlog_log_schema::{InvocationId, Millis, SignalId, Status, Target, WaitSet};
 use http::Method;
@@ -138,4 +138,33 @@ async fn an_order_for_many_changes_those_that_it_applies_to() {
     let purged = post("/invocations/purge?status=completed").await.json();
     assert_eq!((&purged["matched"], &purged["changed"]), (&json!(9), &json!(9)));
     assert_eq!(get(&world, "/invocations").await.json()["invocations"], json!([]));
+}
+
+#[tokio::test]
+async fn a_web_page_of_another_origin_is_not_obeyed() {
+    let world = start().await;
+    let id = put(&world, 1, Status::Running);
+    let host = world.addresses.admin.to_string();
+    let (own, secure) = (format!("http://{host}"), format!("https://{host}"));
+    let other_port = world.addresses.ingress.to_string();
+    let (other_port, longer) = (format!("http://{other_port}"), format!("{own}.example"));
+    let path = "/invocations/kill?all=true";
+    for http2 in [false, true] {
+        for origin in ["https://shop.example", "null", "", &host, &other_port, &longer] {
+            for request in [Ask::post(path, ""), Ask::get("/deployments"), Ask::get("/health")] {
+                let answer = ask(world.addresses.admin, request.header("origin", origin), http2);
+                assert_eq!(answer.await.error(), (403, "foreign-origin".into()), "{origin}");
+            }
+        }
+        let two = Ask::post(path, "").header("origin", &own).header("origin", "null");
+        assert_eq!(ask(world.addresses.admin, two, http2).await.status, 403);
+        for origin in [&own, &secure] {
+            let request = Ask::get("/deployments").header("origin", origin);
+            assert_eq!(ask(world.addresses.admin, request, http2).await.status, 200, "{origin}");
+        }
+    }
+    assert_eq!(world.owner.messages(), 0);
+    let request = Ask::post(path, "").header("origin", &own);
+    assert_eq!(ask(world.addresses.admin, request, false).await.json()["changed"], 1);
+    assert_eq!(world.owner.row(id).map(|row| row.status), Some(completed()));
 }

@@ -21,6 +21,9 @@ pub enum AdminError {
         "path is not known: see /deployments, /services, /invocations, /cluster, /health, /version and /metrics"
     )]
     UnknownPath,
+    /// A web page of another origin asks, by its visitor's browser.
+    #[error("request comes from a web page of another origin, and such are not answered here")]
+    ForeignOrigin,
     /// The path is known, the method is not.
     #[error("method is not allowed here: use {0}")]
     MethodNotAllowed(&'static str),
@@ -198,6 +201,7 @@ impl AdminError {
     pub fn code(&self) -> (&'static str, StatusCode, Option<&'static str>) {
         match self {
             Self::UnknownPath => ("unknown-path", StatusCode::NOT_FOUND, None),
+            Self::ForeignOrigin => ("foreign-origin", StatusCode::FORBIDDEN, None),
             Self::MethodNotAllowed(_) => {
                 ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, None)
             }
@@ -282,6 +286,6 @@ mod tests {
         let manual = include_str!("../../../docs/errors/admin.md");
         let codes = crate::manual::codes_in(include_str!("error.rs"));
         assert_eq!(crate::manual::sections_in(manual), codes);
-        assert_eq!(codes.len(), 27);
+        assert_eq!(codes.len(), 28);
     }
 }

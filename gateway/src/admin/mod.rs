@@ -2,7 +2,8 @@
 //! ordered about, and metrics read.
 //!
 //! It knows no users and believes whoever reaches it: it listens on the loopback address unless
-//! told otherwise.
+//! told otherwise. A browser reaches it too, on behalf of any page that is open in it: its invariant
+//! is that no page of another origin is obeyed.
 
 mod cluster;
 mod discovery;
@@ -11,6 +12,7 @@ mod error;
 mod invocations;
 mod manifest;
 mod offered;
+mod origin;
 mod register;
 mod state;
 mod views;
@@ -113,6 +115,9 @@ impl Admin {
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Result<Reply, AdminError> {
+        if !origin::is_own(&request) {
+            return Err(AdminError::ForeignOrigin);
+        }
         let path = url::segments(request.uri().path().trim_matches('/'));
         let path = path.map_err(|error| AdminError::MalformedQuery(error.to_string()))?;
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
