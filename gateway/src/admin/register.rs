@@ -239,9 +239,13 @@ fn decide(
         if same_code(registered, offered) && settled {
             return Ok((registered.clone(), RegisterOutcome::Unchanged));
         }
-        if !request.force {
+        if !request.force && !same_but_for_retries(registered, offered) {
             let (id, uri) = (registered.id.to_string(), registered.uri.clone());
             return Err(AdminError::Conflict { id, uri });
+        }
+        // To replace an old version would lead new calls to it, which needs force.
+        if !request.force && !serves_all(metadata, registered) {
+            return Ok((registered.clone(), RegisterOutcome::Unchanged));
         }
     }
     if !request.force && !request.breaking {
@@ -265,6 +269,18 @@ fn same_code(registered: &Deployment, offered: &Deployment) -> bool {
         ..deployment.clone()
     };
     comparable(registered) == comparable(offered)
+}
+
+/// Whether two registrations of one address differ in retry policies at most. Where its author does
+/// not say, a handler's policy is a setting of this server, which may change while the code stays.
+fn same_but_for_retries(registered: &Deployment, offered: &Deployment) -> bool {
+    let mut offered = offered.clone();
+    let handlers = offered.services.iter_mut().flat_map(|service| &mut service.handlers);
+    let known = registered.services.iter().flat_map(|service| &service.handlers);
+    for (handler, known) in handlers.zip(known) {
+        handler.retry = known.retry.clone();
+    }
+    same_code(registered, &offered)
 }
 
 /// Whether new calls of all its services go to this deployment. If not, registering it again by
@@ -294,5 +310,59 @@ fn check_compatible(metadata: &Metadata, offered: &Service) -> Result<(), AdminE
     match lost {
         Some(handler) => breaking(format!("it loses the handler `{}`", handler.name)),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+
+    /// What the code that is registered offers once this server's settings are others.
+    fn with_other_retries(metadata: &Metadata) -> Deployment {
+        let id = DeploymentId("dp_1".into());
+        let known = metadata.deployments.get(&id).expect("the fixture registers it");
+        let mut offered = Deployment { id: DeploymentId("dp_2".into()), ..known.clone() };
+        for handler in offered.services.iter_mut().flat_map(|service| &mut service.handlers) {
+            handler.retry.max_attempts = Some(12_345);
+        }
+        offered
+    }
+
+    #[test]
+    fn other_retry_settings_of_the_server_are_no_other_code() {
+        let metadata = fixtures::metadata();
+        let offered = with_other_retries(&metadata);
+        let request = RegisterRequest::default();
+        let expected = Deployment { id: DeploymentId("dp_1".into()), ..offered.clone() };
+        let decided = decide(&metadata, &offered, &request);
+        assert_eq!(decided, Ok((expected, RegisterOutcome::Replaced)));
+
+        let mut changed = offered.clone();
+        changed.services.pop();
+        let mut private = offered;
+        for handler in private.services.iter_mut().flat_map(|service| &mut service.handlers) {
+            handler.ingress_private = true;
+        }
+        for other in [changed, private] {
+            let refused = decide(&metadata, &other, &request);
+            assert!(matches!(refused, Err(AdminError::Conflict { .. })), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn an_old_version_takes_no_calls_back_for_the_servers_retry_settings() {
+        let mut metadata = fixtures::metadata();
+        let offered = with_other_retries(&metadata);
+        let newer = Deployment { uri: "http://127.0.0.1:2".into(), ..offered.clone() };
+        let change = Change::RegisterDeployment(newer);
+        let change = MetadataChange { replaces: metadata.version, change };
+        assert!(metadata.fold(metadata.next, change));
+        let decided = decide(&metadata, &offered, &RegisterRequest::default());
+        let outcome = decided.map(|(deployment, outcome)| (deployment.id.0, outcome));
+        assert_eq!(outcome, Ok(("dp_1".into(), RegisterOutcome::Unchanged)));
+        let forced = RegisterRequest { force: true, ..RegisterRequest::default() };
+        let outcome = decide(&metadata, &offered, &forced).map(|(_, outcome)| outcome);
+        assert_eq!(outcome, Ok(RegisterOutcome::Replaced));
     }
 }
