@@ -159,10 +159,16 @@ async fn a_list_is_not_made_up_where_a_partition_does_not_answer() {
         get(&world, "/invocations").await.json()["invocations"].as_array().unwrap().len(),
         1
     );
+    assert_eq!(get(&world, "/invocations").await.json().get("unavailable"), None);
     world.owner.stop(true);
-    let stopped = get(&world, "/invocations").await;
+    let stopped = get(&world, &format!("/invocations/{}", id(1))).await;
     assert_eq!(stopped.error(), (503, "partition-stopped".into()));
     assert_eq!(stopped.header("retry-after"), None);
+    let list = get(&world, "/invocations").await;
+    let left_out = |partition| json!({ "partition": partition, "reason": "its log went back" });
+    let all: Vec<Value> = (0..common::PARTITIONS).map(left_out).collect();
+    let expected = json!({ "invocations": [], "next": null, "unavailable": all });
+    assert_eq!((list.status, list.json()), (200, expected));
 }
 
 fn at(entry: Entry) -> JournalRow {

@@ -9,7 +9,9 @@ use common::made::{id, put, row};
 use common::owner::completed;
 use common::{Answer, Ask, World, ask, start};
 use everlog_log_schema::OrderAction::{Kill, Pause, Purge, Resume};
-use everlog_log_schema::{InvocationId, Millis, SignalId, Status, Target, WaitSet};
+use everlog_log_schema::{
+    InvocationId, Millis, PartitionId, SignalId, Status, Target, WaitSet, partition_of,
+};
 use http::Method;
 use serde_json::json;
 
@@ -167,4 +169,25 @@ async fn a_web_page_of_another_origin_is_not_obeyed() {
     let request = Ask::post(path, "").header("origin", &own);
     assert_eq!(ask(world.addresses.admin, request, false).await.json()["changed"], 1);
     assert_eq!(world.owner.row(id).map(|row| row.status), Some(completed()));
+}
+
+#[tokio::test]
+async fn a_stopped_partition_is_named_and_the_others_are_ordered_about() {
+    let world = start().await;
+    let mut reachable = 0;
+    for number in 0..16 {
+        let id = put(&world, number, Status::Running);
+        let partition = partition_of(id.partition_key, common::PARTITIONS);
+        reachable += usize::from(partition != PartitionId(0));
+    }
+    assert!((1..16).contains(&reachable), "{reachable}");
+    world.owner.stop_listing(PartitionId(0));
+    let left_out = json!([{ "partition": 0, "reason": "its log went back" }]);
+    let list = get(&world, "/invocations").await.json();
+    assert_eq!(list["invocations"].as_array().map(Vec::len), Some(reachable));
+    assert_eq!((&list["unavailable"], &list["next"]), (&left_out, &json!(null)));
+    let killed = world.admin(Method::POST, "/invocations/kill?all=true").await.json();
+    let expected = json!({ "matched": reachable, "changed": reachable, "next": null,
+        "unavailable": left_out });
+    assert_eq!(killed, expected);
 }

@@ -49,6 +49,8 @@ struct State {
     unavailable: usize,
     /// Whether all partitions have stopped.
     stopped: bool,
+    /// The one that lists nothing since it has stopped, if one has.
+    stopped_one: Option<PartitionId>,
 }
 
 pub struct TestOwner {
@@ -99,6 +101,11 @@ impl TestOwner {
     /// Stops all partitions, or mends them.
     pub fn stop(&self, stopped: bool) {
         self.change(|state| state.stopped = stopped);
+    }
+
+    /// Has one partition list nothing since it has stopped.
+    pub fn stop_listing(&self, partition: PartitionId) {
+        self.change(|state| state.stopped_one = Some(partition));
     }
 
     /// Has an invocation be there, or be so.
@@ -410,7 +417,11 @@ impl OwnerApi for TestOwner {
     ) -> BoxFuture<'_, Result<InvocationPage, OwnerError>> {
         Box::pin(async move {
             self.unavailable()?;
-            Ok(self.state.lock().unwrap().page(partition, &query))
+            let state = self.state.lock().unwrap();
+            if state.stopped_one == Some(partition) {
+                return Err(OwnerError::Stopped("its log went back".into()));
+            }
+            Ok(state.page(partition, &query))
         })
     }
 

@@ -1,7 +1,8 @@
 //! The list of invocations, over all partitions.
 //!
 //! Its invariant: each page is bounded work, whatever is filtered by. A page may hold fewer than
-//! were asked for, or none, and the list go on: only a missing `next` is its end.
+//! were asked for, or none, and the list go on: only a missing `next` is its end. What it leaves out
+//! because a partition has stopped, it names.
 
 use everlog_log_schema::owner_api::{InvocationPage, InvocationQuery};
 use everlog_log_schema::{InvocationId, InvocationRow, PartitionId};
@@ -22,12 +23,23 @@ pub(super) struct Page {
     pub(super) found: Vec<(InvocationId, InvocationRow)>,
     /// Where the next page goes on; none at the end.
     pub(super) next: Option<Place>,
+    /// The partitions that it leaves out.
+    pub(super) unavailable: Vec<UnavailableView>,
+}
+
+/// A partition that a page leaves out.
+#[derive(Debug, Serialize)]
+pub(super) struct UnavailableView {
+    partition: u32,
+    reason: String,
 }
 
 #[derive(Serialize)]
 struct PageView<'a> {
     invocations: Vec<InvocationView<'a>>,
     next: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unavailable: Vec<UnavailableView>,
 }
 
 impl Admin {
@@ -36,10 +48,10 @@ impl Admin {
         &self,
         query: Option<&str>,
     ) -> Result<Reply, AdminError> {
-        let Page { found, next } = self.page(&Filter::parse(query)?).await?;
+        let Page { found, next, unavailable } = self.page(&Filter::parse(query)?).await?;
         let invocations = found.iter().map(|(id, row)| views::invocation(*id, row, None)).collect();
         let next = next.map(|place| place.to_string());
-        Ok(json_reply(StatusCode::OK, &PageView { invocations, next }))
+        Ok(json_reply(StatusCode::OK, &PageView { invocations, next, unavailable }))
     }
 
     /// Reads a page of the list.
@@ -49,10 +61,10 @@ impl Admin {
         if place.partition.0 < range.start {
             place = Place { partition: PartitionId(range.start), after: None };
         }
-        let mut found = Vec::new();
+        let (mut found, mut unavailable) = (Vec::new(), Vec::new());
         for _ in 0..QUESTIONS_MAX {
             if place.partition.0 >= range.end {
-                return Ok(Page { found, next: None });
+                return Ok(Page { found, next: None, unavailable });
             }
             let limit = filter.query.limit - found.len();
             if limit == 0 {
@@ -61,7 +73,16 @@ impl Admin {
             let query = InvocationQuery { after: place.after, limit, ..filter.query.clone() };
             let owner = &self.owner;
             let asked = self.ask(|| owner.invocations(place.partition, query.clone()));
-            let InvocationPage { found: more, next } = asked.await?.unwrap_or_default();
+            let answer = match asked.await {
+                // It stays so until somebody mends it: the others are of use until then.
+                Err(AdminError::PartitionStopped(reason)) => {
+                    let partition = place.partition.0;
+                    unavailable.push(UnavailableView { partition, reason });
+                    None
+                }
+                answer => answer?,
+            };
+            let InvocationPage { found: more, next } = answer.unwrap_or_default();
             found.extend(more);
             place = match next {
                 Some(after) => Place { after: Some(after), ..place },
@@ -69,6 +90,6 @@ impl Admin {
             };
         }
         let next = (place.partition.0 < range.end).then_some(place);
-        Ok(Page { found, next })
+        Ok(Page { found, next, unavailable })
     }
 }

@@ -12,7 +12,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::filter::{Filter, Place};
-use super::list::Page;
+use super::list::{Page, UnavailableView};
 use super::one::parse_id;
 use crate::admin::{Admin, AdminError};
 use crate::inbox::{self, InboxError};
@@ -59,6 +59,8 @@ struct BulkView {
     matched: usize,
     changed: usize,
     next: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unavailable: Vec<UnavailableView>,
 }
 
 impl Verb {
@@ -181,7 +183,7 @@ impl Admin {
         if !filter.is_any() && !filter.all {
             return Err(AdminError::FilterRequired);
         }
-        let Page { found, next } = self.page(&filter).await?;
+        let Page { found, next, unavailable } = self.page(&filter).await?;
         let wanted = found.iter().filter(|(_, row)| verb.meaning(kind(row)) == Meaning::Applies);
         let wanted = wanted.map(|(id, _)| *id);
         let mut changed = 0;
@@ -191,7 +193,8 @@ impl Admin {
             changed += usize::from(done);
         }
         let next = next.as_ref().map(Place::to_string);
-        Ok(json_reply(StatusCode::OK, &BulkView { matched: found.len(), changed, next }))
+        let matched = found.len();
+        Ok(json_reply(StatusCode::OK, &BulkView { matched, changed, next, unavailable }))
     }
 
     /// Sends an order about each, all at once, and waits until all are in their inboxes.
