@@ -93,7 +93,9 @@ async fn a_log_that_lost_records_says_so() -> Result<()> {
     everlog.register(&functions.uri()).await?.success()?;
     everlog.call("/Steps/five", &[], "").await?.success()?;
     everlog.stop().await?;
-    damage(&data.join("log"), |file| file.ends_with(".log"))?;
+    damage(&data.join("log"), |file| {
+        Path::new(file).extension().is_some_and(|kind| kind == "log")
+    })?;
     let mut damaged = Everlog::on(&data, &[])?;
     damaged.spawn()?;
     within(WAIT_MAX, "the loss is said", || async {
