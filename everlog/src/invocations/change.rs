@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Filter;
+use super::model::Unavailable;
 use crate::admin::{AdminArguments, AdminFailure, encode};
 use crate::confirm::confirm;
 use crate::output::printable;
@@ -83,6 +84,8 @@ struct Page {
     matched: u64,
     changed: u64,
     next: Option<String>,
+    #[serde(default)]
+    unavailable: Vec<Unavailable>,
 }
 
 /// Does it.
@@ -140,6 +143,7 @@ async fn all_that_match(
         }
     }
     let (mut matched, mut changed) = (0, 0);
+    let mut left_out = Vec::new();
     let mut next = None;
     loop {
         let query = arguments.filter.query(None, next.as_deref());
@@ -148,17 +152,24 @@ async fn all_that_match(
         let page: Page = arguments.server.read(&json)?;
         matched += page.matched;
         changed += page.changed;
+        left_out.extend(page.unavailable);
         next = page.next;
         if next.is_none() {
             break;
         }
     }
     if arguments.json {
-        say(format_args!("{}", json!({ "matched": matched, "changed": changed })));
+        let json = json!({ "matched": matched, "changed": changed, "unavailable": left_out });
+        say(format_args!("{json}"));
     } else {
         say(format_args!("{change}: {changed} of {matched} that match."));
+        left_out.iter().for_each(|partition| complain(format_args!("{}", partition.line())));
     }
-    Ok(if changed < matched { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if changed < matched || !left_out.is_empty() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn described(filter: &Filter) -> String {
@@ -191,6 +202,12 @@ mod tests {
             ..Filter::default()
         };
         assert_eq!(described(&filter), "service Cart, status running or paused");
+    }
+
+    #[test]
+    fn what_is_left_out_is_told() {
+        let stopped = Unavailable { partition: 3, reason: "broken".into() };
+        assert_eq!(stopped.line(), "Left out: partition 3 has stopped (broken)");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Filter;
-use super::model::{Invocation, Outcome};
+use super::model::{Invocation, Outcome, Unavailable};
 use crate::admin::{AdminArguments, AdminFailure};
 use crate::output::{OutputArguments, Shown, Table, brief, present, since};
 
@@ -40,6 +40,8 @@ pub(crate) struct ListArguments {
 struct Page {
     invocations: Vec<Value>,
     next: Option<String>,
+    #[serde(default)]
+    unavailable: Vec<Unavailable>,
 }
 
 /// Lists them.
@@ -49,6 +51,7 @@ pub(super) async fn run(arguments: ListArguments) -> ExitCode {
 
 async fn list(arguments: &ListArguments) -> Result<Shown, AdminFailure> {
     let mut found: Vec<Value> = Vec::new();
+    let mut left_out = Vec::new();
     let mut next = arguments.page.clone();
     loop {
         let room = arguments.limit - u32::try_from(found.len()).unwrap_or(arguments.limit);
@@ -56,14 +59,18 @@ async fn list(arguments: &ListArguments) -> Result<Shown, AdminFailure> {
         let json = arguments.server.get(&format!("/invocations{query}")).await?;
         let page: Page = arguments.server.read(&json)?;
         found.extend(page.invocations);
+        left_out.extend(page.unavailable);
         next = page.next;
         if next.is_none() || found.len() >= arguments.limit as usize {
             break;
         }
     }
     let found = Value::from(found);
-    let text = table(&arguments.server.read::<Vec<_>>(&found)?, next.as_deref(), Timestamp::now());
-    Ok(Shown { json: json!({ "invocations": found, "next": next }), text })
+    let mut text =
+        table(&arguments.server.read::<Vec<_>>(&found)?, next.as_deref(), Timestamp::now());
+    text.extend(left_out.iter().map(|partition| partition.line() + "\n"));
+    let json = json!({ "invocations": found, "next": next, "unavailable": left_out });
+    Ok(Shown { json, text })
 }
 
 fn table(invocations: &[Invocation], next: Option<&str>, now: Timestamp) -> String {

@@ -1,8 +1,10 @@
 //! Invocations and their journals, as the admin port gives them.
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::output::printable;
 
 /// An invocation.
 #[derive(Debug, Clone, Deserialize)]
@@ -29,6 +31,21 @@ pub(super) struct Invocation {
     pub(super) waiting_for: Option<WaitingFor>,
     pub(super) last_error: Option<LastError>,
     pub(super) outcome: Option<Outcome>,
+}
+
+/// A partition that was left out, because it has stopped.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub(super) struct Unavailable {
+    pub(super) partition: u32,
+    pub(super) reason: String,
+}
+
+impl Unavailable {
+    /// Says what is missing.
+    pub(super) fn line(&self) -> String {
+        let Self { partition, reason } = self;
+        printable(&format!("Left out: partition {partition} has stopped ({reason})"))
+    }
 }
 
 /// Who made a call.
