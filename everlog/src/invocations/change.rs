@@ -163,7 +163,9 @@ async fn all_that_match(
         say(format_args!("{json}"));
     } else {
         say(format_args!("{change}: {changed} of {matched} that match."));
-        left_out.iter().for_each(|partition| complain(format_args!("{}", partition.line())));
+        for partition in &left_out {
+            complain(format_args!("{}", partition.line()));
+        }
     }
     Ok(if changed < matched || !left_out.is_empty() {
         ExitCode::FAILURE
