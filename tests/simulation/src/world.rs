@@ -244,6 +244,7 @@ impl World {
             world.are_callers_settled()
                 && world.env.under_way().0 == 0
                 && !operators::any_to_resume(&world.env)
+                && !world.has_undelivered()
         });
     }
 
@@ -277,6 +278,12 @@ impl World {
             left.join(", ")
         );
         self.env.violate(Violation::new(what, what_is));
+    }
+
+    /// Whether messages between functions are still on their way.
+    fn has_undelivered(&self) -> bool {
+        let mut rows = self.env.observer.tables().rows();
+        rows.any(|(key, _)| matches!(key, RowKey::Outbox(..)))
     }
 
     fn are_callers_settled(&self) -> bool {
