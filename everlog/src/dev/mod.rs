@@ -131,7 +131,7 @@ impl Server {
         let log: Arc<dyn EventLog> = Arc::clone(&embedded) as _;
         let metadata = follow_metadata(Arc::clone(&log)).await?;
         let connector = Connector::new(&TlsOptions { ca_file: settings.tls_ca_file.clone() })?;
-        let invoker = HttpInvoker::new(invoker_options(settings), connector.clone());
+        let invoker = HttpInvoker::new(HttpInvokerOptions::default(), connector.clone());
         let executor = Executor::start(ExecutorConfig {
             log: Arc::clone(&log),
             metadata: metadata.clone(),
@@ -176,13 +176,6 @@ impl Server {
             tracing::warn!(%error, "the next start reads more of the log");
         }
         self.gateway.shutdown(ANSWER_MAX).await;
-    }
-}
-
-fn invoker_options(settings: &Settings) -> HttpInvokerOptions {
-    HttpInvokerOptions {
-        deployment_concurrency_max: settings.deployment_concurrency_max.get(),
-        ..HttpInvokerOptions::default()
     }
 }
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use everlog_log_schema::metadata::{Deployment, EagerState, Handler, Metadata};
 use everlog_log_schema::{
-    Append, AttemptError, AttemptFailed, AttemptId, Command, DeploymentId, End, InvocationId,
-    InvocationRow, MetadataOffset, Millis, Pin, Status, Suspend, Then,
+    Append, AttemptError, AttemptFailed, AttemptId, Command, DeploymentId, End, Epoch,
+    InvocationId, InvocationRow, MetadataOffset, Millis, Pin, Status, Suspend, Then,
 };
 use everlog_partition::{Tables, TablesError, after_failure, reads};
 use tokio::sync::{mpsc, watch};
@@ -66,6 +66,8 @@ pub(crate) type Sized = (Command, usize);
 
 /// The attempts of one partition.
 pub(crate) struct Attempts {
+    /// That of the term.
+    epoch: Epoch,
     invoker: Arc<dyn Invoker>,
     metadata: watch::Receiver<Arc<Metadata>>,
     limits: ExecutorLimits,
@@ -83,6 +85,7 @@ pub(crate) struct Attempts {
 impl Attempts {
     /// No attempts yet. All running rows wait to be found.
     pub(crate) fn new(
+        epoch: Epoch,
         invoker: Arc<dyn Invoker>,
         metadata: watch::Receiver<Arc<Metadata>>,
         limits: ExecutorLimits,
@@ -90,6 +93,7 @@ impl Attempts {
     ) -> (Self, EventReceiver) {
         let (events, receiver) = event_channel(EVENTS_MAX, EVENTS_BYTES_MAX);
         let attempts = Self {
+            epoch,
             invoker,
             metadata,
             limits,
@@ -139,7 +143,7 @@ impl Attempts {
             Some(Live::Open(_) | Live::Ended(_)) | None => {}
         }
         self.live.remove(&id);
-        let Some(running) = Running::find(tables, id)? else { return Ok(None) };
+        let Some(running) = Running::find(tables, id, self.epoch)? else { return Ok(None) };
         // What came behind it has made it an attempt of the past: the next one is asked for too.
         if running.attempt != attempt {
             return Ok(None);
@@ -173,7 +177,7 @@ impl Attempts {
                 break;
             };
             self.live.remove(&id);
-            let Some(running) = Running::find(tables, id)? else {
+            let Some(running) = Running::find(tables, id, self.epoch)? else {
                 place = Some(taken);
                 continue;
             };
@@ -212,7 +216,7 @@ impl Attempts {
         for _ in 0..SEARCH_ROWS_MAX {
             let Some(id) = self.lines.next(tables)? else { break };
             if !self.live.contains_key(&id)
-                && let Some(running) = Running::find(tables, id)?
+                && let Some(running) = Running::find(tables, id, self.epoch)?
             {
                 failed.extend(self.offer(tables, running, now)?);
             }
@@ -292,7 +296,7 @@ impl Attempts {
             kind: row.kind,
             state: read_state(tables, &row.target, eager_state, limits.eager_state_bytes_max)?,
             metadata: self.metadata.clone(),
-            unkeyed_retention: millis(limits.unkeyed_retention),
+            unkeyed_retention: limits.unkeyed_retention.into(),
             deployment: share(&mut self.deployments, metadata.version, code.deployment),
             journal: reads::journal(tables, id, row.entries)?,
             protocol_version: code.protocol_version,
@@ -433,16 +437,14 @@ struct Running {
 }
 
 impl Running {
-    fn find(tables: &impl Tables, id: InvocationId) -> Result<Option<Self>, TablesError> {
+    fn find(
+        tables: &impl Tables,
+        id: InvocationId,
+        reigning: Epoch,
+    ) -> Result<Option<Self>, TablesError> {
         let row = reads::invocation(tables, id)?.filter(|row| row.status == Status::Running);
-        let Some(row) = row else { return Ok(None) };
-        let attempt = reads::current_attempt(&row, reads::partition(tables)?.epoch);
-        Ok(Some(Self { id, row, attempt }))
+        Ok(row.map(|row| Self { id, attempt: reads::current_attempt(&row, reigning), row }))
     }
-}
-
-fn millis(duration: Duration) -> Millis {
-    Millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX >> 1))
 }
 
 /// A deployment as all attempts that use it share it.

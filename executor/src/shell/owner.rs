@@ -73,6 +73,7 @@ impl<'s> Owner<'s> {
             shell.metadata.clone(),
         )?;
         let (attempts, events) = Attempts::new(
+            reign.epoch,
             shell.invoker.clone(),
             shell.metadata.clone(),
             shell.limits.clone(),

@@ -37,7 +37,8 @@ async fn attempts_beyond_the_limit_of_a_deployment_wait_in_order() {
         let to = Deployment { use_http_11: http_one, ..(*deployment(&server.uri)).clone() };
         let to = Arc::new(to);
         let invoker = invoker_with(HttpInvokerOptions {
-            deployment_concurrency_max: 2,
+            deployment_connections_max: 2,
+            streams_per_connection: 1,
             ..HttpInvokerOptions::default()
         });
         let (sender, mut events) = events(16);
@@ -75,7 +76,8 @@ async fn the_wait_for_a_place_is_not_silence() {
     .await;
     let to = deployment(&server.uri);
     let invoker = invoker_with(HttpInvokerOptions {
-        deployment_concurrency_max: 1,
+        deployment_connections_max: 1,
+        streams_per_connection: 1,
         ..HttpInvokerOptions::default()
     });
     let (sender, mut events) = events(16);
@@ -88,8 +90,8 @@ async fn the_wait_for_a_place_is_not_silence() {
     let mut second = start(&to, "Orders", "place", vec![input("in")]);
     second.abort_timeout = Duration::from_secs(2);
     let _second = invoker.start(second, sender);
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
-    assert!(events.try_recv().is_none());
+    let said = tokio::time::timeout(Duration::from_millis(2_500), events.recv()).await;
+    assert!(said.is_err(), "it waits longer than it may be silent: {said:?}");
     drop(first);
     steps(&mut events).await;
     assert_eq!(in_time(events.recv()).await.unwrap().kind, AttemptEventKind::Ended);
@@ -103,7 +105,8 @@ async fn a_deployment_that_is_full_or_silent_does_not_hold_up_others() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent_uri = format!("https://{}", silent.local_addr().unwrap());
     let invoker = invoker_with(HttpInvokerOptions {
-        deployment_concurrency_max: 1,
+        deployment_connections_max: 1,
+        streams_per_connection: 1,
         connect_timeout: Duration::from_hours(1),
         ..HttpInvokerOptions::default()
     });
@@ -252,7 +255,8 @@ async fn all_that_wait_for_a_deployment_that_is_down_are_told() {
     let uri = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let invoker = invoker_with(HttpInvokerOptions {
-        deployment_concurrency_max: 2,
+        deployment_connections_max: 1,
+        streams_per_connection: 2,
         ..HttpInvokerOptions::default()
     });
     let (sender, mut events) = events(16);

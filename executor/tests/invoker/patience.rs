@@ -136,7 +136,8 @@ async fn what_follows_the_last_message_is_not_read_for_ever() {
     // Its answer never ends; its place is free again all the same.
     let server = Server::start(|_| Answer::EndThenTrickle).await;
     let invoker = invoker_with(HttpInvokerOptions {
-        deployment_concurrency_max: 1,
+        deployment_connections_max: 1,
+        streams_per_connection: 1,
         ..HttpInvokerOptions::default()
     });
     for _ in 0..2 {

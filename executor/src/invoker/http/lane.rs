@@ -3,9 +3,10 @@
 //! Attempts are served in the order in which they ask. A connection is opened where those that are
 //! open, or about to be, have no room for all that wait.
 //!
-//! **Invariants:** at most `deployment_concurrency_max` streams are leased; a connection over
-//! HTTP/2 carries at most `streams_per_connection` of them and at most as many as its peer allows,
-//! one over HTTP/1.1 a single one; the lock is never held over I/O.
+//! **Invariants:** there are at most `deployment_connections_max` connections; one over HTTP/2
+//! carries at most `streams_per_connection` streams and at most as many as its peer allows, one over
+//! HTTP/1.1 a single one; the lock is never held over I/O. How many attempts a deployment runs at
+//! once is the shell's to say.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -40,8 +41,6 @@ struct State {
     opening: usize,
     /// The id of the next connection.
     next_id: u64,
-    /// How many streams are leased, those of connections that are gone included.
-    streams: usize,
     waiting: VecDeque<Waiter>,
     /// Whether a connection carries one request at a time, as far as is known.
     is_http_one: bool,
@@ -163,7 +162,7 @@ impl State {
         while self.waiting.front().is_some_and(Waiter::is_closed) {
             self.waiting.pop_front();
         }
-        if self.waiting.is_empty() || self.streams >= settings.options.deployment_concurrency_max {
+        if self.waiting.is_empty() {
             return None;
         }
         let with_room = self
@@ -173,17 +172,14 @@ impl State {
             .min_by_key(|connection| connection.streams())?;
         let leased = with_room.lease()?;
         let id = with_room.id;
-        self.streams += 1;
         Some((self.waiting.pop_front()?, id, leased))
     }
 
     /// How many more connections are worth opening.
     fn connections_wanted(&self, settings: &Settings) -> usize {
         let options = &settings.options;
-        let startable = options.deployment_concurrency_max.saturating_sub(self.streams);
-        let unserved = self.waiting.len().min(startable);
         let each = if self.is_http_one { 1 } else { options.streams_per_connection.max(1) };
-        let worth = unserved.div_ceil(each).saturating_sub(self.opening);
+        let worth = self.waiting.len().div_ceil(each).saturating_sub(self.opening);
         let open = self.connections.len() + self.opening;
         worth.min(options.deployment_connections_max.saturating_sub(open))
     }
@@ -200,7 +196,6 @@ impl State {
     }
 
     fn give_back(&mut self, connection: u64, reusable: Option<http1::SendRequest<RequestBody>>) {
-        self.streams -= 1;
         let Some(at) = self.connections.iter().position(|other| other.id == connection) else {
             return;
         };

@@ -38,8 +38,6 @@ pub struct HttpInvokerOptions {
     pub streams_per_connection: usize,
     /// How many connections a deployment may have: over HTTP/1.1, one for each attempt.
     pub deployment_connections_max: usize,
-    /// How many attempts a deployment runs at once; more wait their turn, without a stream.
-    pub deployment_concurrency_max: usize,
     /// After this long without a byte from the peer it is asked for a sign of life (HTTP/2).
     pub keep_alive_interval: Duration,
     /// A peer that gives none for this long is dead, and its attempts fail.
@@ -56,7 +54,6 @@ impl Default for HttpInvokerOptions {
             connect_timeout: Duration::from_secs(5),
             streams_per_connection: 128,
             deployment_connections_max: 1_000,
-            deployment_concurrency_max: 1_000,
             keep_alive_interval: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_mins(1),
