@@ -25,6 +25,5 @@ impl Clock {
 
 /// The system's time; 0 where it is set before 1970.
 pub(crate) fn system_now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX >> 1))
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().into()
 }

@@ -8,16 +8,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use everlog_log_client::{EventLog, Stream, Topic};
-use everlog_log_schema::limits::REMEMBERED_MS_MIN;
 use everlog_log_schema::owner_api::{
     Answer, BoxFuture, InvocationPage, InvocationQuery, OwnerApi, OwnerError, Progress, StatePage,
     Verdict,
 };
 use everlog_log_schema::{
-    InboxOffset, InvocationId, InvocationRow, JournalRow, LogOffset, Millis, Outcome, PartitionId,
-    RequestId, Status, partition_key_of, partition_of,
+    InboxOffset, InvocationId, InvocationRow, JournalRow, LogOffset, Outcome, PartitionId,
+    RequestId, partition_key_of, partition_of,
 };
-use everlog_partition::{TablesError, reads};
+use everlog_partition::{TablesError, kept_until, reads};
 
 use crate::desk::Desk;
 use crate::pages;
@@ -205,18 +204,12 @@ impl Owners {
         id: InvocationId,
         after: Option<InboxOffset>,
     ) -> Result<Found, OwnerError> {
-        let completed = reads::outcome_of(&self.store.tables(partition), id);
-        let (row, outcome) = match completed.map_err(|error| unavailable(&error))? {
-            Some((row, outcome)) => (row, Some(outcome)),
-            None => match self.row(partition, id)? {
-                Some(row) => (row, None),
-                None => return Ok(Found::Nothing),
-            },
-        };
+        let Some(row) = self.row(partition, id)? else { return Ok(Found::Nothing) };
         if after.is_some_and(|after| is_later_life(&row, after)) {
             return Ok(Found::Nothing);
         }
-        Ok(match outcome {
+        let outcome = reads::outcome(&self.store.tables(partition), id, &row);
+        Ok(match outcome.map_err(|error| unavailable(&error))? {
             Some(outcome) => Found::Completed(answer_of(row, outcome)),
             None => Found::Live(Box::new(row)),
         })
@@ -233,18 +226,8 @@ impl Owners {
 
 /// What the callers of a completed invocation are told.
 pub(crate) fn answer_of(row: InvocationRow, outcome: Outcome) -> Answer {
-    let expires_at = match row.status {
-        Status::Completed { at, .. } if row.idempotency_key.is_some() => {
-            Some(Millis(at.0.saturating_add(row.retention.0.max(REMEMBERED_MS_MIN))))
-        }
-        Status::Scheduled { .. }
-        | Status::Pending { .. }
-        | Status::Running
-        | Status::Suspended(_)
-        | Status::BackingOff { .. }
-        | Status::Paused
-        | Status::Completed { .. } => None,
-    };
+    let keyed = row.idempotency_key.is_some();
+    let expires_at = if keyed { kept_until(&row) } else { None };
     Answer { target: row.target, outcome, expires_at }
 }
 

@@ -1,6 +1,6 @@
 //! This process's clock, and times as people read them.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use everlog_log_schema::Millis;
 use jiff::{SignedDuration, Timestamp};
@@ -8,12 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 /// The time now.
 pub(crate) fn now() -> Millis {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-    millis(since_epoch.expect("the clock stands after 1970"))
-}
-
-/// A duration in milliseconds.
-pub(crate) fn millis(duration: Duration) -> Millis {
-    Millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    since_epoch.expect("the clock stands after 1970").into()
 }
 
 /// A time in RFC 3339, in UTC, to the millisecond; none beyond the year 9999.

@@ -100,10 +100,10 @@ pub fn notification_kind_name(kind: u16) -> &'static str {
         kinds::SLEEP_COMPLETION => "Sleep",
         kinds::CALL_COMPLETION => "Call",
         kinds::CALL_ID_COMPLETION => "CallInvocationId",
-        0x8011 => "Run",
+        kinds::RUN_COMPLETION => "Run",
         kinds::ATTACH_COMPLETION => "AttachInvocation",
         kinds::OUTPUT_COMPLETION => "GetInvocationOutput",
-        0xFBFF => "Signal",
+        kinds::SIGNAL => "Signal",
         _ => "Unknown",
     }
 }

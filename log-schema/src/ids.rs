@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -46,6 +47,19 @@ number!(/// A place in the metadata topic.
     MetadataOffset(u64) as "adapt::long");
 number!(/// Milliseconds since the Unix epoch, as stamped by the owner; or a duration, where so named.
     Millis(u64) as "adapt::long");
+
+impl Millis {
+    /// The highest that can be written: formats hold times in 63 bits.
+    pub const MAX: Self = Self(u64::MAX >> 1);
+}
+
+/// A duration; one that cannot be written becomes the longest that can.
+impl From<Duration> for Millis {
+    fn from(duration: Duration) -> Self {
+        u64::try_from(duration.as_millis()).map_or(Self::MAX, |millis| Self(millis).min(Self::MAX))
+    }
+}
+
 number!(/// The id a function gave to something it may wait for; counts from 1 within an invocation.
     CompletionId(u32) as "adapt::count");
 number!(/// Names one request, so that its resend is known: of a gateway a random number, of a function a
@@ -227,6 +241,14 @@ mod tests {
         partition_key: PartitionKey(0x0102_0304_0506_0708),
         uuid: 0x1112_1314_1516_1718_191a_1b1c_1d1e_1f20,
     };
+
+    #[test]
+    fn a_duration_that_cannot_be_written_becomes_the_longest_that_can() {
+        assert_eq!(Millis::from(Duration::from_micros(1_999)), Millis(1));
+        assert_eq!(Millis::from(Duration::from_millis(Millis::MAX.0)), Millis::MAX);
+        assert_eq!(Millis::from(Duration::from_millis(Millis::MAX.0 + 1)), Millis::MAX);
+        assert_eq!(Millis::from(Duration::MAX), Millis::MAX);
+    }
 
     #[test]
     fn the_text_of_an_invocation_id_never_changes() {

@@ -183,6 +183,15 @@ pub struct Revision {
     pub deployment: DeploymentId,
 }
 
+impl Handler {
+    /// How long the outcome of a call is kept (a duration): by its idempotency key if it has one,
+    /// else as the author says, else `unkeyed`.
+    #[must_use]
+    pub fn retention(&self, keyed: bool, unkeyed: Millis) -> Millis {
+        if keyed { self.idempotency_retention } else { self.journal_retention.unwrap_or(unkeyed) }
+    }
+}
+
 impl Metadata {
     /// Folds one record in. Returns whether it took effect: the first change made against a
     /// version wins, by log order.

@@ -103,27 +103,29 @@ pub(crate) fn notify(
 }
 
 /// Stores a notification that comes from elsewhere, whatever the invocation does meanwhile, and
-/// starts an attempt where it waited for this. Returns the row as written.
+/// starts an attempt where it waited for this. A cancellation ends a pause, too.
 pub(crate) fn deliver(
     at: &mut Transition<'_, impl Tables>,
     id: InvocationId,
     mut row: InvocationRow,
-    entry: Entry,
-) -> InvocationRow {
-    let wakes = if let Status::Suspended(waiting) = &row.status
-        && let Entry::Notification { id, .. } = &entry
-    {
-        waits_for(waiting, id)
-    } else {
-        false
+    notification: NotificationId,
+    result: NotificationResult,
+) {
+    let wakes = match &row.status {
+        Status::Suspended(waiting) => waits_for(waiting, &notification),
+        Status::Paused => notification == NotificationId::Signal(SignalId::CANCEL),
+        Status::Scheduled { .. }
+        | Status::Pending { .. }
+        | Status::Running
+        | Status::BackingOff { .. }
+        | Status::Completed { .. } => false,
     };
-    notify(at, id, &mut row, entry);
+    notify(at, id, &mut row, Entry::Notification { id: notification, result });
     if wakes {
-        wake(at, id, row.clone());
+        wake(at, id, row);
     } else {
-        at.put_invocation(id, row.clone());
+        at.put_invocation(id, row);
     }
-    row
 }
 
 /// Tells whether a notification is one of those in the set.

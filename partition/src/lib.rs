@@ -41,6 +41,7 @@ pub use acceptance::{Acceptance, Ignored};
 pub use action::Action;
 pub use apply::{Logged, SUPPORTED_LEVEL, apply};
 pub use error::ApplyError;
+pub use life::kept_until;
 pub use retry::after_failure;
 pub use tables::{MemoryTables, Tables, TablesError};
 

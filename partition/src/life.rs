@@ -7,8 +7,9 @@
 
 use everlog_log_schema::limits::REMEMBERED_MS_MIN;
 use everlog_log_schema::{
-    AttemptError, Entry, Failure, InvocationId, InvocationRow, Life, Message, MetadataOffset,
-    Millis, OpenKind, Order, OrderAction, Outcome, Row, RowKey, Status, Timer, TimerKind,
+    AttemptError, Caller, Entry, Failure, InvocationId, InvocationRow, Life, Message,
+    MetadataOffset, Millis, OpenKind, Order, OrderAction, Outcome, Row, RowKey, Status, Timer,
+    TimerKind,
 };
 
 use crate::journal::store_command;
@@ -100,18 +101,29 @@ pub(crate) fn rest(
 
 /// Drops what an invocation's status has beside its own row.
 pub(crate) fn leave(at: &mut Transition<'_, impl Tables>, id: InvocationId, row: &InvocationRow) {
-    let timer = |due, kind| Timer { due, invocation: id, incarnation: row.incarnation, kind };
     match row.status {
-        Status::Scheduled { at: due } => {
-            at.tables.delete(&RowKey::Timer(timer(due, TimerKind::Start)));
-        }
+        Status::Scheduled { at: due } => disarm(at, id, row, due, TimerKind::Start),
         Status::Pending { place } => queue::leave(at, row, place),
         Status::Running => at.tables.delete(&RowKey::Running(id)),
-        Status::BackingOff { until } => {
-            at.tables.delete(&RowKey::Timer(timer(until, TimerKind::Retry)));
+        Status::BackingOff { until } => disarm(at, id, row, until, TimerKind::Retry),
+        Status::Suspended(_) | Status::Paused => {}
+        Status::Completed { .. } => {
+            if let Some(due) = kept_until(row) {
+                disarm(at, id, row, due, TimerKind::Purge);
+            }
         }
-        Status::Suspended(_) | Status::Paused | Status::Completed { .. } => {}
     }
+}
+
+fn disarm(
+    at: &mut Transition<'_, impl Tables>,
+    id: InvocationId,
+    row: &InvocationRow,
+    due: Millis,
+    kind: TimerKind,
+) {
+    let timer = Timer { due, invocation: id, incarnation: row.incarnation, kind };
+    at.tables.delete(&RowKey::Timer(timer));
 }
 
 /// Pauses a running invocation whose attempt broke a rule that every next one would break again.
@@ -159,27 +171,33 @@ pub(crate) fn complete(
     leave(at, id, &row);
     drop_open(at, id, &row)?;
     let packed = pack(at, id, &row)?;
-    let before = row.clone();
+    let (caller, incarnation) = (row.caller, row.incarnation);
     let keeps_lock = planted::is(Bug::KeepLockOnKill) && row.last_error.is_some();
+    let held = queue::held_key(&row).filter(|_| !keeps_lock);
     row.last_error = None;
     at.turn(&mut row, Status::Completed { at: at.now(), parts: packed.parts });
-    at.arm(purge_timer(id, &row, at.now()));
+    if let Some(due) = kept_until(&row) {
+        at.arm(Timer { due, invocation: id, incarnation, kind: TimerKind::Purge });
+    }
     at.put_invocation(id, row);
     if !planted::is(Bug::LostAnswer) {
         at.actions.push(Action::Answer(id));
-        answer_callers(at, id, &before, &packed.outcome)?;
+        answer_callers(at, id, caller, &packed.outcome)?;
     }
-    if keeps_lock { Ok(()) } else { queue::pass_on(at, id, &before) }
+    match held {
+        Some((service, key)) => queue::pass_on(at, id, service, key),
+        None => Ok(()),
+    }
 }
 
 /// Answers the function that called, and those that attached.
 fn answer_callers(
     at: &mut Transition<'_, impl Tables>,
     id: InvocationId,
-    row: &InvocationRow,
+    caller: Option<Caller>,
     outcome: &Outcome,
 ) -> Result<(), TablesError> {
-    if let Some(caller) = row.caller
+    if let Some(caller) = caller
         && let Some(completion) = caller.completion
     {
         answer(at, caller.life, completion, result_of(outcome.clone()))?;
@@ -229,9 +247,7 @@ fn drop_open(
         at.tables.delete(&RowKey::Open(id, completion));
         match open.kind {
             OpenKind::Sleep { wake_at } if !planted::is(Bug::KeepSleepTimers) => {
-                let (kind, incarnation) = (TimerKind::Sleep(completion), row.incarnation);
-                let timer = Timer { due: wake_at, invocation: id, incarnation, kind };
-                at.tables.delete(&RowKey::Timer(timer));
+                disarm(at, id, row, wake_at, TimerKind::Sleep(completion));
             }
             OpenKind::Sleep { .. }
             | OpenKind::Run
@@ -258,13 +274,11 @@ pub(crate) fn purge(at: &mut Transition<'_, impl Tables>, id: InvocationId, row:
 }
 
 /// When a completed invocation is to be forgotten: never before a late resend of its call can come.
-pub(crate) fn purge_timer(id: InvocationId, row: &InvocationRow, completed_at: Millis) -> Timer {
+/// None for one that has not completed.
+#[must_use]
+pub fn kept_until(row: &InvocationRow) -> Option<Millis> {
+    let Status::Completed { at, .. } = row.status else { return None };
     let kept =
         if planted::is(Bug::ForgetAtOnce) { 0 } else { row.retention.0.max(REMEMBERED_MS_MIN) };
-    Timer {
-        due: later(completed_at, kept),
-        invocation: id,
-        incarnation: row.incarnation,
-        kind: TimerKind::Purge,
-    }
+    Some(later(at, kept))
 }

@@ -4,7 +4,7 @@
 
 use everlog_log_schema::{
     Attach, Complete, CompletionId, Failure, InvocationId, InvocationRow, Life, Message,
-    MetadataOffset, NotificationResult, Outcome, Row, RowKey,
+    MetadataOffset, NotificationResult, Outcome, Row, RowKey, Status,
 };
 
 use crate::outbox::send;
@@ -20,27 +20,27 @@ pub(crate) fn on_attach(
     question: &Attach,
 ) -> Result<(), TablesError> {
     let Attach { target, caller, completion, waits } = *question;
-    let row = reads::invocation(at.tables, target)?;
-    if row.is_some() && !waits && reads::outcome_of(at.tables, target)?.is_none() {
-        return complete(at, caller, completion, NotificationResult::Void);
+    let Some(row) = reads::invocation(at.tables, target)? else {
+        let message = "not found".to_owned();
+        let failure = Failure { code: NOT_FOUND, message, metadata: Vec::new() };
+        return complete(at, caller, completion, NotificationResult::Failure(failure));
+    };
+    if waits || matches!(row.status, Status::Completed { .. }) {
+        attach(at, target, &row, caller, completion)
+    } else {
+        complete(at, caller, completion, NotificationResult::Void)
     }
-    attach(at, target, row.as_ref(), caller, completion)
 }
 
 /// Answers with the outcome of an invocation whose row is `row`, now or later.
 pub(crate) fn attach(
     at: &mut Transition<'_, impl Tables>,
     target: InvocationId,
-    row: Option<&InvocationRow>,
+    row: &InvocationRow,
     caller: Life,
     completion: CompletionId,
 ) -> Result<(), TablesError> {
-    if row.is_none() {
-        let message = "not found".to_owned();
-        let failure = Failure { code: NOT_FOUND, message, metadata: Vec::new() };
-        return complete(at, caller, completion, NotificationResult::Failure(failure));
-    }
-    if let Some((_, outcome)) = reads::outcome_of(at.tables, target)? {
+    if let Some(outcome) = reads::outcome(at.tables, target, row)? {
         return complete(at, caller, completion, result_of(outcome));
     }
     at.tables.put(RowKey::Waiting(target, caller, completion), Row::Waiting);

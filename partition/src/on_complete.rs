@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** a completion is stored at most once, and only in the life that asked for it.
 
-use everlog_log_schema::{Complete, Entry, NotificationId, OpenKind, RowKey, kinds};
+use everlog_log_schema::{Complete, NotificationId, OpenKind, RowKey, kinds};
 
 use crate::journal::{deliver, fitting};
 use crate::transition::Transition;
@@ -30,6 +30,6 @@ pub(crate) fn on_complete(
     }
     let notification = NotificationId::Completion { id: completion, kind };
     let result = fitting(&row, result.clone());
-    deliver(at, id, row, Entry::Notification { id: notification, result });
+    deliver(at, id, row, notification, result);
     Ok(())
 }

@@ -49,7 +49,7 @@ fn join(
     if let Some(caller) = invoke.caller
         && let Some(completion) = caller.completion
     {
-        return attach(at, invoke.id, Some(row), caller.life, completion);
+        return attach(at, invoke.id, row, caller.life, completion);
     }
     if matches!(row.status, Status::Completed { .. }) {
         at.actions.push(Action::Answer(invoke.id));

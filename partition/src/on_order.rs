@@ -3,9 +3,9 @@
 //! **Invariant:** an order about what is not there, or does not stand where the order applies, has
 //! no effect. A kill reaches every call that the killed one waits for, and no other.
 
-use everlog_log_schema::{InvocationId, InvocationRow, Order, OrderAction, RowKey, Status};
+use everlog_log_schema::{InvocationId, InvocationRow, Order, OrderAction, Status};
 
-use crate::life::{end_with_failure, leave, purge, purge_timer, rest, wake};
+use crate::life::{end_with_failure, leave, purge, rest, wake};
 use crate::on_signal::ABORTED;
 use crate::planted::{self, Bug};
 use crate::transition::Transition;
@@ -27,8 +27,8 @@ pub(crate) fn on_order(
         OrderAction::Pause => pause(at, id, row),
         OrderAction::Resume => resume(at, id, row),
         OrderAction::Purge => {
-            if let Status::Completed { at: completed_at, .. } = row.status {
-                at.tables.delete(&RowKey::Timer(purge_timer(id, &row, completed_at)));
+            if matches!(row.status, Status::Completed { .. }) {
+                leave(at, id, &row);
                 purge(at, id, &row);
             }
         }

@@ -5,10 +5,10 @@
 //! one that backs off is told by its next attempt.
 
 use everlog_log_schema::limits::JOURNAL_SIGNALS_MAX;
-use everlog_log_schema::{Entry, InvocationRow, Life, NotificationId, Signal, SignalId, Status};
+use everlog_log_schema::{InvocationRow, Life, NotificationId, Signal, SignalId, Status};
 
 use crate::journal::{deliver, fitting};
-use crate::life::{complete, end_with_failure, wake};
+use crate::life::{complete, end_with_failure};
 use crate::planted::{self, Bug};
 use crate::transition::Transition;
 use crate::{Tables, TablesError, reads};
@@ -51,10 +51,7 @@ pub(crate) fn on_signal(
     row.signals += 1;
     let result = fitting(&row, signal.result.clone());
     let notification = NotificationId::Signal(signal.signal.clone());
-    let row = deliver(at, id, row, Entry::Notification { id: notification, result });
-    if cancels && row.status == Status::Paused {
-        wake(at, id, row);
-    }
+    deliver(at, id, row, notification, result);
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 //! invocation that set it.
 
 use everlog_log_schema::{
-    CompletionId, Entry, InvocationId, InvocationRow, NotificationId, NotificationResult, RowKey,
+    CompletionId, InvocationId, InvocationRow, NotificationId, NotificationResult, RowKey,
     TimerFired, TimerKind, kinds,
 };
 
@@ -56,5 +56,5 @@ fn end_sleep(
     }
     let notification = NotificationId::Completion { id: completion, kind: kinds::SLEEP_COMPLETION };
     let result = NotificationResult::Void;
-    deliver(at, id, row, Entry::Notification { id: notification, result });
+    deliver(at, id, row, notification, result);
 }

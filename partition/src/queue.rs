@@ -40,17 +40,25 @@ pub(crate) fn leave(at: &mut Transition<'_, impl Tables>, row: &InvocationRow, p
     }
 }
 
-/// Passes the object key on from an invocation that has ended to the first in the queue. `before`
-/// is its row as of before it ended: one that was never begun holds nothing.
+/// The object key that an invocation holds: one that was never begun holds nothing.
+pub(crate) fn held_key(row: &InvocationRow) -> Option<(String, String)> {
+    match row.status {
+        Status::Scheduled { .. } | Status::Pending { .. } => None,
+        Status::Running
+        | Status::Suspended(_)
+        | Status::BackingOff { .. }
+        | Status::Paused
+        | Status::Completed { .. } => exclusive_key(row),
+    }
+}
+
+/// Passes an object key on from `holder`, which has ended, to the first in the queue.
 pub(crate) fn pass_on(
     at: &mut Transition<'_, impl Tables>,
     holder: InvocationId,
-    before: &InvocationRow,
+    service: String,
+    key: String,
 ) -> Result<(), TablesError> {
-    if matches!(before.status, Status::Scheduled { .. } | Status::Pending { .. }) {
-        return Ok(());
-    }
-    let Some((service, key)) = exclusive_key(before) else { return Ok(()) };
     let Some(mut lock) = reads::lock(at.tables, &service, &key)? else {
         unreachable!("{holder:?} ran without the lock of {service}/{key}");
     };

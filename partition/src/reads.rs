@@ -130,10 +130,19 @@ pub fn outcome_of(
     id: InvocationId,
 ) -> Result<Option<(InvocationRow, Outcome)>, TablesError> {
     let Some(row) = invocation(tables, id)? else { return Ok(None) };
+    let outcome = outcome(tables, id, &row)?;
+    Ok(outcome.map(|outcome| (row, outcome)))
+}
+
+/// Reads how the invocation whose row is `row` ended; none if it has not completed.
+pub fn outcome(
+    tables: &impl Tables,
+    id: InvocationId,
+    row: &InvocationRow,
+) -> Result<Option<Outcome>, TablesError> {
     let Status::Completed { parts, .. } = row.status else { return Ok(None) };
     let last = packed(tables, id, parts.saturating_sub(1))?;
-    let outcome = outcome_in(id, &last)?;
-    Ok(Some((row, outcome)))
+    outcome_in(id, &last).map(Some)
 }
 
 /// Reads the next invocation above `after`, in order of ids.

@@ -7,8 +7,6 @@ use everlog_log_schema::{InvocationRow, Millis, OnMaxAttempts, RetryPolicy, Then
 /// The shortest delay that a function may ask for, in milliseconds: since it does not use the policy
 /// up, a shorter one would keep the partition busy for ever.
 const DELAY_BY_FUNCTION_MS_MIN: u64 = 50;
-/// The highest time that can be written: formats hold times in 63 bits.
-const LATEST: u64 = u64::MAX >> 1;
 
 /// Decides what follows a failure of the invocation's current attempt at `now`.
 ///
@@ -46,5 +44,5 @@ fn delay_after(policy: &RetryPolicy, failed: u32) -> u64 {
 
 /// Adds a duration in milliseconds to a time, at most up to the highest that can be written.
 pub(crate) fn later(now: Millis, duration: u64) -> Millis {
-    Millis(now.0.saturating_add(duration).min(LATEST))
+    Millis(now.0.saturating_add(duration)).min(Millis::MAX)
 }

@@ -160,16 +160,16 @@ impl Settings {
         let Retry { initial_interval, factor, max_interval, max_attempts, .. } = self.retry;
         ServiceDefaults {
             retry: RetryPolicy {
-                initial_interval: initial_interval.millis(),
+                initial_interval: initial_interval.0.into(),
                 factor_permille: factor.permille(),
-                max_interval: max_interval.millis(),
+                max_interval: max_interval.0.into(),
                 max_attempts: (max_attempts > 0).then_some(max_attempts),
                 on_max_attempts: match self.retry.on_max_attempts {
                     OnMaxAttempts::Pause => everlog_log_schema::OnMaxAttempts::Pause,
                     OnMaxAttempts::Kill => everlog_log_schema::OnMaxAttempts::Kill,
                 },
             },
-            unkeyed_retention: self.unkeyed_retention.millis(),
+            unkeyed_retention: self.unkeyed_retention.0.into(),
         }
     }
 

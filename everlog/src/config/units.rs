@@ -7,7 +7,6 @@ use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
 
-use everlog_log_schema::Millis;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
@@ -61,13 +60,6 @@ pub(crate) struct Partitions(pub(crate) u32);
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "f64")]
 pub(crate) struct Factor(pub(crate) f64);
-
-impl Period {
-    /// The duration as the log has it.
-    pub(crate) fn millis(self) -> Millis {
-        Millis(u64::try_from(self.0.as_millis()).expect("no period is longer than its limit"))
-    }
-}
 
 impl Factor {
     /// The factor in thousandths.

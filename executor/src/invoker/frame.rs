@@ -41,8 +41,7 @@ pub(crate) mod kind {
     pub(crate) const ATTACH_INVOCATION: u16 = 0x0412;
     pub(crate) const GET_INVOCATION_OUTPUT: u16 = 0x0413;
     pub(crate) const COMPLETE_AWAKEABLE: u16 = 0x0414;
-    pub(crate) const RUN_COMPLETION: u16 = 0x8011;
-    pub(crate) const SIGNAL: u16 = 0xFBFF;
+    pub(crate) use everlog_log_schema::kinds::{RUN_COMPLETION, SIGNAL};
 }
 
 /// One message.

@@ -19,7 +19,7 @@ use super::{Ingress, answer, body, delay, headers, ids, input, target};
 use crate::inbox;
 use crate::metrics::METRICS;
 use crate::reply::{Reply, json_reply};
-use crate::time::{millis, now, rfc3339};
+use crate::time::{now, rfc3339};
 
 /// What the path, query and headers of a call say: all but its body.
 struct CallHead {
@@ -102,11 +102,9 @@ impl Ingress {
         let id = ids::mint(&head.target, head.idempotency_key.as_deref());
         self.refuse_if_stopped(id).await?;
         let request_id = RequestId(rand::random());
-        let start_at = head.delay.map(|delay| Millis(now().0 + millis(delay).0));
-        let retention = match head.idempotency_key {
-            Some(_) => head.handler.idempotency_retention,
-            None => head.handler.journal_retention.unwrap_or(self.unkeyed_retention),
-        };
+        let start_at = head.delay.map(|delay| Millis(now().0 + Millis::from(delay).0));
+        let keyed = head.idempotency_key.is_some();
+        let retention = head.handler.retention(keyed, self.unkeyed_retention);
         let invoke = Invoke {
             id,
             request_id,

@@ -11,13 +11,13 @@ use bytes::Bytes;
 use everlog_log_schema::{
     AttemptId, Call, CompletionId, Effect as Asks, Entry, Epoch, Failure, HandlerKind,
     InvocationId, Life, MetadataOffset, Millis, NotificationId, NotificationResult, Outcome,
-    SignalId, SignalResult, Span, Term, WaitSet, identity,
+    SignalId, SignalResult, Span, Term, WaitSet, identity, kinds,
 };
 
 use crate::coverage::Case;
 use crate::env::Env;
 use crate::history::{Effect, Event, Seen};
-use crate::program::{COUNTER, Callee, Part, Program, RUN_COMPLETION, Step, awaited, ping};
+use crate::program::{COUNTER, Callee, Part, Program, Step, awaited, ping};
 
 /// Where the value of a command stands behind the command's number.
 const VALUE_AT: u32 = 4;
@@ -248,7 +248,7 @@ impl Attempt {
         env.note(|| format!("effect {:x}/{step} by {attempt:?}", life.id.uuid));
         env.observe(&Event::Effect(Effect { life, step, attempt, term, value, seen }));
         self.frames.push_back(Frame::Entry(Entry::Notification {
-            id: NotificationId::Completion { id: step, kind: RUN_COMPLETION },
+            id: NotificationId::Completion { id: step, kind: kinds::RUN_COMPLETION },
             result: NotificationResult::Value(Bytes::copy_from_slice(&value.to_be_bytes())),
         }));
     }

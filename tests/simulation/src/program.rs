@@ -8,8 +8,6 @@ use everlog_log_schema::{HandlerKind, Millis, OnMaxAttempts, RetryPolicy, Signal
 
 use crate::rng::Rng;
 
-/// The kind of a run's result on the wire.
-pub const RUN_COMPLETION: u16 = 0x8011;
 /// The key of an object's state that counts.
 pub const COUNTER: Bytes = Bytes::from_static(b"n");
 /// Calls are made down to this depth.

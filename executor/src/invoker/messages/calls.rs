@@ -79,10 +79,8 @@ impl Command<'_> {
         let life = self.function.life;
         let callee = identity::child_id(life, self.index, &target, idempotency_key.as_deref());
         let callers = self.function.traceparent.as_deref();
-        let retention = match idempotency_key {
-            Some(_) => handler.idempotency_retention,
-            None => handler.journal_retention.unwrap_or(self.function.unkeyed_retention),
-        };
+        let keyed = idempotency_key.is_some();
+        let retention = handler.retention(keyed, self.function.unkeyed_retention);
         let call = Call {
             id_completion: request.id_completion,
             completion: request.completion,

@@ -7,12 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use everlog_log_schema::{
-    CompletionId, Effect as Asks, Entry, NotificationId, NotificationResult, Outcome,
+    CompletionId, Effect as Asks, Entry, NotificationId, NotificationResult, Outcome, kinds,
 };
 
 use super::{Judged, demand};
 use crate::history::{Added, Event, Life, Seen, hash_of};
-use crate::program::RUN_COMPLETION;
 
 const NAME: &str = "exactly-once journal";
 
@@ -98,7 +97,7 @@ impl ExactlyOnceJournal {
                 );
                 let first = journal.completed.insert(*completion);
                 demand!(NAME, first, "{life:?} has a second result {completion}");
-                if *kind == RUN_COMPLETION
+                if *kind == kinds::RUN_COMPLETION
                     && let NotificationResult::Value(value) = result
                 {
                     let real = values.contains(&(life, *completion, hash_of(value)));
