@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rustix::process::{Pid, Signal, kill_process};
 
 const STREAM: Stream = Stream { topic: Topic::Log, partition: PartitionId(0) };
 const WAIT: Duration = Duration::from_mins(1);
@@ -166,8 +166,8 @@ async fn a_broker_killed_and_started_again_gets_every_record_once_and_in_order()
 }
 
 fn kill(broker: &Path) {
-    let pid = fs::read_to_string(broker.join("pid")).unwrap();
-    assert!(Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
+    let pid = fs::read_to_string(broker.join("pid")).unwrap().trim().parse().unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::process::Stdio;
 
 use crate::process::{DEADLINE, Dev, Greeter, everlog, functions, output, text};
 use restate_sdk::prelude::*;
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -94,7 +95,7 @@ async fn a_data_folder_is_reset_only_when_nobody_uses_it_and_the_user_wants_it()
     assert_eq!(used.status.code(), Some(1));
     assert!(text(&used.stderr).contains("stop it first"), "{used:?}");
     assert!(data.join("log/CURRENT").exists());
-    dev.signal("-TERM");
+    dev.signal(Signal::TERM);
     assert_eq!(dev.end().await, 0);
 
     let unasked = output(&arguments).await;
@@ -128,7 +129,7 @@ async fn a_data_folder_is_reset_only_when_nobody_uses_it_and_the_user_wants_it()
     std::fs::remove_file(data.join("notes.txt")).unwrap();
 
     let mut dev = Dev::start(&data, &["--partitions", "2"]).await;
-    dev.signal("-TERM");
+    dev.signal(Signal::TERM);
     assert_eq!(dev.end().await, 0);
     assert!(output(&with_yes).await.status.success());
     assert!(!data.exists());
@@ -174,7 +175,7 @@ async fn the_doctor_finds_what_keeps_a_server_from_working() {
     assert!(says(&checks, "server", "fail", taken), "{checks:?}");
     assert!(says(&checks, "ingress port", "fail", taken), "{checks:?}");
 
-    dev.signal("-TERM");
+    dev.signal(Signal::TERM);
     assert_eq!(dev.end().await, 0);
     let arguments = ["--data-dir", folder, "--admin", &admin, "--set", "data_dir_warn_bytes=1"];
     let (checks, _) = doctor(&arguments).await;
@@ -189,7 +190,7 @@ async fn a_large_data_folder_is_warned_of_at_the_start() {
     let data = TempDir::new().unwrap();
     let arguments = ["--partitions", "1", "--set", "data_dir_warn_bytes=1"];
     let mut dev = Dev::start(data.path(), &arguments).await;
-    dev.signal("-TERM");
+    dev.signal(Signal::TERM);
     assert_eq!(dev.end().await, 0);
     let mut process = everlog(&["dev", "--data-dir", data.path().to_str().unwrap()])
         .args(["--ingress-address", "127.0.0.1:0", "--admin-address", "127.0.0.1:0"])

@@ -5,6 +5,7 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use restate_sdk::prelude::*;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdout, Command};
@@ -88,9 +89,8 @@ impl Dev {
         tokio::time::timeout(DEADLINE, reading).await.expect("the line in time")
     }
 
-    pub(crate) fn signal(&self, name: &str) {
-        let pid = self.process.id().unwrap().to_string();
-        assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
+    pub(crate) fn signal(&self, signal: Signal) {
+        send(&self.process, signal);
     }
 
     pub(crate) async fn end(&mut self) -> i32 {
@@ -101,4 +101,10 @@ impl Dev {
 
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Sends a signal to a process that has not ended.
+pub(crate) fn send(process: &Child, signal: Signal) {
+    let pid = process.id().unwrap().try_into().unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
 }

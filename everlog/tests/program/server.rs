@@ -2,7 +2,8 @@
 
 use std::process::Stdio;
 
-use crate::process::{DEADLINE, Dev, everlog, functions, output, text};
+use crate::process::{DEADLINE, Dev, everlog, functions, output, send, text};
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
@@ -28,7 +29,7 @@ async fn a_function_is_called_from_the_command_line_and_survives_a_restart() {
     let id = text(&sent.stdout).trim().to_owned();
     assert!(id.starts_with("inv_1"), "{id}");
 
-    dev.signal("-KILL");
+    dev.signal(Signal::KILL);
     dev.process.wait().await.unwrap();
     let mut dev = Dev::start(data.path(), &["--register", &functions]).await;
     dev.line_with("Already registered: ").await;
@@ -42,7 +43,7 @@ async fn a_function_is_called_from_the_command_line_and_survives_a_restart() {
         output(&[&["call", "Greeter/greet", "-b", "\"Eve\"", "-k", "k1"], &ingress[..]].concat())
             .await;
     assert_eq!(text(&again.stdout), "\"Hello Ann\"\n");
-    dev.signal("-TERM");
+    dev.signal(Signal::TERM);
     assert_eq!(dev.end().await, 0);
 }
 
@@ -80,7 +81,7 @@ async fn exit_codes_tell_what_went_wrong() {
     piped.stdin.take().unwrap().write_all(b"\"Zoe\"").await.unwrap();
     let piped = tokio::time::timeout(DEADLINE, piped.wait_with_output()).await.unwrap().unwrap();
     assert_eq!(text(&piped.stdout), "\"Hello Zoe\"\n");
-    dev.signal("-INT");
+    dev.signal(Signal::INT);
     assert_eq!(dev.end().await, 0);
 }
 
@@ -118,7 +119,7 @@ async fn what_cannot_work_is_refused_at_the_start_with_a_sentence() {
     ])
     .await;
     assert!(port.contains("--admin-address"), "{port}");
-    dev.signal("-TERM");
+    dev.signal(Signal::TERM);
     assert_eq!(dev.end().await, 0);
 
     let partitions =
@@ -138,7 +139,7 @@ async fn what_cannot_work_is_refused_at_the_start_with_a_sentence() {
         std::fs::write(&current, kept).unwrap();
     }
     let mut dev = Dev::start(&folder, &["--partitions", "3"]).await;
-    dev.signal("-TERM");
+    dev.signal(Signal::TERM);
     assert_eq!(dev.end().await, 0);
 }
 
@@ -147,7 +148,7 @@ async fn a_port_that_cannot_be_had_is_known_before_any_function_runs() {
     let data = TempDir::new().unwrap();
     let folder = data.path().to_str().unwrap();
     let mut dev = Dev::start(data.path(), &["--partitions", "1"]).await;
-    dev.signal("-TERM");
+    dev.signal(Signal::TERM);
     assert_eq!(dev.end().await, 0);
     // The executor opens the tables first of all: that it does not complain shows that it is later.
     std::fs::write(data.path().join("tables/CURRENT"), "garbage\n").unwrap();
@@ -176,8 +177,7 @@ async fn a_server_that_nobody_listens_to_ends_in_good_order() {
     dev.line_with("curl ").await;
     let Dev { mut process, lines, .. } = dev;
     drop((lines, process.stderr.take()));
-    let pid = process.id().unwrap().to_string();
-    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    send(&process, Signal::TERM);
     let ended = tokio::time::timeout(DEADLINE, process.wait()).await.expect("an end in time");
     assert_eq!(ended.unwrap().code(), Some(0));
 }
@@ -195,7 +195,7 @@ async fn nothing_stays_of_an_ephemeral_server() {
     let mut dev = Dev { process, lines, ingress: String::new(), admin: String::new() };
     dev.line_with("admin ").await;
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 1);
-    dev.signal("-TERM");
+    dev.signal(Signal::TERM);
     assert_eq!(dev.end().await, 0);
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
 }

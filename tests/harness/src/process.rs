@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -101,9 +102,8 @@ impl Process {
 
     /// Sends SIGTERM and waits until the process has ended.
     pub async fn stop(&mut self) -> Result<ExitStatus> {
-        let pid = self.pid()?;
-        let asked = Command::new("kill").arg(pid.to_string()).status().await?;
-        ensure!(asked.success(), "failed to signal process {pid}");
+        let pid = Pid::from_raw(self.pid()?.try_into()?).context("the process has ended")?;
+        kill_process(pid, Signal::TERM).context("failed to ask the process to end")?;
         self.ended().await
     }
 
