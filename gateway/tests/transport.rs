@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::endpoint::{Script, serve_bytes, serve_script};
 use common::{Answer, Ask, World, ask, start_empty};
-use everlog_gateway::GatewayLimits;
+use everlog_gateway::{GatewayLimits, RegisterOutcome, RegisterRequest};
+use http::Method;
 use serde_json::{Value, json};
 
 async fn world() -> World {
@@ -73,6 +74,27 @@ async fn another_way_of_talking_is_another_registration() {
     assert_eq!(register(&world, json!({ "uri": uri })).await.status, 200);
     let other = register(&world, json!({ "uri": uri, "use_http_11": true })).await;
     assert_eq!(other.error(), (409, "deployment-conflict".into()));
+}
+
+#[tokio::test]
+async fn what_is_registered_again_is_asked_and_kept_as_its_operator_set_it() {
+    let world = world().await;
+    let uri = serve(IN_TURN, false, false).await;
+    let headers = json!({ "authorization": "x" });
+    let body = json!({ "uri": uri, "use_http_11": true, "additional_headers": headers,
+        "metadata": { "team": "blue" } });
+    assert_eq!(register(&world, body).await.status, 201);
+    let registrar = world.gateway.registrar();
+    let again = RegisterRequest { uri: Some(uri.clone()), force: true, ..Default::default() };
+    let without = registrar.register(&again).await.unwrap_err();
+    assert_eq!(without.code().0, "http-1-only");
+    let again = RegisterRequest { keep_settings: true, ..again };
+    let registered = registrar.register(&again).await.unwrap();
+    assert_eq!(registered.outcome, RegisterOutcome::Unchanged);
+    let shown = world.admin(Method::GET, "/deployments").await.json();
+    let shown = &shown["deployments"][0];
+    assert_eq!(shown["http_version"], "HTTP/1.1");
+    assert_eq!(shown["metadata"], json!({ "team": "blue" }));
 }
 
 #[tokio::test]

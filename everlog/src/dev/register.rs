@@ -2,7 +2,8 @@
 //! they are started with other services.
 //!
 //! Its invariant: code that did not change is never registered again, so that of two deployments
-//! with the same services the one that was registered last stays the newest.
+//! with the same services the one that was registered last stays the newest. What somebody has set
+//! at the admin API for the same address (headers, labels, the HTTP version) stays as it is.
 
 use std::time::Duration;
 
@@ -89,7 +90,8 @@ async fn look(registrar: &Registrar, uri: &str) -> Result<Option<Registered>, Ad
 }
 
 fn request(uri: &str, force: bool) -> RegisterRequest {
-    RegisterRequest { uri: Some(uri.to_owned()), force, ..RegisterRequest::default() }
+    let uri = Some(uri.to_owned());
+    RegisterRequest { uri, force, keep_settings: true, ..RegisterRequest::default() }
 }
 
 fn say_registered(what: &str, registered: &Registered) {

@@ -270,6 +270,11 @@ async fn functions_that_are_started_with_other_services_are_registered_anew() {
         Dev::start(data.path(), &["--no-fsync", "--partitions", "1", "--register", &register])
             .await;
     dev.line_with("Registered: ").await;
+    // What somebody sets at the same address outlives that the code changes.
+    let set = ["--force", "--header", "x-team: blue"];
+    let deployments = ["deployments", "register", &register, "--admin", &dev.admin];
+    let set = output(&[&deployments[..], &set].concat()).await;
+    assert!(set.status.success(), "{set:?}");
 
     stop.send(()).unwrap();
     let rebound = async {
@@ -281,6 +286,9 @@ async fn functions_that_are_started_with_other_services_are_registered_anew() {
     let both = Endpoint::builder().bind(Greeter).bind(Newcomer).build();
     let (_, _stop) = serve(both, address).await;
     dev.line_with("Changed, and registered anew: ").await;
+    let listed = json(&["deployments", "list", "--json", "--admin", &dev.admin]).await;
+    let headers = &listed["deployments"][0]["additional_headers"];
+    assert_eq!(*headers, serde_json::json!({ "x-team": "***" }));
     let called = output(&["call", "Newcomer/hello", "--ingress", &dev.ingress]).await;
     assert_eq!(text(&called.stdout), "\"hello\"\n", "{called:?}");
 }

@@ -48,6 +48,10 @@ pub struct RegisterRequest {
     /// Whether HTTP/1.1 is to be used.
     #[serde(default)]
     pub use_http_11: bool,
+    /// Whether HTTP version, headers and labels are those that are registered at the same address,
+    /// if any are: this registers what answers there again, and is nobody's word on the rest.
+    #[serde(skip)]
+    pub keep_settings: bool,
     /// Sent with every request to the deployment.
     #[serde(default)]
     pub additional_headers: BTreeMap<String, String>,
@@ -88,7 +92,13 @@ impl Admin {
         &self,
         request: &RegisterRequest,
     ) -> Result<Registered, AdminError> {
-        let endpoint = endpoint_of(request)?;
+        let mut endpoint = endpoint_of(request)?;
+        if request.keep_settings
+            && let Some(registered) = registered_at(&self.metadata.borrow(), &endpoint.uri)
+        {
+            endpoint.headers = registered.headers.clone();
+            endpoint.wanted = wanted(registered.use_http_11);
+        }
         let discovered = discovery::discover(&endpoint, &self.connector, &self.limits).await?;
         let offered = offered_deployment(endpoint, discovered, &self.retry)?;
         let offered = Deployment { metadata: offered::labels(request.metadata.clone()), ..offered };
@@ -173,8 +183,15 @@ fn endpoint_of(request: &RegisterRequest) -> Result<Endpoint, AdminError> {
     let Some(uri) = &request.uri else {
         return Err(AdminError::MalformedRequest("the field `uri` is missing".into()));
     };
-    let wanted = if request.use_http_11 { Wanted::HttpOne } else { Wanted::Best };
-    Endpoint::parse(uri, &request.additional_headers, wanted)
+    Endpoint::parse(uri, &request.additional_headers, wanted(request.use_http_11))
+}
+
+fn wanted(use_http_11: bool) -> Wanted {
+    if use_http_11 { Wanted::HttpOne } else { Wanted::Best }
+}
+
+fn registered_at<'a>(metadata: &'a Metadata, uri: &str) -> Option<&'a Deployment> {
+    metadata.deployments.values().find(|known| known.uri == uri)
 }
 
 /// Checks what a deployment says, and makes a registration of it.
@@ -233,7 +250,10 @@ fn decide(
     offered: &Deployment,
     request: &RegisterRequest,
 ) -> Result<(Deployment, RegisterOutcome), AdminError> {
-    let registered = metadata.deployments.values().find(|known| known.uri == offered.uri);
+    let registered = registered_at(metadata, &offered.uri);
+    let kept = registered.filter(|_| request.keep_settings);
+    let kept = kept.map(|registered| with_settings_of(registered, offered));
+    let offered = kept.as_ref().unwrap_or(offered);
     if let Some(registered) = registered {
         let settled = !request.force || serves_all(metadata, registered);
         if same_code(registered, offered) && settled {
@@ -257,6 +277,16 @@ fn decide(
             Ok((replaced, RegisterOutcome::Replaced))
         }
         None => Ok((offered.clone(), RegisterOutcome::Created)),
+    }
+}
+
+/// What is offered, with all that its registrar says and not its code.
+fn with_settings_of(registered: &Deployment, offered: &Deployment) -> Deployment {
+    Deployment {
+        headers: registered.headers.clone(),
+        use_http_11: registered.use_http_11,
+        metadata: registered.metadata.clone(),
+        ..offered.clone()
     }
 }
 
@@ -315,6 +345,8 @@ fn check_compatible(metadata: &Metadata, offered: &Service) -> Result<(), AdminE
 
 #[cfg(test)]
 mod tests {
+    use everlog_log_schema::Header;
+
     use super::*;
     use crate::fixtures;
 
@@ -348,6 +380,43 @@ mod tests {
             let refused = decide(&metadata, &other, &request);
             assert!(matches!(refused, Err(AdminError::Conflict { .. })), "{refused:?}");
         }
+    }
+
+    #[test]
+    fn what_registers_code_again_keeps_what_its_operator_set() {
+        let mut metadata = fixtures::metadata();
+        let id = DeploymentId("dp_1".into());
+        let offered = metadata.deployments.get(&id).expect("the fixture registers it").clone();
+        let header = |key: &str| Header { key: key.into(), value: "x".into() };
+        let set = Deployment {
+            headers: vec![header("authorization")],
+            metadata: vec![header("team")],
+            use_http_11: true,
+            ..offered.clone()
+        };
+        let change = MetadataChange {
+            replaces: metadata.version,
+            change: Change::RegisterDeployment(set.clone()),
+        };
+        assert!(metadata.fold(metadata.next, change));
+
+        let keeping = RegisterRequest { keep_settings: true, ..RegisterRequest::default() };
+        let forced = RegisterRequest { force: true, ..keeping.clone() };
+        for request in [&keeping, &forced] {
+            let decided = decide(&metadata, &offered, request);
+            assert_eq!(decided, Ok((set.clone(), RegisterOutcome::Unchanged)));
+        }
+        let plain = decide(&metadata, &offered, &RegisterRequest::default());
+        assert!(matches!(plain, Err(AdminError::Conflict { .. })), "{plain:?}");
+
+        let mut changed = offered;
+        changed.services.pop();
+        let mut expected = set;
+        expected.services.pop();
+        let refused = decide(&metadata, &changed, &keeping);
+        assert!(matches!(refused, Err(AdminError::Conflict { .. })), "{refused:?}");
+        let replaced = decide(&metadata, &changed, &forced);
+        assert_eq!(replaced, Ok((expected, RegisterOutcome::Replaced)));
     }
 
     #[test]
