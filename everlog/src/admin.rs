@@ -128,9 +128,14 @@ impl AdminFailure {
             Self::NoAnswer(ClientError::Broken { .. }) | Self::Strange { .. } => true,
             Self::NoAnswer(ClientError::Malformed(_) | ClientError::Connect { .. })
             | Self::Absent { .. } => false,
-            Self::Refused { code, .. } => code == "outcome-unknown",
+            Self::Refused { code, .. } => is_unknown(code),
         }
     }
+}
+
+/// Whether a code says that nobody knows what became of a request.
+pub(crate) fn is_unknown(code: &str) -> bool {
+    ["outcome-unknown", "order-outcome-unknown"].contains(&code)
 }
 
 /// A text as a part of a path or a query.
@@ -150,6 +155,18 @@ pub(crate) fn query(parameters: &[(&str, Option<&str>)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_knows_may_have_happened() {
+        let refused = |code: &str| AdminFailure::Refused {
+            status: 503,
+            code: code.into(),
+            message: String::new(),
+        };
+        assert!(refused("outcome-unknown").may_have_happened());
+        assert!(refused("order-outcome-unknown").may_have_happened());
+        assert!(!refused("log-unavailable").may_have_happened());
+    }
 
     #[test]
     fn a_query_has_what_is_given() {

@@ -7,12 +7,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use http::Method;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Filter;
 use super::model::Unavailable;
-use crate::admin::{AdminArguments, AdminFailure, encode};
+use crate::admin::{AdminArguments, AdminFailure, encode, is_unknown};
 use crate::confirm::confirm;
 use crate::output::printable;
 use crate::say::{complain, say};
@@ -85,22 +85,42 @@ struct Page {
     changed: u64,
     next: Option<String>,
     #[serde(default)]
+    failed: Vec<Failed>,
+    #[serde(default)]
     unavailable: Vec<Unavailable>,
+}
+
+/// One of them of which it is not known that it is changed.
+#[derive(Debug, Deserialize, Serialize)]
+struct Failed {
+    id: String,
+    error: String,
+    message: String,
+}
+
+/// What became of all of them.
+#[derive(Debug, Default)]
+struct Tally {
+    matched: u64,
+    changed: u64,
+    failed: Vec<Failed>,
+    left_out: Vec<Unavailable>,
+    /// Why it ended before all were reached, if it did.
+    broke_off: Option<AdminFailure>,
 }
 
 /// Does it.
 pub(super) async fn run(change: Change, arguments: ChangeArguments) -> ExitCode {
     if arguments.ids.is_empty() {
-        return match all_that_match(change, &arguments).await {
-            Ok(code) => code,
-            Err(error) => failed(&error),
-        };
+        return all_that_match(change, &arguments).await;
     }
     let mut code = ExitCode::SUCCESS;
     for id in &arguments.ids {
         match one(change, &arguments.server, id).await {
             Ok((json, _)) if arguments.json => say(format_args!("{json}")),
             Ok((_, changed)) => say(format_args!("{}", printable(&line(change, &changed)))),
+            // That one is not known says more than that one is not changed.
+            Err(error) if code == ExitCode::from(NOT_KNOWN) => drop(failed(&error)),
             Err(error) => code = failed(&error),
         }
     }
@@ -126,52 +146,91 @@ fn line(change: Change, changed: &Changed) -> String {
     }
 }
 
-async fn all_that_match(
-    change: Change,
-    arguments: &ChangeArguments,
-) -> Result<ExitCode, AdminFailure> {
+async fn all_that_match(change: Change, arguments: &ChangeArguments) -> ExitCode {
     let question = format!("{change} all invocations with {}?", described(&arguments.filter));
     match confirm(&question, arguments.yes) {
         Ok(true) => {}
         Ok(false) => {
             say(format_args!("Nothing is changed."));
-            return Ok(ExitCode::FAILURE);
+            return ExitCode::FAILURE;
         }
         Err(reason) => {
             complain(format_args!("everlog: {reason}"));
-            return Ok(ExitCode::FAILURE);
+            return ExitCode::FAILURE;
         }
     }
-    let (mut matched, mut changed) = (0, 0);
-    let mut left_out = Vec::new();
-    let mut next = None;
+    let tally = change_all(change, arguments).await;
+    if arguments.json {
+        say(format_args!("{}", tally.json()));
+    } else {
+        say(format_args!("{change}: {} of {} that match.", tally.changed, tally.matched));
+        for line in tally.complaints() {
+            complain(format_args!("{line}"));
+        }
+    }
+    tally.code()
+}
+
+/// Goes through all pages, as far as they are answered.
+async fn change_all(change: Change, arguments: &ChangeArguments) -> Tally {
+    let mut tally = Tally::default();
+    let mut next: Option<String> = None;
     loop {
         let query = arguments.filter.query(None, next.as_deref());
         let path = format!("/invocations/{change}{query}");
-        let json = arguments.server.ask(Method::POST, &path, None).await?;
-        let page: Page = arguments.server.read(&json)?;
-        matched += page.matched;
-        changed += page.changed;
-        left_out.extend(page.unavailable);
-        next = page.next;
+        let asked = arguments.server.ask(Method::POST, &path, None).await;
+        match asked.and_then(|json| arguments.server.read::<Page>(&json)) {
+            Ok(page) => {
+                tally.matched += page.matched;
+                tally.changed += page.changed;
+                tally.failed.extend(page.failed);
+                tally.left_out.extend(page.unavailable);
+                next = page.next;
+            }
+            Err(error) => {
+                tally.broke_off = Some(error);
+                return tally;
+            }
+        }
         if next.is_none() {
-            break;
+            return tally;
         }
     }
-    if arguments.json {
-        let json = json!({ "matched": matched, "changed": changed, "unavailable": left_out });
-        say(format_args!("{json}"));
-    } else {
-        say(format_args!("{change}: {changed} of {matched} that match."));
-        for partition in &left_out {
-            complain(format_args!("{}", partition.line()));
+}
+
+impl Tally {
+    fn json(&self) -> Value {
+        let Self { matched, changed, failed, left_out, broke_off } = self;
+        let broke_off = broke_off.as_ref().map(ToString::to_string);
+        json!({ "matched": matched, "changed": changed, "failed": failed,
+            "unavailable": left_out, "brokeOff": broke_off })
+    }
+
+    /// Says what is not changed, a line each.
+    fn complaints(&self) -> Vec<String> {
+        let failed = self.failed.iter().map(|Failed { id, error, message }| {
+            printable(&format!("Failed: {id} {message} [{error}]"))
+        });
+        let left_out = self.left_out.iter().map(Unavailable::line);
+        let broke_off = self.broke_off.iter().map(|error| {
+            printable(&format!("everlog: {error}\nIt broke off there: further ones may match."))
+        });
+        failed.chain(left_out).chain(broke_off).collect()
+    }
+
+    fn code(&self) -> ExitCode {
+        let failed = self.failed.iter().any(|failed| is_unknown(&failed.error));
+        if failed || self.broke_off.as_ref().is_some_and(AdminFailure::may_have_happened) {
+            ExitCode::from(NOT_KNOWN)
+        } else if self.changed < self.matched
+            || !self.left_out.is_empty()
+            || self.broke_off.is_some()
+        {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
         }
     }
-    Ok(if changed < matched || !left_out.is_empty() {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
 }
 
 fn described(filter: &Filter) -> String {
@@ -210,6 +269,56 @@ mod tests {
     fn what_is_left_out_is_told() {
         let stopped = Unavailable { partition: 3, reason: "broken".into() };
         assert_eq!(stopped.line(), "Left out: partition 3 has stopped (broken)");
+    }
+
+    fn failed(error: &str) -> Failed {
+        Failed { id: "inv_1".into(), error: error.into(), message: "no\u{7} luck".into() }
+    }
+
+    #[test]
+    fn all_that_is_done_and_not_done_is_told() {
+        let tally = Tally {
+            matched: 3,
+            changed: 1,
+            failed: vec![failed("log-unavailable")],
+            left_out: vec![Unavailable { partition: 3, reason: "broken".into() }],
+            broke_off: Some(AdminFailure::Absent { what: "gone".into() }),
+        };
+        let complaints = tally.complaints();
+        assert!(complaints[0].starts_with("Failed: inv_1 no"), "{complaints:?}");
+        assert!(complaints[0].ends_with("luck [log-unavailable]"), "{complaints:?}");
+        assert!(!complaints[0].contains('\u{7}'), "{complaints:?}");
+        assert!(complaints[1].starts_with("Left out: partition 3"), "{complaints:?}");
+        assert!(complaints[2].starts_with("everlog: gone"), "{complaints:?}");
+        let json = tally.json();
+        assert_eq!((&json["matched"], &json["changed"]), (&json!(3), &json!(1)));
+        assert_eq!(json["failed"][0]["id"], "inv_1");
+        assert_eq!(
+            (&json["unavailable"][0]["partition"], &json["brokeOff"]),
+            (&json!(3), &json!("gone"))
+        );
+    }
+
+    #[test]
+    fn the_exit_code_is_that_of_the_worst() {
+        let all = || Tally { matched: 2, changed: 2, ..Tally::default() };
+        assert_eq!(all().code(), ExitCode::SUCCESS);
+        for not_all in [
+            Tally { changed: 1, ..all() },
+            Tally { changed: 1, failed: vec![failed("log-unavailable")], ..all() },
+            Tally { left_out: vec![Unavailable { partition: 0, reason: String::new() }], ..all() },
+            Tally { broke_off: Some(AdminFailure::Absent { what: String::new() }), ..all() },
+        ] {
+            assert_eq!(not_all.code(), ExitCode::FAILURE, "{not_all:?}");
+        }
+        let unknown = "order-outcome-unknown".to_owned();
+        let refused = AdminFailure::Refused { status: 503, code: unknown, message: String::new() };
+        for not_known in [
+            Tally { changed: 1, failed: vec![failed("order-outcome-unknown")], ..all() },
+            Tally { broke_off: Some(refused), ..all() },
+        ] {
+            assert_eq!(not_known.code(), ExitCode::from(NOT_KNOWN), "{not_known:?}");
+        }
     }
 
     #[test]

@@ -51,6 +51,8 @@ struct State {
     stopped: bool,
     /// The one that lists nothing since it has stopped, if one has.
     stopped_one: Option<PartitionId>,
+    /// Whether nobody tells what became of a message.
+    hidden: bool,
 }
 
 pub struct TestOwner {
@@ -106,6 +108,11 @@ impl TestOwner {
     /// Has one partition list nothing since it has stopped.
     pub fn stop_listing(&self, partition: PartitionId) {
         self.change(|state| state.stopped_one = Some(partition));
+    }
+
+    /// Has nobody tell what became of a message.
+    pub fn hide_effects(&self, hidden: bool) {
+        self.change(|state| state.hidden = hidden);
     }
 
     /// Has an invocation be there, or be so.
@@ -404,6 +411,9 @@ impl OwnerApi for TestOwner {
         id: InvocationId,
         after: Option<InboxOffset>,
     ) -> BoxFuture<'_, Result<InvocationRow, OwnerError>> {
+        if after.is_some() && self.state.lock().unwrap().hidden {
+            return Box::pin(async { Err(OwnerError::Unavailable("it moved".into())) });
+        }
         Box::pin(self.once(id, after, move |state| {
             let taken_in = after.is_none_or(|after| state.taken_in(id, after));
             taken_in.then(|| state.row(id)).flatten()

@@ -4,9 +4,11 @@
 //! here before it is sent only tells what its sender will want to know, and what it tells afterwards
 //! is what the partition shows once the order is taken in.
 
+use std::collections::BTreeMap;
+
 use everlog_log_schema::{
     InboxOffset, InvocationId, InvocationRow, Message, MetadataOffset, NotificationResult, Order,
-    OrderAction, Signal, SignalId, StatusKind,
+    OrderAction, PartitionId, Signal, SignalId, StatusKind,
 };
 use http::StatusCode;
 use serde::Serialize;
@@ -60,7 +62,24 @@ struct BulkView {
     changed: usize,
     next: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed: Vec<FailedView>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     unavailable: Vec<UnavailableView>,
+}
+
+/// An invocation of which an order about many does not know that it was carried out.
+#[derive(Serialize)]
+struct FailedView {
+    id: String,
+    error: &'static str,
+    message: String,
+}
+
+impl FailedView {
+    fn new(id: InvocationId, error: &AdminError) -> Self {
+        let (code, ..) = error.code();
+        Self { id: id.to_string(), error: code, message: error.to_string() }
+    }
 }
 
 impl Verb {
@@ -166,14 +185,25 @@ impl Admin {
         }
         let message = inbox::encode(MetadataOffset(0), verb.message(id))?;
         let offset = self.inbox.append(self.inbox.partition(id), message).await?;
-        match self.invocation(id, Some(offset)).await?.as_ref().map(kind) {
+        match self.after(id, offset).await?.as_ref().map(kind) {
             Some(after) => Ok(view(id, after.name(), verb.outcome(after)?)),
             None if verb == Verb::Purge => Ok(view(id, PURGED, "done")),
             None => Err(AdminError::InvocationNotFound(id)),
         }
     }
 
-    /// Gives an order about the invocations of a page of the list, and tells how many it changed.
+    /// Looks at an invocation once an order about it is taken in.
+    async fn after(
+        &self,
+        id: InvocationId,
+        order: InboxOffset,
+    ) -> Result<Option<InvocationRow>, AdminError> {
+        let seen = self.invocation(id, Some(order)).await;
+        seen.map_err(|error| AdminError::OrderUnknown(error.to_string()))
+    }
+
+    /// Gives an order about the invocations of a page of the list, and tells how many it changed and
+    /// for which it failed: what fails for one is tried for the others all the same.
     pub(in crate::admin) async fn order_many(
         &self,
         verb: Verb,
@@ -187,32 +217,53 @@ impl Admin {
         let wanted = found.iter().filter(|(_, row)| verb.meaning(kind(row)) == Meaning::Applies);
         let wanted = wanted.map(|(id, _)| *id);
         let mut changed = 0;
-        for (id, offset) in self.send_all(verb, wanted).await? {
-            let after = self.invocation(id, Some(offset)).await?;
-            let done = after.is_none_or(|row| verb.outcome(kind(&row)).is_ok());
-            changed += usize::from(done);
+        let mut failed = Vec::new();
+        let mut silent: BTreeMap<PartitionId, AdminError> = BTreeMap::new();
+        for (id, sent) in self.send_all(verb, wanted).await {
+            let partition = self.inbox.partition(id);
+            let seen = match (sent, silent.get(&partition)) {
+                (Err(error), _) => Err(error),
+                // It was asked long enough.
+                (Ok(_), Some(error)) => Err(error.clone()),
+                (Ok(offset), None) => {
+                    let seen = self.after(id, offset).await;
+                    seen.inspect_err(|error| drop(silent.insert(partition, error.clone())))
+                }
+            };
+            match seen {
+                Ok(after) => {
+                    let done = after.is_none_or(|row| verb.outcome(kind(&row)).is_ok());
+                    changed += usize::from(done);
+                }
+                Err(error) => failed.push(FailedView::new(id, &error)),
+            }
         }
         let next = next.as_ref().map(Place::to_string);
         let matched = found.len();
-        Ok(json_reply(StatusCode::OK, &BulkView { matched, changed, next, unavailable }))
+        Ok(json_reply(StatusCode::OK, &BulkView { matched, changed, next, failed, unavailable }))
     }
 
-    /// Sends an order about each, all at once, and waits until all are in their inboxes.
+    /// Sends an order about each, all at once, and waits until all are in their inboxes, or are
+    /// known not to be, or nobody knows.
     async fn send_all(
         &self,
         verb: Verb,
         wanted: impl Iterator<Item = InvocationId>,
-    ) -> Result<Vec<(InvocationId, InboxOffset)>, AdminError> {
-        let mut queued = Vec::new();
-        for id in wanted {
+    ) -> Vec<(InvocationId, Result<InboxOffset, AdminError>)> {
+        let queue = |id| {
             let message = inbox::encode(MetadataOffset(0), verb.message(id))?;
-            queued.push((id, self.inbox.queue(self.inbox.partition(id), message)?));
-        }
+            self.inbox.queue(self.inbox.partition(id), message)
+        };
+        let queued: Vec<_> = wanted.map(|id| (id, queue(id))).collect();
         let mut sent = Vec::with_capacity(queued.len());
-        for (id, appending) in queued {
-            sent.push((id, InboxOffset(appending.await.map_err(InboxError::from)?)));
+        for (id, queued) in queued {
+            let offset = match queued {
+                Ok(appending) => appending.await.map(InboxOffset).map_err(InboxError::from),
+                Err(error) => Err(error),
+            };
+            sent.push((id, offset.map_err(AdminError::from)));
         }
-        Ok(sent)
+        sent
     }
 }
 
