@@ -19,10 +19,13 @@ mod limits;
 #[cfg(test)]
 mod manual;
 mod metrics;
+mod places;
 mod reply;
 mod server;
 mod stream;
+mod streams;
 mod time;
+mod turned_away;
 mod url;
 
 use std::net::SocketAddr;
@@ -37,7 +40,7 @@ use everlog_log_schema::{InboxOffset, LogOffset, PartitionId};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use admin::{Admin, AdminParts};
+use admin::{Admin, AdminParts, Hosts};
 use inbox::Inbox;
 use ingress::{Ingress, IngressParts};
 use server::{Listening, Server};
@@ -92,6 +95,10 @@ pub struct GatewayConfig {
     /// The origins whose web pages may call, such as `https://shop.example`, or `*` for any; mostly
     /// none.
     pub cors_origins: Vec<String>,
+    /// The host names by which requests may address the admin port, beside `localhost` and IP
+    /// addresses; `*` for any. Where there are none and it does not listen on the loopback address,
+    /// any may.
+    pub admin_hosts: Vec<String>,
 }
 
 /// The ports of a gateway: bound, and nobody answers on them yet. Whoever connects waits.
@@ -194,10 +201,13 @@ impl Gateway {
             ingress_url: format!("http://{name}"),
             health: config.health,
             standings: config.standings,
+            hosts: Hosts::new(admin.address, &config.admin_hosts),
         }));
+        let limits = &config.limits;
+        let (calls_max, orders_max) = (limits.connections_max, limits.admin_connections_max);
         Ok(Self {
-            ingress: Server::start(ingress, Arc::new(calls), &config.limits),
-            admin: Server::start(admin, Arc::clone(&registrar), &config.limits),
+            ingress: Server::start(ingress, Arc::new(calls), calls_max, limits),
+            admin: Server::start(admin, Arc::clone(&registrar), orders_max, limits),
             registrar,
             closing,
         })

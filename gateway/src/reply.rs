@@ -2,7 +2,8 @@
 //!
 //! Its invariant: a caller that does not read, or reads slowly, holds little memory and not for
 //! long. A large body leaves piece by piece, so that the connection never buffers more than one,
-//! and what has not left in time is dropped where it lies, though nobody polls it any more.
+//! and what has not left in time is dropped where it lies, though nobody polls it any more. A small
+//! one keeps its request's place until it has left, so that there are as many as there are places.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,8 @@ use http::{HeaderValue, Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::places::Place;
 
 /// What a port answers.
 pub(crate) type Reply = Response<ReplyBody>;
@@ -36,6 +39,7 @@ pub(crate) struct ReplyBody {
 struct Rest {
     bytes: Bytes,
     room: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
 }
 
 /// A body has not left in time.
@@ -44,6 +48,14 @@ struct Rest {
 pub(crate) struct NotRead;
 
 impl ReplyBody {
+    /// Gives the request's place back once the body has left.
+    pub(crate) fn keep(self, place: Place) -> Self {
+        if let Some(rest) = &mut *lock(&self.rest) {
+            rest.place.get_or_insert(place);
+        }
+        self
+    }
+
     /// Gives `room` back once the body has left, after `within` at the latest: what is left of it
     /// then is dropped, and the answer breaks off.
     pub(crate) fn hold(self, room: OwnedSemaphorePermit, within: Duration) -> Self {
@@ -64,7 +76,7 @@ impl ReplyBody {
 impl From<Bytes> for ReplyBody {
     fn from(bytes: Bytes) -> Self {
         let length = bytes.len() as u64;
-        let rest = Arc::new(Mutex::new(Some(Rest { bytes, room: None })));
+        let rest = Arc::new(Mutex::new(Some(Rest { bytes, room: None, place: None })));
         Self { rest, length, watch: None }
     }
 }
@@ -82,7 +94,9 @@ impl Body for ReplyBody {
         }
         let held = self.watch.is_some();
         let piece = lock(&self.rest).as_mut().map(|rest| {
-            let bytes = rest.bytes.len().min(PIECE_BYTES_MAX);
+            // The last byte leaves apart. Over HTTP/2 a piece is handed over once its first byte may
+            // leave, and of the last one nobody hears any more, however long the rest is held back.
+            let bytes = rest.bytes.len().saturating_sub(1).clamp(1, PIECE_BYTES_MAX);
             let piece = rest.bytes.split_to(bytes);
             // A piece that is stuck in a connection must not keep the whole alive.
             if held { Bytes::copy_from_slice(&piece) } else { piece }
@@ -139,11 +153,14 @@ mod tests {
         for bytes in [0, 1, PIECE_BYTES_MAX, PIECE_BYTES_MAX + 1, 3 * PIECE_BYTES_MAX] {
             let mut body = ReplyBody::from(Bytes::from(vec![b'x'; bytes]));
             assert_eq!(body.size_hint().exact(), Some(bytes as u64));
+            assert_eq!(body.is_end_stream(), bytes == 0);
             let mut left = 0;
             while let Some(frame) = body.frame().await {
                 let piece = frame.unwrap().into_data().unwrap();
                 assert!((1..=PIECE_BYTES_MAX).contains(&piece.len()), "{}", piece.len());
                 left += piece.len();
+                assert!(left < bytes || piece.len() == 1);
+                assert_eq!(body.is_end_stream(), left == bytes);
             }
             assert_eq!(left, bytes);
             assert!(body.is_end_stream());

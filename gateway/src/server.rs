@@ -3,7 +3,8 @@
 //!
 //! Its invariant: nothing that a peer does or leaves undone holds a connection without end. A head
 //! has a deadline, an answer must be read, an idle HTTP/2 connection is pinged, the system asks
-//! after the peers of others, and their number is bounded for each port alone.
+//! after the peers of others, and their number is bounded for each port alone. Whoever connects
+//! beyond that number is told so at once, and is not left waiting in the kernel's queue.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -13,11 +14,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::Request;
+use http::request::Parts;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -25,6 +27,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::GatewayLimits;
 use crate::reply::Reply;
 use crate::stream::CallerStream;
+use crate::streams::{StreamExecutor, answered};
+use crate::turned_away::turn_away;
 
 /// Streams that one HTTP/2 connection may have open.
 const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
@@ -34,12 +38,21 @@ const HEAD_BYTES_MAX: usize = 128 << 10;
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// The pause after a failed accept: the process is out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Connections beyond those that a port may have that are being turned away at once.
+const TURNED_AWAY_MAX: usize = 64;
 
 /// Answers the requests of one port.
 pub(crate) trait Handler: Send + Sync + 'static {
     /// Answers one request. Dropped where its client goes away.
     fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Reply> + Send;
+
+    /// Answers a request on a connection too many, at once: how this process does, if that is what
+    /// is asked, and else when to come back.
+    fn turn_away(&self, head: &Parts) -> Reply;
 }
+
+/// Why a connection broke off.
+type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A port that is being served.
 #[derive(Debug)]
@@ -63,10 +76,17 @@ impl Server {
     pub(crate) fn start<H: Handler>(
         bound: Listening,
         handler: Arc<H>,
+        connections_max: usize,
         limits: &GatewayLimits,
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(accept_loop(bound.listener, handler, limits.clone(), stopped));
+        let task = tokio::spawn(accept_loop(
+            bound.listener,
+            handler,
+            connections_max,
+            limits.clone(),
+            stopped,
+        ));
         Self { address: bound.address, stop, task }
     }
 
@@ -96,61 +116,91 @@ impl Drop for Server {
 async fn accept_loop<H: Handler>(
     listener: TcpListener,
     handler: Arc<H>,
+    connections_max: usize,
     limits: GatewayLimits,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let slots = Arc::new(Semaphore::new(limits.connections_max));
+    let seats = Seats {
+        free: Arc::new(Semaphore::new(connections_max)),
+        to_turn_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
+    };
     let graceful = GracefulShutdown::new();
     let builder = connection_builder(&limits);
     let mut connections = JoinSet::new();
     loop {
-        let (stream, slot) = tokio::select! {
+        let (stream, seat) = tokio::select! {
             biased;
             _ = stopped.wait_for(|stopped| *stopped) => break,
             Some(_) = connections.join_next() => continue,
-            accepted = next_connection(&listener, &slots, limits.write_stall_max) => accepted,
+            accepted = next_connection(&listener, &seats, limits.write_stall_max) => accepted,
         };
-        let asked = Arc::new(AtomicBool::new(false));
-        let service = {
-            let (handler, asked) = (Arc::clone(&handler), Arc::clone(&asked));
-            service_fn(move |request| {
-                asked.store(true, Ordering::Relaxed);
-                let handler = Arc::clone(&handler);
-                async move { Ok::<_, Infallible>(handler.handle(request).await) }
-            })
-        };
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
-        let head_deadline = limits.head_deadline;
-        connections.spawn(async move {
-            let _slot = slot;
-            let mut connection = std::pin::pin!(connection);
-            tokio::select! {
-                _ = &mut connection => return,
-                () = tokio::time::sleep(head_deadline) => {}
+        let handler = Arc::clone(&handler);
+        match seat {
+            Seat::Free(seat) => {
+                let asked = Arc::new(AtomicBool::new(false));
+                let connection = serve(&builder, stream, handler, Arc::clone(&asked));
+                let connection = graceful.watch(connection);
+                let head_deadline = limits.head_deadline;
+                connections.spawn(async move {
+                    let _seat = seat;
+                    see_out(connection, &asked, head_deadline).await;
+                });
             }
-            if asked.load(Ordering::Relaxed)
-                && let Err(error) = connection.await
-            {
-                tracing::debug!(%error, "connection ended");
+            Seat::ToTurnAway(seat) => {
+                let turning_away = turn_away(builder.clone(), stream, handler);
+                connections.spawn(async move {
+                    let _seat = seat;
+                    turning_away.await;
+                });
             }
-        });
+        }
     }
     drop(listener);
     graceful.shutdown().await;
     while connections.join_next().await.is_some() {}
 }
 
-/// Accepts a connection once there is room for it.
+/// The connections that there may be.
+struct Seats {
+    free: Arc<Semaphore>,
+    to_turn_away: Arc<Semaphore>,
+}
+
+/// What an accepted connection may have; given back when dropped.
+enum Seat {
+    /// Answers.
+    Free(OwnedSemaphorePermit),
+    /// A word that there are too many.
+    ToTurnAway(OwnedSemaphorePermit),
+}
+
+/// Accepts a connection, to serve it where there is a seat for it and else to turn it away.
 async fn next_connection(
     listener: &TcpListener,
-    slots: &Arc<Semaphore>,
+    seats: &Seats,
     stall_max: Duration,
-) -> (CallerStream, Option<OwnedSemaphorePermit>) {
-    let slot = Arc::clone(slots).acquire_owned().await.ok();
+) -> (CallerStream, Seat) {
+    let never_closed = "the seats are never taken away";
+    let seat = tokio::select! {
+        biased;
+        free = Arc::clone(&seats.free).acquire_owned() => Seat::Free(free.expect(never_closed)),
+        taken = Arc::clone(&seats.to_turn_away).acquire_owned() => {
+            Seat::ToTurnAway(taken.expect(never_closed))
+        }
+    };
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (CallerStream::new(stream, stall_max), slot),
+            Ok((stream, _)) => {
+                // One may have become free meanwhile.
+                let free = match seat {
+                    Seat::Free(free) => Ok(free),
+                    Seat::ToTurnAway(taken) => {
+                        Arc::clone(&seats.free).try_acquire_owned().map_err(|_| taken)
+                    }
+                };
+                let seat = free.map_or_else(Seat::ToTurnAway, Seat::Free);
+                return (CallerStream::new(stream, stall_max), seat);
+            }
             Err(error) => {
                 tracing::warn!(%error, "failed to accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -159,8 +209,45 @@ async fn next_connection(
     }
 }
 
-fn connection_builder(limits: &GatewayLimits) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+/// Serves a connection. `asked` turns true with its first request.
+fn serve<H: Handler>(
+    builder: &Builder<StreamExecutor>,
+    stream: CallerStream,
+    handler: Arc<H>,
+    asked: Arc<AtomicBool>,
+) -> impl GracefulConnection<Error = ConnectionError> + Send + 'static {
+    let service = service_fn(move |request| {
+        asked.store(true, Ordering::Relaxed);
+        let handler = Arc::clone(&handler);
+        async move {
+            let reply = handler.handle(request).await;
+            answered();
+            Ok::<_, Infallible>(reply)
+        }
+    });
+    builder.serve_connection(TokioIo::new(stream), service).into_owned()
+}
+
+/// Waits until a connection has ended, or its first request has not come in time.
+async fn see_out(
+    connection: impl Future<Output = Result<(), ConnectionError>>,
+    asked: &AtomicBool,
+    head_deadline: Duration,
+) {
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        _ = &mut connection => return,
+        () = tokio::time::sleep(head_deadline) => {}
+    }
+    if asked.load(Ordering::Relaxed)
+        && let Err(error) = connection.await
+    {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+fn connection_builder(limits: &GatewayLimits) -> Builder<StreamExecutor> {
+    let mut builder = Builder::new(StreamExecutor { answer_max: limits.answer_total_max });
     builder
         .http1()
         .timer(TokioTimer::new())

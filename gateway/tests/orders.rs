@@ -4,10 +4,13 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::faulty::Fault;
 use common::made::{id, put, row};
 use common::owner::completed;
-use common::{Answer, Ask, World, ask, start};
+use common::{Answer, Ask, World, ask, start, start_with};
+use everlog_gateway::GatewayLimits;
 use everlog_log_schema::OrderAction::{Kill, Pause, Purge, Resume};
 use everlog_log_schema::{
     InvocationId, Millis, PartitionId, SignalId, Status, Target, WaitSet, partition_of,
@@ -169,6 +172,65 @@ async fn a_web_page_of_another_origin_is_not_obeyed() {
     let request = Ask::post(path, "").header("origin", &own);
     assert_eq!(ask(world.addresses.admin, request, false).await.json()["changed"], 1);
     assert_eq!(world.owner.row(id).map(|row| row.status), Some(completed()));
+}
+
+#[tokio::test]
+async fn what_is_addressed_to_a_name_that_nobody_gave_is_not_obeyed() {
+    let world = start().await;
+    put(&world, 1, Status::Running);
+    let path = "/invocations/kill?all=true";
+    for http2 in [false, true] {
+        for request in [Ask::post(path, ""), Ask::get("/deployments"), Ask::get("/health")] {
+            // The page's own origin, as its name leads here by now.
+            let request = request.header("host", "evil.example:9070");
+            let request = request.header("origin", "http://evil.example:9070");
+            let answer = ask(world.addresses.admin, request, http2).await;
+            assert_eq!(answer.error(), (403, "foreign-host".into()));
+        }
+    }
+    assert_eq!(world.owner.messages(), 0);
+    let local = Ask::get("/deployments").header("host", "localhost:9070");
+    assert_eq!(ask(world.addresses.admin, local, false).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_fails_for_one_is_done_for_the_others_and_told() {
+    let world = start().await;
+    let ids: Vec<_> = (0..4).map(|number| put(&world, number, Status::Running)).collect();
+    world.log.fail_next([Fault::QueueFull, Fault::UnknownLost, Fault::Refused]);
+    let answer = world.admin(Method::POST, "/invocations/kill?all=true").await;
+    assert_eq!(answer.status, 200);
+    let killed = answer.json();
+    assert_eq!((&killed["matched"], &killed["changed"]), (&json!(4), &json!(1)));
+    let failed = killed["failed"].as_array().unwrap();
+    let told: Vec<_> =
+        failed.iter().map(|each| (each["id"].clone(), each["error"].clone())).collect();
+    let expected = [
+        (json!(ids[0].to_string()), json!("log-unavailable")),
+        (json!(ids[1].to_string()), json!("order-outcome-unknown")),
+        (json!(ids[2].to_string()), json!("log-unavailable")),
+    ];
+    assert_eq!(told, expected);
+    assert!(failed[2]["message"].as_str().unwrap().contains("not today"), "{failed:?}");
+    assert_eq!(world.owner.row(ids[3]).map(|row| row.status), Some(completed()));
+    let again = world.admin(Method::POST, "/invocations/kill?all=true").await.json();
+    assert_eq!(again, json!({ "matched": 4, "changed": 3, "next": null }));
+}
+
+#[tokio::test]
+async fn an_order_whose_effect_cannot_be_seen_is_of_unknown_outcome() {
+    let question_max = Duration::from_millis(50);
+    let world = start_with(GatewayLimits { question_max, ..Default::default() }).await;
+    let ids: Vec<_> = (0..8).map(|number| put(&world, number, Status::Running)).collect();
+    world.owner.hide_effects(true);
+    let one = patch(&world, ids[0], "pause").await;
+    assert_eq!(one.error(), (503, "order-outcome-unknown".into()));
+    let all = world.admin(Method::POST, "/invocations/kill?all=true").await.json();
+    assert_eq!((&all["matched"], &all["changed"]), (&json!(8), &json!(0)));
+    let failed = all["failed"].as_array().unwrap();
+    assert_eq!(failed.len(), 8);
+    assert!(failed.iter().all(|each| each["error"] == "order-outcome-unknown"), "{failed:?}");
+    world.owner.wait_for_messages(9).await;
 }
 
 #[tokio::test]

@@ -8,10 +8,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::faulty::Fault;
-use common::{Ask, DEADLINE, OK, World, ask, start, start_with};
-use everlog_gateway::{GatewayLimits, Ports};
-use everlog_log_schema::Message;
+use common::{Answer, Ask, DEADLINE, OK, World, ask, start, start_with};
+use everlog_gateway::{Addresses, GatewayLimits, Ports};
 use everlog_log_schema::limits::BODY_BYTES_MAX;
+use everlog_log_schema::{AwakeableId, Incarnation, Life, Message};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -225,6 +230,7 @@ async fn rest_of(mut stream: TcpStream) -> usize {
 #[tokio::test]
 async fn a_caller_that_does_not_read_is_given_up_and_holds_up_nobody_for_long() {
     const LARGE: usize = 24 << 20;
+    const OTHER: usize = 128 << 10;
     let stalls = Duration::from_millis(200);
     let cases = [
         GatewayLimits { write_stall_max: stalls, ..Default::default() },
@@ -236,9 +242,10 @@ async fn a_caller_that_does_not_read_is_given_up_and_holds_up_nobody_for_long() 
         let stream = call_and_not_read(&world, &body).await;
         world.owner.wait_for_messages(1).await;
         world.owner.release();
-        // There is room for one such answer at a time: this one waits for that of the first.
-        let other = world.ask(Ask::post("/Greeter/greet", body)).await;
-        assert_eq!((other.status, other.body.len()), (OK, LARGE));
+        // There is no room for another large answer, be it small enough to be read in no time: this
+        // one waits for that of the first.
+        let other = world.ask(Ask::post("/Greeter/greet", vec![b'x'; OTHER])).await;
+        assert_eq!((other.status, other.body.len()), (OK, OTHER));
         assert!(rest_of(stream).await < LARGE);
         assert_eq!(world.owner.envelopes().len(), 2);
     }
@@ -251,12 +258,7 @@ async fn a_call_whose_caller_vanishes_goes_on_and_its_place_is_free() {
     world.owner.wait_for_messages(1).await;
     assert_eq!(world.post("/Greeter/greet", "1").await.status, 429);
     drop(stream);
-    let taken = async {
-        while world.post("/Greeter/greet", "1").await.status == 429 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, taken).await.unwrap();
+    until_not_429(async || world.post("/Greeter/greet", "1").await).await;
     let calls = world.owner.envelopes();
     let mut invokes = calls.iter().filter_map(|call| {
         if let Message::Invoke(invoke) = &call.message { Some(invoke) } else { None }
@@ -269,17 +271,160 @@ async fn a_call_whose_caller_vanishes_goes_on_and_its_place_is_free() {
 }
 
 #[tokio::test]
-async fn a_port_with_as_many_connections_as_it_takes_accepts_the_next_once_one_is_gone() {
-    let world = start_with(GatewayLimits { connections_max: 1, ..Default::default() }).await;
+async fn a_connection_too_many_is_told_so_and_closed() {
+    const AT_ONCE: usize = 100;
+    let limits =
+        GatewayLimits { connections_max: 1, admin_connections_max: 1, ..Default::default() };
+    let world = start_with(limits).await;
+    let Addresses { ingress, admin } = world.addresses;
     let only = call_and_not_read(&world, b"1").await;
     world.owner.wait_for_messages(1).await;
-    let ingress = world.addresses.ingress;
-    let next = tokio::spawn(ask(ingress, Ask::post("/Greeter/greet", "2"), false));
+    for http2 in [false, true] {
+        let answer = ask(ingress, Ask::post("/Greeter/greet", vec![b'2'; 900 << 10]), http2).await;
+        assert_eq!(answer.error(), (429, "too-many-connections".into()));
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        assert_eq!(ask(ingress, Ask::get("/restate/health"), http2).await.status, OK);
+    }
+    let answer = raw(&world, b"GET /Greeter/greet HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+    // More than are turned away at once, some of which say nothing.
+    let mut silent = Vec::new();
+    for _ in 0..4 {
+        silent.push(TcpStream::connect(ingress).await.unwrap());
+    }
+    let many = (0..AT_ONCE).map(|_| tokio::spawn(ask(ingress, Ask::get("/Greeter/greet"), false)));
+    for turned_away in many.collect::<Vec<_>>() {
+        assert_eq!(turned_away.await.unwrap().status, 429);
+    }
+    for nothing in silent {
+        assert_eq!(rest_of(nothing).await, 0);
+    }
+
     // The other port has a number of its own.
-    let admin = world.admin(http::Method::GET, "/version").await;
-    assert_eq!((admin.status, world.owner.messages()), (OK, 1));
-    drop(only);
-    assert_eq!(next.await.unwrap().status, OK);
+    let mut held = TcpStream::connect(admin).await.unwrap();
+    held.write_all(b"GET /version HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    held.read_exact(&mut [0; 12]).await.unwrap();
+    let refused = world.admin(http::Method::GET, "/services").await;
+    assert_eq!(refused.error(), (429, "too-many-connections".into()));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    for path in ["/health", "/version", "/metrics"] {
+        assert_eq!(world.admin(http::Method::GET, path).await.status, OK, "{path}");
+    }
+    assert_eq!(world.owner.messages(), 1);
+
+    drop((only, held));
+    until_not_429(async || world.post("/Greeter/greet", "2").await).await;
+    until_not_429(async || world.admin(http::Method::GET, "/services").await).await;
+}
+
+/// Asks again and again while there is no room.
+async fn until_not_429(ask: impl AsyncFn() -> Answer) {
+    let asking = async {
+        loop {
+            let answer = ask().await;
+            if answer.status != 429 {
+                return answer.status;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert_eq!(tokio::time::timeout(DEADLINE, asking).await.unwrap(), OK);
+}
+
+#[tokio::test]
+async fn a_slow_service_leaves_places_to_others_and_can_be_told_what_it_waits_for() {
+    let limits = GatewayLimits {
+        requests_max: 3,
+        service_requests_max: 2,
+        attaches_max: 1,
+        short_requests_max: 1,
+        ..Default::default()
+    };
+    let world = start_with(limits).await;
+    let ingress = world.addresses.ingress;
+    let call = |path| tokio::spawn(ask(ingress, Ask::post(path, "1"), false));
+    let slow = [call("/Greeter/hang"), call("/Greeter/hang")];
+    world.owner.wait_for_messages(2).await;
+    let refused = world.post("/Greeter/greet", "2").await;
+    assert_eq!(refused.error(), (429, "service-busy".into()));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert!(refused.json()["message"].as_str().unwrap().contains("`Greeter`"));
+    assert_eq!(world.post("/Cart/ann/add", "2").await.status, OK);
+
+    let other = call("/Cart/ann/hang");
+    world.owner.wait_for_messages(4).await;
+    assert_eq!(world.post("/Cart/ann/add", "2").await.error(), (429, "too-many-requests".into()));
+    let sent = world.post("/Greeter/hang/send", "3").await;
+    assert_eq!(sent.status, 202);
+    let id = sent.header("x-restate-id").unwrap().to_owned();
+    let attach = || {
+        let path = format!("/restate/attach/{id}");
+        tokio::spawn(async move { ask(ingress, Ask::get(&path), false).await })
+    };
+    let (mut first, mut second) = (attach(), attach());
+    // One of the two has the place, and waits.
+    let (one_too_many, waiting) = tokio::select! {
+        ended = &mut first => (ended, second),
+        ended = &mut second => (ended, first),
+    };
+    assert_eq!(one_too_many.unwrap().error(), (429, "too-many-requests".into()));
+
+    let life = Life { invocation: id.parse().unwrap(), incarnation: Incarnation(0) };
+    let awakeable = AwakeableId { life, signal: 17 };
+    for _ in 0..2 {
+        let resolve = format!("/restate/awakeables/{awakeable}/resolve");
+        assert_eq!(world.ask(Ask::post(&resolve, "1")).await.status, 202);
+        assert_eq!(world.get(&format!("/restate/output/{id}")).await.status, 470);
+        assert_eq!(world.admin(http::Method::GET, "/invocations").await.status, OK);
+    }
+    world.owner.release();
+    for ended in slow.into_iter().chain([other, waiting]) {
+        assert_eq!(ended.await.unwrap().status, OK);
+    }
+}
+
+/// A connection over HTTP/2 whose caller takes in so many bytes of each answer until it reads on.
+async fn connect_with_window(world: &World, window: u32) -> SendRequest<Full<Bytes>> {
+    let stream = TcpStream::connect(world.addresses.ingress).await.unwrap();
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let shaking = builder.initial_stream_window_size(window).handshake(TokioIo::new(stream));
+    let (client, connection) = shaking.await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+async fn greet(client: &mut SendRequest<Full<Bytes>>) -> Response<Incoming> {
+    let body = Full::new(Bytes::from_static(b"more than ten bytes"));
+    let request = Request::post("http://x/Greeter/greet").body(body).unwrap();
+    tokio::time::timeout(DEADLINE, client.send_request(request)).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn an_answer_that_a_stream_holds_back_keeps_its_place() {
+    for window in [0, 10] {
+        let world = start_with(GatewayLimits { requests_max: 1, ..Default::default() }).await;
+        let mut client = connect_with_window(&world, window).await;
+        let held_back = greet(&mut client).await;
+        assert_eq!(held_back.status(), 200);
+        assert_eq!(world.post("/Greeter/greet", "1").await.error().0, 429);
+        drop((held_back, client));
+        until_not_429(async || world.post("/Greeter/greet", "1").await).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_a_stream_holds_back_is_given_up_and_its_connection_lives_on() {
+    for window in [0, 10] {
+        let answer_total_max = Duration::from_millis(50);
+        let limits = GatewayLimits { answer_total_max, requests_max: 1, ..Default::default() };
+        let world = start_with(limits).await;
+        let mut client = connect_with_window(&world, window).await;
+        let held_back = greet(&mut client).await;
+        until_not_429(async || world.post("/Greeter/greet", "1").await).await;
+        let reading = held_back.into_body().collect();
+        assert!(tokio::time::timeout(DEADLINE, reading).await.unwrap().is_err(), "{window}");
+        assert_eq!(greet(&mut client).await.status(), 200, "{window}");
+    }
 }
 
 #[tokio::test]

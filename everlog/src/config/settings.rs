@@ -26,6 +26,7 @@ pub(crate) struct Settings {
     pub(crate) fsync: bool,
     pub(crate) ingress_address: SocketAddr,
     pub(crate) admin_address: SocketAddr,
+    pub(crate) admin_hosts: Vec<String>,
     pub(crate) cors_origins: Vec<String>,
     pub(crate) register: Vec<String>,
     pub(crate) log: String,
@@ -40,6 +41,7 @@ pub(crate) struct Settings {
     pub(crate) history_age_max: Period,
     pub(crate) history_bytes_max: ByteSize,
     pub(crate) requests_max: NonZeroUsize,
+    pub(crate) service_requests_max: Option<NonZeroUsize>,
     pub(crate) body_bytes_in_flight_max: ByteSize,
     pub(crate) retry: Retry,
     pub(crate) services: BTreeMap<String, ServiceSettings>,
@@ -105,6 +107,7 @@ impl Default for Settings {
             fsync: true,
             ingress_address: local(8080),
             admin_address: local(9070),
+            admin_hosts: Vec::new(),
             cors_origins: Vec::new(),
             register: Vec::new(),
             log: "info,apache_avro=error".into(),
@@ -119,6 +122,7 @@ impl Default for Settings {
             history_age_max: Period(executor.history_age_max),
             history_bytes_max: ByteSize(executor.history_bytes_max),
             requests_max: count(gateway.requests_max),
+            service_requests_max: None,
             body_bytes_in_flight_max: ByteSize(gateway.body_bytes_in_flight_max as u64),
             retry: Retry::default(),
             services: BTreeMap::new(),
@@ -175,10 +179,12 @@ impl Settings {
 
     /// The limits of the gateway.
     pub(crate) fn gateway_limits(&self) -> GatewayLimits {
+        let limits = GatewayLimits::of_requests(self.requests_max.get());
+        let of_service = self.service_requests_max.map(NonZeroUsize::get);
         GatewayLimits {
-            requests_max: self.requests_max.get(),
+            service_requests_max: of_service.unwrap_or(limits.service_requests_max),
             body_bytes_in_flight_max: self.body_bytes_in_flight_max.in_memory(),
-            ..GatewayLimits::default()
+            ..limits
         }
     }
 }
@@ -245,5 +251,8 @@ mod tests {
         assert_eq!(settings.executor_limits(), executor);
         let gateway = settings.gateway_limits();
         assert_eq!((gateway.requests_max, gateway.body_bytes_in_flight_max), (6, 7));
+        assert_eq!(gateway.service_requests_max, 3);
+        let settings = Settings { service_requests_max: NonZeroUsize::new(5), ..settings };
+        assert_eq!(settings.gateway_limits().service_requests_max, 5);
     }
 }

@@ -129,6 +129,7 @@ mod tests {
             SETTING                     VALUE               FROM
             abort_timeout               10m                 default
             admin_address               127.0.0.1:9070      default
+            admin_hosts                 -                   default
             body_bytes_in_flight_max    256MiB              default
             cors_origins                -                   default
             data_dir                    ./.everlog          default
@@ -152,6 +153,7 @@ mod tests {
             retry.max_attempts          70                  default
             retry.max_interval          1m                  default
             retry.on_max_attempts       pause               default
+            service_requests_max        -                   default
             services.Cart.concurrency   2                   everlog.toml:4
             tls_ca_file                 -                   default
             unkeyed_retention           10m                 default

@@ -66,7 +66,7 @@ const fn setting(
 const COUNT: Unit = Unit::Number("a number from 1 on");
 
 /// All settings, in the order in which they are shown.
-pub(crate) const SETTINGS: [Setting; 29] = [
+pub(crate) const SETTINGS: [Setting; 31] = [
     setting(
         "data_dir",
         Unit::Path,
@@ -108,6 +108,12 @@ pub(crate) const SETTINGS: [Setting; 29] = [
         Unit::Address,
         Some("--admin-address"),
         "Where functions are registered, invocations managed and metrics read. It trusts whoever reaches it.",
+    ),
+    setting(
+        "admin_hosts",
+        Unit::Texts,
+        None,
+        "The host names by which requests may address the admin port, beside `localhost` and IP addresses; `*` is any. Where none is set, any may, unless it listens on the loopback address.",
     ),
     setting(
         "cors_origins",
@@ -191,7 +197,13 @@ pub(crate) const SETTINGS: [Setting; 29] = [
         "requests_max",
         COUNT,
         None,
-        "How many calls, sends and attaches are handled at once. One more is refused with 429.",
+        "How many calls wait for their answers at once. One more is refused with 429. Half as many attaches may wait beside them, and half as many sends, questions and ends of awakeables be handled.",
+    ),
+    setting(
+        "service_requests_max",
+        COUNT,
+        None,
+        "How many calls of one service wait at once, so that a slow one leaves places to the others. Half of `requests_max` unless set.",
     ),
     setting(
         "body_bytes_in_flight_max",

@@ -29,10 +29,11 @@ use self::folder::Folder;
 use self::register::keep_registered;
 use self::reset::ResetArguments;
 use crate::config::{Config, SettingFlags, Settings};
+use crate::files::{self, Connections};
+use crate::logs;
 use crate::say::say;
 use crate::signals::Signals;
 use crate::version::VERSION;
-use crate::{files, logs};
 
 pub(crate) use self::folder::{Contents, Locks, readable};
 
@@ -154,6 +155,7 @@ impl Server {
             health: health_of(&executor),
             standings: standings_of(&executor),
             cors_origins: settings.cors_origins.clone(),
+            admin_hosts: settings.admin_hosts.clone(),
         });
         match started {
             Ok(gateway) => Ok(Self { gateway, executor, _log: embedded }),
@@ -179,10 +181,24 @@ impl Server {
     }
 }
 
+/// The limits of the gateway, with as many connections as there may be files for.
 fn gateway_limits(settings: &Settings) -> GatewayLimits {
     let limits = settings.gateway_limits();
-    let connections_max = files::connections_of(files::raise_limit(), limits.connections_max);
-    GatewayLimits { connections_max, ..limits }
+    let files = files::raise_limit();
+    let wanted =
+        Connections { ingress: limits.connections_max, admin: limits.admin_connections_max };
+    let attempts = settings.open_attempts_max.get();
+    let Connections { ingress, admin } = files::connections_of(files, attempts, wanted);
+    if ingress < limits.requests_max {
+        tracing::warn!(
+            files,
+            connections = ingress,
+            requests_max = limits.requests_max,
+            "this process may open too few files for as many callers as `requests_max` says: those \
+             beyond the connections are refused; raise the limit (`ulimit -Hn`)"
+        );
+    }
+    GatewayLimits { connections_max: ingress, admin_connections_max: admin, ..limits }
 }
 
 fn take(executor: &Running) -> Option<Executor> {

@@ -24,6 +24,11 @@ pub enum AdminError {
     /// A web page of another origin asks, by its visitor's browser.
     #[error("request comes from a web page of another origin, and such are not answered here")]
     ForeignOrigin,
+    /// The host that is asked for is none of this port's names.
+    #[error(
+        "request is addressed to the host `{0}`, which is no name of this port: use localhost or an IP address, or have whoever runs it add the name to `admin_hosts`"
+    )]
+    ForeignHost(String),
     /// The path is known, the method is not.
     #[error("method is not allowed here: use {0}")]
     MethodNotAllowed(&'static str),
@@ -47,6 +52,9 @@ pub enum AdminError {
     /// Too much is asked at once.
     #[error("too many requests are being answered here: try again later")]
     TooManyRequests,
+    /// There are too many connections.
+    #[error("too many connections are open here, and this one is closed: try again later")]
+    TooManyConnections,
     /// The text is no invocation id.
     #[error("invocation id `{id}` is malformed: {reason}")]
     MalformedId {
@@ -75,9 +83,9 @@ pub enum AdminError {
     /// The invocation's partition has stopped.
     #[error("partition has stopped, until somebody mends it: {0}")]
     PartitionStopped(String),
-    /// An order may be recorded, now or later, or not.
+    /// An order may be recorded, now or later, or not; or it is, and its effect cannot be seen.
     #[error(
-        "it is not known whether the order was recorded ({0}): look at the invocation, and repeat the order where it had no effect"
+        "it is not known what became of the order ({0}): look at the invocation, and repeat the order where it had no effect"
     )]
     OrderUnknown(String),
     /// No such deployment, service or handler.
@@ -202,6 +210,7 @@ impl AdminError {
         match self {
             Self::UnknownPath => ("unknown-path", StatusCode::NOT_FOUND, None),
             Self::ForeignOrigin => ("foreign-origin", StatusCode::FORBIDDEN, None),
+            Self::ForeignHost(_) => ("foreign-host", StatusCode::FORBIDDEN, None),
             Self::MethodNotAllowed(_) => {
                 ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, None)
             }
@@ -210,6 +219,9 @@ impl AdminError {
             Self::MalformedQuery(_) => ("malformed-query", StatusCode::BAD_REQUEST, None),
             Self::FilterRequired => ("filter-required", StatusCode::BAD_REQUEST, None),
             Self::TooManyRequests => ("too-many-requests", StatusCode::TOO_MANY_REQUESTS, None),
+            Self::TooManyConnections => {
+                ("too-many-connections", StatusCode::TOO_MANY_REQUESTS, None)
+            }
             Self::MalformedId { .. } => ("malformed-invocation-id", StatusCode::BAD_REQUEST, None),
             Self::InvocationNotFound(_) => ("invocation-not-found", StatusCode::NOT_FOUND, None),
             Self::NotStarted(_) => ("invocation-not-started", StatusCode::CONFLICT, None),
@@ -286,6 +298,6 @@ mod tests {
         let manual = include_str!("../../../docs/errors/admin.md");
         let codes = crate::manual::codes_in(include_str!("error.rs"));
         assert_eq!(crate::manual::sections_in(manual), codes);
-        assert_eq!(codes.len(), 28);
+        assert_eq!(codes.len(), 30);
     }
 }

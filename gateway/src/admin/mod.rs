@@ -3,7 +3,7 @@
 //!
 //! It knows no users and believes whoever reaches it: it listens on the loopback address unless
 //! told otherwise. A browser reaches it too, on behalf of any page that is open in it: its invariant
-//! is that no page of another origin is obeyed.
+//! is that no page of another origin is obeyed, nor one whose name was made to lead here.
 
 mod cluster;
 mod discovery;
@@ -27,7 +27,8 @@ use everlog_log_schema::metadata::Metadata;
 use everlog_log_schema::owner_api::{BoxFuture, OwnerApi, OwnerError};
 use everlog_log_schema::{DeploymentId, RetryPolicy};
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use prometheus::{Encoder, TextEncoder};
@@ -45,6 +46,7 @@ use crate::{GatewayLimits, HealthCheck, StandingCheck, url};
 use invocations::Verb;
 
 pub use error::AdminError;
+pub(crate) use origin::Hosts;
 pub use register::{RegisterOutcome, RegisterRequest, Registered};
 
 /// The largest body of a request to this port, in bytes.
@@ -66,6 +68,7 @@ pub(crate) struct Admin {
     ingress_url: String,
     health: HealthCheck,
     standings: StandingCheck,
+    hosts: Hosts,
 }
 
 /// What an admin port is made of.
@@ -92,6 +95,8 @@ pub(crate) struct AdminParts {
     pub(crate) health: HealthCheck,
     /// Tells how the partitions stand.
     pub(crate) standings: StandingCheck,
+    /// By what names it may be addressed.
+    pub(crate) hosts: Hosts,
 }
 
 impl Admin {
@@ -111,22 +116,16 @@ impl Admin {
             ingress_url: parts.ingress_url,
             health: parts.health,
             standings: parts.standings,
+            hosts: parts.hosts,
         }
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Result<Reply, AdminError> {
-        if !origin::is_own(&request) {
-            return Err(AdminError::ForeignOrigin);
-        }
-        let path = url::segments(request.uri().path().trim_matches('/'));
-        let path = path.map_err(|error| AdminError::MalformedQuery(error.to_string()))?;
+        self.check_sender(request.headers(), request.uri())?;
+        let path = path_of(request.uri())?;
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
-        // How it does is told under any load.
-        match (path.as_slice(), request.method()) {
-            (["health"], &Method::GET) => return Ok(self.show_health()),
-            (["version"], &Method::GET) => return Ok(self.show_version()),
-            (["metrics"], &Method::GET) => return Ok(show_metrics()),
-            _ => {}
+        if let Some(reply) = self.show_itself(&path, request.method()) {
+            return Ok(reply);
         }
         let slot = self.requests.try_acquire();
         let _slot = slot.map_err(|_| AdminError::TooManyRequests)?;
@@ -134,6 +133,23 @@ impl Admin {
             return self.respond_about_invocations(rest, &request).await;
         }
         self.respond_about_rest(&path, request).await
+    }
+
+    fn check_sender(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), AdminError> {
+        if let Some(host) = self.hosts.stranger(headers, uri) {
+            return Err(AdminError::ForeignHost(host));
+        }
+        if origin::is_own(headers, uri) { Ok(()) } else { Err(AdminError::ForeignOrigin) }
+    }
+
+    /// Tells how it does, under any load.
+    fn show_itself(&self, path: &[&str], method: &Method) -> Option<Reply> {
+        match (path, method) {
+            (["health"], &Method::GET) => Some(self.show_health()),
+            (["version"], &Method::GET) => Some(self.show_version()),
+            (["metrics"], &Method::GET) => Some(show_metrics()),
+            _ => None,
+        }
     }
 
     async fn respond_about_invocations(
@@ -244,10 +260,27 @@ impl Admin {
 
 impl Handler for Admin {
     async fn handle(&self, request: Request<Incoming>) -> Reply {
-        let reply = Box::pin(self.respond(request)).await.unwrap_or_else(AdminError::into_reply);
-        METRICS.requests.with_label_values(&["admin", reply.status().as_str()]).inc();
-        reply
+        finish(Box::pin(self.respond(request)).await)
     }
+
+    fn turn_away(&self, head: &Parts) -> Reply {
+        finish(self.check_sender(&head.headers, &head.uri).and_then(|()| {
+            let path = path_of(&head.uri)?;
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            self.show_itself(&path, &head.method).ok_or(AdminError::TooManyConnections)
+        }))
+    }
+}
+
+fn path_of(uri: &Uri) -> Result<Vec<String>, AdminError> {
+    let path = url::segments(uri.path().trim_matches('/'));
+    path.map_err(|error| AdminError::MalformedQuery(error.to_string()))
+}
+
+fn finish(reply: Result<Reply, AdminError>) -> Reply {
+    let reply = reply.unwrap_or_else(AdminError::into_reply);
+    METRICS.requests.with_label_values(&["admin", reply.status().as_str()]).inc();
+    reply
 }
 
 #[derive(Serialize)]

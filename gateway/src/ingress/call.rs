@@ -15,9 +15,10 @@ use serde::Serialize;
 
 use super::error::IngressError;
 use super::paths::Verb;
-use super::{Ingress, answer, body, delay, headers, ids, input, target};
+use super::{Ingress, answer, body, delay, headers, ids, input, keep, target};
 use crate::inbox;
 use crate::metrics::METRICS;
+use crate::places::{NoPlace, Place};
 use crate::reply::{Reply, json_reply};
 use crate::time::{now, rfc3339};
 
@@ -61,6 +62,7 @@ impl Ingress {
     ) -> Result<Reply, IngressError> {
         let metadata = self.metadata()?;
         let head = read_head(&metadata, verb, segments, &parts)?;
+        let place = self.place_of_call(&head)?;
         let announced = content_length(&parts.headers);
         let body = body::read(incoming, announced, &self.body_room, &self.limits).await?;
         let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -85,11 +87,19 @@ impl Ingress {
             Verb::Send => Ok(render_send(&sent, Verdict::Accepted)),
         };
         // The call is recorded: whoever gets no answer now can ask for it by this id.
-        Ok(answered.unwrap_or_else(|error| {
+        let reply = answered.unwrap_or_else(|error| {
             let mut reply = error.into_reply();
             answer::name_invocation(&mut reply, sent.id);
             reply
-        }))
+        });
+        Ok(keep(reply, place))
+    }
+
+    fn place_of_call(&self, head: &CallHead) -> Result<Place, NoPlace> {
+        match head.verb {
+            Verb::Call => self.places.call(&head.target.service),
+            Verb::Send => self.places.short(),
+        }
     }
 
     /// Puts the call into the inbox of its partition.

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::inbox::InboxError;
+use crate::places::NoPlace;
 use crate::reply::{Reply, json_reply};
 
 /// Says whether the ingress or the invocation itself failed.
@@ -84,6 +85,12 @@ pub(crate) enum IngressError {
     NotReady { id: String, sentence: String, progress: Map<String, Value> },
     #[error("too many requests wait here: try again later")]
     TooManyRequests,
+    #[error(
+        "too many callers of `{0}` wait here: try again later, or send to it instead of calling; other services are not affected"
+    )]
+    ServiceBusy(String),
+    #[error("too many connections are open here, and this one is closed: try again later")]
+    TooManyConnections,
     #[error("too many bytes of bodies are on their way into the log: try again later")]
     TooManyBytes,
     #[error("the log takes in no more for now, and nothing was recorded: try again later")]
@@ -136,6 +143,15 @@ pub(crate) struct ErrorBody<'a> {
     pub(crate) metadata: Option<Map<String, Value>>,
 }
 
+impl From<NoPlace> for IngressError {
+    fn from(error: NoPlace) -> Self {
+        match error {
+            NoPlace::Any => Self::TooManyRequests,
+            NoPlace::OfService(service) => Self::ServiceBusy(service),
+        }
+    }
+}
+
 impl From<InboxError> for IngressError {
     fn from(error: InboxError) -> Self {
         match error {
@@ -185,6 +201,8 @@ impl IngressError {
                 ("not-ready", StatusCode::from_u16(NOT_READY).expect("470 is a legal status"))
             }
             Self::TooManyRequests => ("too-many-requests", StatusCode::TOO_MANY_REQUESTS),
+            Self::ServiceBusy(_) => ("service-busy", StatusCode::TOO_MANY_REQUESTS),
+            Self::TooManyConnections => ("too-many-connections", StatusCode::TOO_MANY_REQUESTS),
             Self::TooManyBytes => ("too-many-bytes", StatusCode::TOO_MANY_REQUESTS),
             Self::LogBusy => ("log-busy", StatusCode::SERVICE_UNAVAILABLE),
             Self::LogRefused(_) => ("log-refused", StatusCode::SERVICE_UNAVAILABLE),
@@ -242,6 +260,6 @@ mod tests {
         let mut codes = crate::manual::codes_in(include_str!("error.rs"));
         codes.insert("invocation-failed");
         assert_eq!(crate::manual::sections_in(manual), codes);
-        assert_eq!(codes.len(), 36);
+        assert_eq!(codes.len(), 38);
     }
 }

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use everlog_log_schema::Millis;
 use everlog_log_schema::metadata::Metadata;
 use everlog_log_schema::owner_api::OwnerApi;
+use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use serde::Serialize;
@@ -33,11 +34,12 @@ use tokio::sync::{Semaphore, watch};
 use crate::GatewayLimits;
 use crate::inbox::Inbox;
 use crate::metrics::METRICS;
+use crate::places::{NoPlace, Place, Places};
 use crate::reply::{Reply, json_reply};
 use crate::server::Handler;
-use cors::Cors;
+use cors::{AllowedOrigin, Cors};
 use error::IngressError;
-use paths::Route;
+use paths::{Question, Route};
 use stopped::Stopped;
 
 /// All that the ingress needs to answer a request.
@@ -50,7 +52,7 @@ pub(crate) struct Ingress {
     inbox: Arc<Inbox>,
     cors: Cors,
     stopped: Stopped,
-    requests: Semaphore,
+    places: Places,
     body_room: Arc<Semaphore>,
     answer_room: Arc<Semaphore>,
     closing: watch::Receiver<bool>,
@@ -96,7 +98,7 @@ impl Ingress {
             inbox,
             cors: Cors::new(&cors_origins),
             stopped: Stopped::default(),
-            requests: Semaphore::new(limits.requests_max),
+            places: Places::new(&limits),
             body_room: Arc::new(Semaphore::new(limits.body_bytes_in_flight_max)),
             answer_room: Arc::new(Semaphore::new(limits.answer_bytes_in_flight_max)),
             closing,
@@ -122,22 +124,44 @@ impl Ingress {
         let (parts, incoming) = request.into_parts();
         let route = paths::parse(parts.uri.path())?;
         check_method(&route, &parts.method)?;
-        // Its health can be asked for under any load.
-        let slot = (route != Route::Health).then(|| self.requests.try_acquire());
-        let _slot = slot.transpose().map_err(|_| IngressError::TooManyRequests)?;
         match route {
+            // Its health can be asked for under any load.
             Route::Health => self.health(),
-            Route::Awakeable(how, id) => self.settle(how, &id, &parts, incoming).await,
             Route::Invoke { verb, segments } => self.invoke(verb, &segments, parts, incoming).await,
-            Route::ById(question, id) => self.answer(question, question::parse_id(&id)?).await,
+            Route::Awakeable(how, id) => {
+                let place = self.places.short()?;
+                Ok(keep(self.settle(how, &id, &parts, incoming).await?, place))
+            }
+            Route::ById(question, id) => {
+                let place = self.place_of_question(question)?;
+                Ok(keep(self.answer(question, question::parse_id(&id)?).await?, place))
+            }
             Route::ByKey(question, names) => {
-                self.answer(question, question::named_by_path(&names)?).await
+                let place = self.place_of_question(question)?;
+                Ok(keep(self.answer(question, question::named_by_path(&names)?).await?, place))
             }
             Route::ByBody(question) => {
+                let place = self.place_of_question(question)?;
                 let id = self.named_by_body(&parts, incoming).await?;
-                self.answer(question, id).await
+                Ok(keep(self.answer(question, id).await?, place))
             }
         }
+    }
+
+    fn place_of_question(&self, question: Question) -> Result<Place, NoPlace> {
+        match question {
+            Question::Attach => self.places.attach(),
+            Question::Output | Question::Lookup => self.places.short(),
+        }
+    }
+
+    /// Lets a page of an allowed origin read a reply, and counts the reply.
+    fn finish(origin: Option<AllowedOrigin>, mut reply: Reply) -> Reply {
+        if let Some(origin) = origin {
+            origin.allow(&mut reply);
+        }
+        METRICS.requests.with_label_values(&["ingress", reply.status().as_str()]).inc();
+        reply
     }
 
     fn health(&self) -> Result<Reply, IngressError> {
@@ -150,18 +174,26 @@ impl Handler for Ingress {
     async fn handle(&self, request: Request<Incoming>) -> Reply {
         let _counted = InFlight::enter();
         let origin = self.cors.allowed(request.headers());
-        let mut reply =
-            if origin.is_some() && cors::is_preflight(request.method(), request.headers()) {
-                cors::preflight(request.headers())
-            } else {
-                Box::pin(self.respond(request)).await.unwrap_or_else(IngressError::into_reply)
-            };
-        if let Some(origin) = origin {
-            origin.allow(&mut reply);
-        }
-        METRICS.requests.with_label_values(&["ingress", reply.status().as_str()]).inc();
-        reply
+        let reply = if origin.is_some() && cors::is_preflight(request.method(), request.headers()) {
+            cors::preflight(request.headers())
+        } else {
+            Box::pin(self.respond(request)).await.unwrap_or_else(IngressError::into_reply)
+        };
+        Self::finish(origin, reply)
     }
+
+    fn turn_away(&self, head: &Parts) -> Reply {
+        let health =
+            paths::parse(head.uri.path()) == Ok(Route::Health) && head.method == Method::GET;
+        let reply = if health { self.health() } else { Err(IngressError::TooManyConnections) };
+        let reply = reply.unwrap_or_else(IngressError::into_reply);
+        Self::finish(self.cors.allowed(&head.headers), reply)
+    }
+}
+
+/// Gives a request's place back once its answer has left.
+fn keep(reply: Reply, place: Place) -> Reply {
+    reply.map(|body| body.keep(place))
 }
 
 /// Counts a request for as long as it is handled, also where its client goes away.

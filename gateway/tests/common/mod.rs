@@ -123,6 +123,7 @@ async fn build(limits: GatewayLimits, with_services: bool, cors_origins: Vec<Str
         health: Arc::new(Vec::new),
         standings: Arc::new(standings),
         cors_origins,
+        admin_hosts: vec![],
     };
     let gateway = Gateway::start(config).unwrap();
     let addresses = gateway.addresses();
