@@ -86,7 +86,8 @@ pub(crate) fn clear_all(
     Ok(())
 }
 
-/// Reads all keys of the target's object, in order.
+/// Reads all keys of the target's object, in order. Their values are read along: the store keeps a
+/// value beside its key, so that whoever goes through the keys passes over all.
 pub(crate) fn keys(tables: &impl Tables, target: &Target) -> Result<Vec<Bytes>, TablesError> {
     let mut keys = Vec::new();
     let Some(key) = &target.key else { return Ok(keys) };
