@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 use super::HttpInvokerOptions;
 use super::pool::{Destination, Settings};
@@ -38,6 +39,8 @@ pub(super) struct Connection {
     /// How many streams are leased.
     streams: usize,
     last_used: Instant,
+    /// What moves its bytes, once that is started.
+    pub(super) driver: Option<AbortHandle>,
 }
 
 #[derive(Debug)]
@@ -93,7 +96,7 @@ pub(super) async fn open(
             (Sender::Two(sender, allowed), Box::pin(driver) as Driver)
         }
     };
-    Ok((Connection { id, sender, streams: 0, last_used: Instant::now() }, driver))
+    Ok((Connection { id, sender, streams: 0, last_used: Instant::now(), driver: None }, driver))
 }
 
 /// Moves the bytes of a connection over HTTP/2, and notes how many streams its peer allows.

@@ -122,9 +122,10 @@ impl Lane {
             .await
             .unwrap_or_else(|_| Err(format!("no connection within {} ms", limit.as_millis())));
         match opened {
-            Ok((connection, driver)) => {
+            Ok((mut connection, driver)) => {
                 let idle_max = connection.idle_max(&self.settings.options);
-                tokio::spawn(drive(Arc::downgrade(&self), id, driver, idle_max));
+                let driver = tokio::spawn(drive(Arc::downgrade(&self), id, driver, idle_max));
+                connection.driver = Some(driver.abort_handle());
                 let mut state = self.lock();
                 state.opening -= 1;
                 state.is_http_one = connection.version() == HttpVersion::One;
@@ -200,8 +201,9 @@ impl State {
             return;
         };
         let is_over = !self.connections.get_mut(at).is_some_and(|of| of.give_back(reusable));
-        if is_over {
-            self.connections.swap_remove(at);
+        if is_over && let Some(driver) = self.connections.swap_remove(at).driver {
+            // Where the peer takes nothing in, the driver would never learn that nobody waits.
+            driver.abort();
         }
     }
 }
