@@ -36,6 +36,9 @@ pub struct ExecutorLimits {
     pub open_attempts_max: usize,
     /// How many of them run the code of one deployment, so that a slow one leaves places to others.
     pub deployment_concurrency_max: usize,
+    /// How many bytes of memory take the journals and the state that large attempts begin with, over
+    /// all partitions. An attempt that needs more than that alone runs when no other large one does.
+    pub attempt_memory_max: u64,
     /// How many of them run one service or handler, where that is limited: by service name.
     pub concurrency: BTreeMap<String, ServiceConcurrency>,
     /// How many callers wait for answers at once, per partition.
@@ -73,6 +76,7 @@ impl Default for ExecutorLimits {
         Self {
             open_attempts_max: 2_000,
             deployment_concurrency_max: 1_000,
+            attempt_memory_max: 1 << 30,
             concurrency: BTreeMap::new(),
             waiting_callers_max: 100_000,
             flush_interval: Duration::from_secs(5),

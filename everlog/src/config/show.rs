@@ -130,6 +130,7 @@ mod tests {
             abort_timeout               10m                 default
             admin_address               127.0.0.1:9070      default
             admin_hosts                 -                   default
+            attempt_memory_max          1GiB                default
             body_bytes_in_flight_max    256MiB              default
             cors_origins                -                   default
             data_dir                    ./.everlog          default

@@ -66,7 +66,7 @@ const fn setting(
 const COUNT: Unit = Unit::Number("a number from 1 on");
 
 /// All settings, in the order in which they are shown.
-pub(crate) const SETTINGS: [Setting; 31] = [
+pub(crate) const SETTINGS: [Setting; 32] = [
     setting(
         "data_dir",
         Unit::Path,
@@ -156,6 +156,12 @@ pub(crate) const SETTINGS: [Setting; 31] = [
         COUNT,
         None,
         "How many attempts one deployment has at once. A slow one keeps no other waiting.",
+    ),
+    setting(
+        "attempt_memory_max",
+        Unit::Bytes,
+        None,
+        "How much memory take the journals and the state that attempts begin with, where those are large: over 64 KiB. One that needs more begins when no other large one does.",
     ),
     setting(
         "inactivity_timeout",

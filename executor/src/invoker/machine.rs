@@ -121,6 +121,7 @@ impl Machine {
             }
         }
         self.signals_known = self.signals_told;
+        self.completions.begin();
         Ok(())
     }
 
@@ -183,11 +184,18 @@ impl Machine {
         }
     }
 
+    /// Asks the function to suspend: it is told nothing more, and its input ends.
+    pub(crate) fn close(&mut self) {
+        if self.phase == Phase::Open {
+            self.phase = Phase::Closing;
+        }
+    }
+
     /// Learns that nobody has spoken for the inactivity time-out or, once the function was asked
     /// to suspend, for the abort time-out.
     pub(crate) fn on_silence(&mut self) {
         match self.phase {
-            Phase::Open => self.phase = Phase::Closing,
+            Phase::Open => self.close(),
             Phase::Closing => self.fail(Failure::AbortTimeout(self.abort_timeout)),
             Phase::Ended | Phase::Failed => {}
         }
@@ -222,6 +230,12 @@ impl Machine {
     /// Whether the function's input ends behind the bytes taken out so far.
     pub(crate) fn is_input_closed(&self) -> bool {
         self.phase != Phase::Open && !self.has_bytes()
+    }
+
+    /// Whether the function, if it waits, waits for others: it knows all that it is to know, does
+    /// no run of its own, and may still be asked to suspend.
+    pub(crate) fn may_only_wait(&self) -> bool {
+        self.phase == Phase::Open && !self.has_bytes() && self.completions.come_from_others()
     }
 
     /// Whether the function was asked to suspend, and how long it may take is what counts now.

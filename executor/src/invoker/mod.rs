@@ -11,6 +11,7 @@ mod error;
 mod events;
 mod frame;
 mod http;
+mod lender;
 mod machine;
 mod messages;
 
@@ -28,6 +29,7 @@ use tokio::task::AbortHandle;
 pub use events::{EventReceiver, EventSender, NobodyHears, event_channel};
 pub use frame::FRAME_BYTES_MAX;
 pub use http::{HttpInvoker, HttpInvokerOptions};
+pub use lender::Lender;
 
 /// Runs attempts. One implementation talks HTTP; another will run WASM components.
 pub trait Invoker: Send + Sync + 'static {
@@ -76,6 +78,10 @@ pub struct AttemptStart {
     /// After this long without progress from then on, the attempt fails. In request-response mode,
     /// where the input ends behind the journal, this is the one time-out from the beginning.
     pub abort_timeout: Duration,
+    /// Who lent it its place; none where nobody else would want it.
+    pub lender: Option<Arc<dyn Lender>>,
+    /// Whether it begins with much: then the lender is told when the function has taken that in.
+    pub is_large: bool,
 }
 
 /// The state of an object, as an attempt begins with it.

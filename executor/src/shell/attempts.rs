@@ -6,31 +6,30 @@
 //! **Invariant:** an attempt is started once per term. One that has ended stays known until its
 //! last command is applied, so that the search for waiting invocations passes it over.
 
+mod events;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use everlog_log_schema::metadata::{Deployment, EagerState, Handler, Metadata};
+use everlog_log_schema::metadata::{Deployment, Handler, Metadata};
 use everlog_log_schema::{
-    Append, AttemptError, AttemptFailed, AttemptId, Command, DeploymentId, End, Epoch,
-    InvocationId, InvocationRow, MetadataOffset, Millis, Pin, Status, Suspend, Then,
+    AttemptError, AttemptFailed, AttemptId, Command, DeploymentId, Epoch, InvocationId,
+    InvocationRow, MetadataOffset, Millis, Pin, Status, Then,
 };
-use everlog_partition::{Tables, TablesError, after_failure, reads};
+use everlog_partition::{Tables, TablesError, reads};
 use tokio::sync::{mpsc, watch};
 
-use super::code::{Code, attempt_error};
-use super::eager::read_state;
+use super::begin::{Beginning, Begun, Read, Reader, large_bytes};
+use super::code::Code;
 use super::error::StopReason;
 use super::lines::Lines;
 use super::places::{Class, Place, Places};
-use super::sizes::{
-    error_bytes, refusal_of_entry, refusal_of_wait_set, split_entries, wait_set_bytes,
-};
+use super::sizes::error_bytes;
 use super::warnings::warn_of_failure;
 use crate::config::ExecutorLimits;
 use crate::invoker::{
-    AttemptEvent, AttemptEventKind, AttemptHandle, AttemptStart, EventReceiver, EventSender,
-    Invoker, Notice, event_channel,
+    AttemptHandle, AttemptStart, EventReceiver, EventSender, Invoker, Notice, event_channel,
 };
 use crate::metrics;
 
@@ -40,16 +39,24 @@ const SEARCH_ROWS_MAX: usize = 256;
 const EVENTS_MAX: usize = 256;
 /// How many bytes those events may take, unless a single one takes more.
 const EVENTS_BYTES_MAX: u32 = 32 << 20;
-/// The code of an attempt that took a step beyond the limits.
-const TOO_LARGE: u32 = 413;
 
 /// An invocation that runs in this term.
 enum Live {
-    /// It waits for a place.
-    Waiting,
+    /// It waits for a place, and so many bytes of memory.
+    Waiting(u64),
+    /// What its attempt begins with is being read.
+    Reading(Box<Reading>),
     Open(Box<Open>),
     /// Its last command is proposed, but not applied.
     Ended(AttemptId),
+}
+
+/// An attempt that begins with much.
+struct Reading {
+    start: AttemptStart,
+    pin: Option<Pin>,
+    /// What it will be told behind that.
+    notices: Vec<Notice>,
 }
 
 struct Open {
@@ -59,6 +66,14 @@ struct Open {
     pin: Option<Pin>,
     #[expect(dead_code, reason = "held for its drop")]
     place: Place,
+}
+
+/// Something that attempts waited for.
+pub(crate) enum News {
+    /// A place that was asked for.
+    Place(Place),
+    /// What an attempt begins with.
+    Read(Read),
 }
 
 /// A command with the size of its variable parts, in bytes.
@@ -75,6 +90,7 @@ pub(crate) struct Attempts {
     lines: Lines,
     /// Where places come that were asked for, and how.
     granted: (mpsc::UnboundedSender<Place>, mpsc::UnboundedReceiver<Place>),
+    reader: Reader,
     events: EventSender,
     live: HashMap<InvocationId, Live>,
     /// Shared by the attempts of a deployment, as of the metadata's version.
@@ -90,6 +106,7 @@ impl Attempts {
         metadata: watch::Receiver<Arc<Metadata>>,
         limits: ExecutorLimits,
         places: Arc<Places>,
+        reader: Reader,
     ) -> (Self, EventReceiver) {
         let (events, receiver) = event_channel(EVENTS_MAX, EVENTS_BYTES_MAX);
         let attempts = Self {
@@ -100,6 +117,7 @@ impl Attempts {
             lines: Lines::new(Arc::clone(&places)),
             places,
             granted: mpsc::unbounded_channel(),
+            reader,
             events,
             live: HashMap::new(),
             deployments: (MetadataOffset::default(), HashMap::new()),
@@ -112,6 +130,7 @@ impl Attempts {
     pub(crate) fn close(&mut self) {
         self.accepts = false;
         self.lines.close();
+        self.reader.close();
         self.granted = mpsc::unbounded_channel();
         self.places.forget_gone();
     }
@@ -137,10 +156,9 @@ impl Attempts {
         now: Millis,
     ) -> Result<Option<Sized>, StopReason> {
         match self.live.get(&id) {
-            Some(Live::Waiting) => return Ok(None),
-            Some(Live::Open(open)) if open.attempt == attempt => return Ok(None),
-            Some(Live::Ended(ended)) if *ended == attempt => return Ok(None),
-            Some(Live::Open(_) | Live::Ended(_)) | None => {}
+            Some(Live::Waiting(_)) => return Ok(None),
+            Some(live) if live.attempt() == Some(attempt) => return Ok(None),
+            Some(Live::Reading(_) | Live::Open(_) | Live::Ended(_)) | None => {}
         }
         self.live.remove(&id);
         let Some(running) = Running::find(tables, id, self.epoch)? else { return Ok(None) };
@@ -151,14 +169,33 @@ impl Attempts {
         self.offer(tables, running, now)
     }
 
-    /// Waits for a place for somebody who waits for one; for ever if nobody does. May be dropped
-    /// at any time: nothing is lost.
-    pub(crate) async fn place(&mut self) -> Place {
-        self.granted.1.recv().await.expect("the other end is here too")
+    /// Waits for something that attempts wait for; for ever if none does. May be dropped at any
+    /// time: nothing is lost.
+    pub(crate) async fn news(&mut self) -> News {
+        tokio::select! {
+            place = self.granted.1.recv() => News::Place(place.expect("the other end is here too")),
+            Some(read) = self.reader.next() => News::Read(read),
+        }
+    }
+
+    /// Goes on with those who have waited for it.
+    pub(crate) fn on_news(
+        &mut self,
+        tables: &impl Tables,
+        news: News,
+        now: Millis,
+    ) -> Result<Vec<Sized>, StopReason> {
+        match news {
+            News::Place(place) => self.on_place(tables, place, now),
+            News::Read(read) => {
+                self.on_read(read)?;
+                Ok(Vec::new())
+            }
+        }
     }
 
     /// Gives a place, and what else is free, to those who wait for such.
-    pub(crate) fn on_place(
+    fn on_place(
         &mut self,
         tables: &impl Tables,
         place: Place,
@@ -169,10 +206,9 @@ impl Attempts {
         let mut place = Some(place);
         let mut failed = Vec::new();
         while let Some(id) = self.lines.first(&class) {
-            if !matches!(self.live.get(&id), Some(Live::Waiting)) {
-                continue;
-            }
-            let Some(taken) = place.take().or_else(|| self.places.try_take(&class)) else {
+            let Some(Live::Waiting(bytes)) = self.live.get(&id) else { continue };
+            let enough = place.take().filter(|place| place.bytes() >= *bytes);
+            let Some(taken) = enough.or_else(|| self.places.try_take(&class, *bytes)) else {
                 self.lines.put_back(&class, id);
                 break;
             };
@@ -183,13 +219,16 @@ impl Attempts {
             };
             let metadata = self.metadata()?;
             match Code::find(&metadata, &running.row) {
-                Ok(code) if code.class(&running.row) == class.key => {
-                    self.launch(tables, &metadata, &code, running, taken, now)?;
-                }
-                // Its service has got another deployment meanwhile.
-                Ok(_) => {
-                    place = Some(taken);
-                    failed.extend(self.offer(tables, running, now)?);
+                Ok(code) => {
+                    let bytes = self.large_bytes(tables, &code, &running.row)?;
+                    let fits = code.class(&running.row, bytes > 0) == class.key;
+                    if fits && bytes <= taken.bytes() {
+                        self.launch(tables, &metadata, &code, running, taken, now)?;
+                    } else {
+                        // Its service has got another deployment meanwhile, or it has grown.
+                        place = Some(taken);
+                        failed.extend(self.offer(tables, running, now)?);
+                    }
                 }
                 Err(error) => {
                     place = Some(taken);
@@ -239,12 +278,14 @@ impl Attempts {
             Ok(code) => code,
             Err(error) => return Ok(Some(self.refuse(running, error, now))),
         };
-        let class = self.lines.class(code.class(&running.row));
-        let place = if self.lines.is_empty(&class) { self.places.try_take(&class) } else { None };
+        let bytes = self.large_bytes(tables, &code, &running.row)?;
+        let class = self.lines.class(code.class(&running.row, bytes > 0));
+        let is_first = self.lines.is_empty(&class);
+        let place = if is_first { self.places.try_take(&class, bytes) } else { None };
         if let Some(place) = place {
             self.launch(tables, &metadata, &code, running, place, now)?;
         } else if self.lines.join(&class, running.id) {
-            self.live.insert(running.id, Live::Waiting);
+            self.live.insert(running.id, Live::Waiting(bytes));
             self.ask(&class);
         }
         Ok(None)
@@ -252,9 +293,23 @@ impl Attempts {
 
     /// Asks for a place for the first in line, if there is one.
     fn ask(&mut self, class: &Arc<Class>) {
-        if self.lines.ask(class) {
-            self.places.ask(class, &self.granted.0);
+        if let Some(first) = self.lines.ask(class) {
+            let bytes = match self.live.get(&first) {
+                Some(Live::Waiting(bytes)) => *bytes,
+                // It waits for nothing any more: whoever is behind it asks for what it needs.
+                Some(Live::Reading(_) | Live::Open(_) | Live::Ended(_)) | None => 0,
+            };
+            self.places.ask(class, bytes, &self.granted.0);
         }
+    }
+
+    fn large_bytes(
+        &self,
+        tables: &impl Tables,
+        code: &Code<'_>,
+        row: &InvocationRow,
+    ) -> Result<u64, TablesError> {
+        large_bytes(tables, row, code.eager_state(), self.limits.eager_state_bytes_max)
     }
 
     /// What is registered. Metadata that nobody keeps up to date may not know the code any more.
@@ -289,40 +344,79 @@ impl Attempts {
         let timeout = |of: fn(&Handler) -> Option<Millis>, default| {
             code.handler.and_then(of).map_or(default, |millis| Duration::from_millis(millis.0))
         };
-        let eager_state = code.handler.map_or(&EagerState::Nothing, |handler| &handler.eager_state);
+        let is_large = place.bytes() > 0;
+        let beginning = Beginning {
+            invocation: id,
+            attempt,
+            entries: row.entries,
+            target: row.target,
+            eager_state: code.eager_state().clone(),
+            state_bytes_max: limits.eager_state_bytes_max,
+        };
+        let begun = if is_large { Begun::default() } else { beginning.read(tables)? };
         let start = AttemptStart {
             invocation: id,
             attempt,
+            target: beginning.target.clone(),
             kind: row.kind,
-            state: read_state(tables, &row.target, eager_state, limits.eager_state_bytes_max)?,
+            state: begun.state,
             metadata: self.metadata.clone(),
             unkeyed_retention: limits.unkeyed_retention.into(),
             deployment: share(&mut self.deployments, metadata.version, code.deployment),
-            journal: reads::journal(tables, id, row.entries)?,
+            journal: begun.journal,
             protocol_version: code.protocol_version,
             failures_since_progress: row.failures_since_progress,
             since_progress: Millis(now.0.saturating_sub(row.progress_at.0)),
             inactivity_timeout: timeout(|of| of.inactivity_timeout, limits.inactivity_timeout),
             abort_timeout: timeout(|of| of.abort_timeout, limits.abort_timeout),
-            target: row.target,
             traceparent: row.traceparent,
+            lender: Some(place.lender()),
+            is_large,
         };
         let pin = row.pin.is_none().then(|| Pin {
             deployment: code.deployment.id.clone(),
             protocol_version: code.protocol_version,
         });
-        metrics::ATTEMPTS_STARTED.inc();
-        let handle = self.invoker.start(start, self.events.clone());
-        self.live.insert(id, Live::Open(Box::new(Open { attempt, handle, pin, place })));
+        if is_large {
+            let reading = Reading { start, pin, notices: Vec::new() };
+            self.live.insert(id, Live::Reading(Box::new(reading)));
+            self.reader.push(beginning, place);
+        } else {
+            self.open(start, pin, place);
+        }
         Ok(())
     }
 
+    /// Starts an attempt whose beginning was read, if it is still wanted.
+    fn on_read(&mut self, read: Read) -> Result<(), TablesError> {
+        let Read { invocation, attempt, place, begun } = read;
+        let live = self.live.get(&invocation).filter(|live| live.attempt() == Some(attempt));
+        if !self.accepts || !matches!(live, Some(Live::Reading(_))) {
+            return Ok(());
+        }
+        let Some(Live::Reading(reading)) = self.live.remove(&invocation) else { return Ok(()) };
+        let Begun { journal, state } = begun?;
+        let Reading { start, pin, notices } = *reading;
+        self.open(AttemptStart { state, journal, ..start }, pin, place);
+        for notice in notices {
+            self.notify(invocation, attempt, notice);
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, start: AttemptStart, pin: Option<Pin>, place: Place) {
+        let (id, attempt) = (start.invocation, start.attempt);
+        metrics::ATTEMPTS_STARTED.inc();
+        let handle = self.invoker.start(start, self.events.clone());
+        self.live.insert(id, Live::Open(Box::new(Open { attempt, handle, pin, place })));
+    }
+
     /// Tells an attempt that something has happened, if it is live.
-    pub(crate) fn notify(&self, id: InvocationId, attempt: AttemptId, notice: Notice) {
-        if let Some(Live::Open(open)) = self.live.get(&id)
-            && open.attempt == attempt
-        {
-            open.handle.notify(notice);
+    pub(crate) fn notify(&mut self, id: InvocationId, attempt: AttemptId, notice: Notice) {
+        match self.live.get_mut(&id).filter(|live| live.attempt() == Some(attempt)) {
+            Some(Live::Open(open)) => open.handle.notify(notice),
+            Some(Live::Reading(reading)) => reading.notices.push(notice),
+            Some(Live::Waiting(_) | Live::Ended(_)) | None => {}
         }
     }
 
@@ -350,79 +444,13 @@ impl Attempts {
             self.live.remove(&id);
         }
     }
-
-    /// Turns what an attempt did into commands. One that is not open any more is not heard.
-    pub(crate) fn on_event(
-        &mut self,
-        tables: &impl Tables,
-        event: AttemptEvent,
-        now: Millis,
-    ) -> Result<Vec<Sized>, TablesError> {
-        let AttemptEvent { invocation, attempt, kind } = event;
-        let Some(Live::Open(open)) = self.live.get_mut(&invocation) else { return Ok(Vec::new()) };
-        if open.attempt != attempt {
-            return Ok(Vec::new());
-        }
-        let last = match kind {
-            AttemptEventKind::Entries { first_command, entries } => {
-                let Some(refusal) = entries.iter().find_map(refusal_of_entry) else {
-                    let pin = open.pin.take();
-                    let append = Append { invocation, attempt, first_command, entries, pin };
-                    return Ok(split_entries(append));
-                };
-                let error = attempt_error(TOO_LARGE, refusal);
-                failed(tables, invocation, attempt, error, None, now)?
-            }
-            AttemptEventKind::Suspended { waiting, signals_told } => {
-                match refusal_of_wait_set(&waiting) {
-                    None => {
-                        let bytes = wait_set_bytes(&waiting);
-                        let suspend = Suspend { invocation, attempt, waiting, signals_told };
-                        Some((Command::Suspend(suspend), bytes))
-                    }
-                    Some(refusal) => {
-                        let error = attempt_error(TOO_LARGE, refusal);
-                        failed(tables, invocation, attempt, error, None, now)?
-                    }
-                }
-            }
-            AttemptEventKind::Ended => Some((Command::End(End { invocation, attempt }), 0)),
-            AttemptEventKind::Failed { error, retry_after } => {
-                failed(tables, invocation, attempt, error, retry_after, now)?
-            }
-        };
-        if last.is_some() {
-            self.live.insert(invocation, Live::Ended(attempt));
-        } else {
-            self.live.remove(&invocation);
-        }
-        Ok(last.into_iter().collect())
-    }
-}
-
-/// The command that ends a failed attempt, with what its retry policy says.
-fn failed(
-    tables: &impl Tables,
-    invocation: InvocationId,
-    attempt: AttemptId,
-    mut error: AttemptError,
-    retry_after: Option<Millis>,
-    now: Millis,
-) -> Result<Option<Sized>, TablesError> {
-    metrics::ATTEMPTS_FAILED.inc();
-    let Some(row) = reads::invocation(tables, invocation)? else { return Ok(None) };
-    error.delay_by_function = retry_after.is_some();
-    let then = after_failure(&row, now, retry_after);
-    warn_of_failure(invocation, &row, &error, &then, now);
-    let bytes = error_bytes(&error);
-    let failed = AttemptFailed { invocation, attempt, error, then };
-    Ok(Some((Command::AttemptFailed(failed), bytes)))
 }
 
 impl Live {
     fn attempt(&self) -> Option<AttemptId> {
         match self {
-            Self::Waiting => None,
+            Self::Waiting(_) => None,
+            Self::Reading(reading) => Some(reading.start.attempt),
             Self::Open(open) => Some(open.attempt),
             Self::Ended(attempt) => Some(*attempt),
         }

@@ -1,6 +1,6 @@
 //! The code to run an invocation with.
 
-use everlog_log_schema::metadata::{Deployment, Handler, Metadata, PROTOCOL_VERSIONS};
+use everlog_log_schema::metadata::{Deployment, EagerState, Handler, Metadata, PROTOCOL_VERSIONS};
 use everlog_log_schema::{AttemptError, InvocationRow, Target};
 
 use super::places::ClassKey;
@@ -61,13 +61,19 @@ impl<'m> Code<'m> {
         Ok(Self { deployment, handler: found, protocol_version })
     }
 
+    /// What an attempt with it wants of the object's state.
+    pub(super) fn eager_state(&self) -> &'m EagerState {
+        self.handler.map_or(&EagerState::Nothing, |handler| &handler.eager_state)
+    }
+
     /// Which limits an attempt with it falls under.
-    pub(super) fn class(&self, row: &InvocationRow) -> ClassKey {
+    pub(super) fn class(&self, row: &InvocationRow, is_large: bool) -> ClassKey {
         let Target { service, handler, .. } = &row.target;
         ClassKey {
             deployment: self.deployment.id.clone(),
             service: service.clone(),
             handler: handler.clone(),
+            is_large,
         }
     }
 }

@@ -136,11 +136,12 @@ impl Lines {
         }
     }
 
-    /// Whether a place must be asked for; then it counts as asked for.
-    pub(super) fn ask(&mut self, class: &Class) -> bool {
-        let line =
-            self.by_class.get_mut(&class.key).filter(|of| !of.asked && !of.waiting.is_empty());
-        line.map(|line| line.asked = true).is_some()
+    /// For whom a place must be asked for, if for anybody; then it counts as asked for.
+    pub(super) fn ask(&mut self, class: &Class) -> Option<InvocationId> {
+        let line = self.by_class.get_mut(&class.key).filter(|of| !of.asked)?;
+        let first = *line.waiting.front()?;
+        line.asked = true;
+        Some(first)
     }
 
     /// What was asked for has come.
@@ -235,7 +236,7 @@ mod tests {
             let mut lines = Lines::new(Places::new(&ExecutorLimits::default()));
             let classes = ["even", "odd"].map(|handler| {
                 let (deployment, service) = (DeploymentId("dp_1".into()), "S".into());
-                lines.class(ClassKey { deployment, service, handler: handler.into() })
+                lines.class(ClassKey { deployment, service, handler: handler.into(), is_large: false })
             });
             Self { tables: MemoryTables::default(), lines, classes, in_line: BTreeSet::new() }
         }

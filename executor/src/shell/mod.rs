@@ -8,6 +8,7 @@
 //! applied and committed, in this order.
 
 mod attempts;
+mod begin;
 mod code;
 mod eager;
 mod error;

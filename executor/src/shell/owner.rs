@@ -16,6 +16,7 @@ use everlog_partition::{Action, Ignored, reads};
 use tokio::time::Instant;
 
 use super::attempts::{Attempts, Sized};
+use super::begin::Reader;
 use super::error::Interruption;
 use super::fold::{Fold, Step};
 use super::history::History;
@@ -78,6 +79,7 @@ impl<'s> Owner<'s> {
             shell.metadata.clone(),
             shell.limits.clone(),
             shell.places.clone(),
+            Reader::new(shell.store.clone(), shell.partition),
         );
         let sender = Sender { partition: shell.partition, level: row.level };
         let outbox = Outbox::open(shell.log.clone(), sender, shell.partitions, &fold.tables())?;
@@ -132,8 +134,8 @@ impl<'s> Owner<'s> {
                     self.push(taken?);
                 }
                 () = sleep_until(timers_at), if room => self.on_timers()?,
-                place = self.attempts.place() => {
-                    let failed = self.attempts.on_place(&self.fold.tables(), place, now)?;
+                news = self.attempts.news() => {
+                    let failed = self.attempts.on_news(&self.fold.tables(), news, now)?;
                     self.push(failed);
                 }
                 () = std::future::ready(()), if searches => {

@@ -23,7 +23,7 @@ use everlog_log_schema::{
 };
 use everlog_partition::TablesError;
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, FlushOptions, Options, ReadOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, FlushOptions, Options, ReadOptions, Snapshot,
     WriteBatch, WriteOptions,
 };
 
@@ -124,7 +124,12 @@ impl Store {
 
     /// The tables of one partition, to read, or to write and then [commit](Self::commit).
     pub fn tables(&self, partition: PartitionId) -> Overlay<'_> {
-        Overlay::new(self, partition)
+        Overlay::new(self, partition, None)
+    }
+
+    /// The tables of one partition as they are now, to read, whatever is committed meanwhile.
+    pub(crate) fn snapshot(&self, partition: PartitionId) -> Overlay<'_> {
+        Overlay::new(self, partition, Some(self.db.snapshot()))
     }
 
     /// Writes all that `changes` holds, or nothing. Visible at once, durable with the next flush.
@@ -255,9 +260,18 @@ impl Store {
         self.db.write_opt(batch, &without_wal()).map_err(|error| self.failed("write", &error))
     }
 
-    fn get(&self, partition: PartitionId, key: &RowKey) -> Result<Option<Row>, TablesError> {
-        let found =
-            self.db.get_pinned(key_bytes(partition.0, key)).map_err(|error| self.unread(error))?;
+    fn get(
+        &self,
+        partition: PartitionId,
+        key: &RowKey,
+        snapshot: Option<&Snapshot<'_>>,
+    ) -> Result<Option<Row>, TablesError> {
+        let bytes = key_bytes(partition.0, key);
+        let found = match snapshot {
+            None => self.db.get_pinned(bytes),
+            Some(snapshot) => snapshot.get_pinned(bytes),
+        };
+        let found = found.map_err(|error| self.unread(error))?;
         found.map(|bytes| decode_row(key, &bytes).map_err(|error| self.unread(error))).transpose()
     }
 
@@ -265,11 +279,15 @@ impl Store {
     fn first(
         &self,
         partition: PartitionId,
-        from: &RowKey,
-        below: &RowKey,
+        (from, below): (&RowKey, &RowKey),
         skip: &BTreeMap<RowKey, Change>,
+        snapshot: Option<&Snapshot<'_>>,
     ) -> Result<Option<(RowKey, Row)>, TablesError> {
-        let mut rows = self.db.raw_iterator_opt(bounded_by(key_bytes(partition.0, below)));
+        let bounds = bounded_by(key_bytes(partition.0, below));
+        let mut rows = match snapshot {
+            None => self.db.raw_iterator_opt(bounds),
+            Some(snapshot) => snapshot.raw_iterator_opt(bounds),
+        };
         rows.seek(key_bytes(partition.0, from));
         while let Some((key, row)) = rows.item() {
             let key = self.row_key(key).map_err(|error| self.unread(error))?;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use everlog_log_schema::{LogOffset, PartitionId, Row, RowKey};
 use everlog_partition::{Tables, TablesError, reads};
+use rocksdb::Snapshot;
 
 use super::{Position, Store, StoreError};
 
@@ -20,17 +21,22 @@ pub(crate) struct Change {
 }
 
 /// The tables of one partition as a batch of records sees them: reads see its own writes.
-#[derive(Debug)]
 pub struct Overlay<'s> {
     store: &'s Store,
     partition: PartitionId,
+    /// What lies below the changes, if not the rows as they are at each read.
+    snapshot: Option<Snapshot<'s>>,
     changes: BTreeMap<RowKey, Change>,
     at: LogOffset,
 }
 
 impl<'s> Overlay<'s> {
-    pub(super) fn new(store: &'s Store, partition: PartitionId) -> Self {
-        Self { store, partition, changes: BTreeMap::new(), at: LogOffset::default() }
+    pub(super) fn new(
+        store: &'s Store,
+        partition: PartitionId,
+        snapshot: Option<Snapshot<'s>>,
+    ) -> Self {
+        Self { store, partition, snapshot, changes: BTreeMap::new(), at: LogOffset::default() }
     }
 
     /// Says which record the next changes come from.
@@ -54,11 +60,20 @@ impl<'s> Overlay<'s> {
     }
 }
 
+impl std::fmt::Debug for Overlay<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Overlay")
+            .field("store", &self.store)
+            .field("partition", &self.partition)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Tables for Overlay<'_> {
     fn get(&self, key: &RowKey) -> Result<Option<Row>, TablesError> {
         match self.changes.get(key) {
             Some(change) => Ok(change.row.clone()),
-            None => self.store.get(self.partition, key),
+            None => self.store.get(self.partition, key, self.snapshot.as_ref()),
         }
     }
 
@@ -70,7 +85,8 @@ impl Tables for Overlay<'_> {
             .changes
             .range(from..below)
             .find_map(|(key, change)| change.row.as_ref().map(|row| (key, row)));
-        let stored = self.store.first(self.partition, from, below, &self.changes)?;
+        let (range, snapshot) = ((from, below), self.snapshot.as_ref());
+        let stored = self.store.first(self.partition, range, &self.changes, snapshot)?;
         Ok(match (changed, stored) {
             (Some((key, _)), Some(stored)) if stored.0 < *key => Some(stored),
             (Some((key, row)), _) => Some((key.clone(), row.clone())),

@@ -239,3 +239,19 @@ fn a_directory_that_cannot_be_made_is_named() {
     let refused = Store::open(file.join("tables"), StoreOptions::default());
     assert!(matches!(refused, Err(StoreError::Directory { .. })), "{refused:?}");
 }
+
+#[test]
+fn a_snapshot_does_not_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    write(&store, P0, 1, &[(running(1), Some(Row::Running)), (running(3), Some(Row::Running))]);
+    let before = store.snapshot(P0);
+    write(&store, P0, 2, &[(running(1), None), (running(2), Some(Row::Running))]);
+    assert_eq!(before.get(&running(1)).unwrap(), Some(Row::Running));
+    assert_eq!(before.get(&running(2)).unwrap(), None);
+    let first = |of: &Overlay<'_>, uuid| of.first(&running(uuid), &running(9)).unwrap().unwrap().0;
+    assert_eq!((first(&before, 0), first(&before, 2)), (running(1), running(3)));
+    let now = store.tables(P0);
+    assert_eq!(now.get(&running(1)).unwrap(), None);
+    assert_eq!((first(&now, 0), first(&now, 2)), (running(2), running(2)));
+}

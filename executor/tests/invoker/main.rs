@@ -11,6 +11,7 @@ mod lanes;
 mod modes;
 mod partition;
 mod patience;
+mod places;
 mod sdk;
 mod server;
 mod shell;

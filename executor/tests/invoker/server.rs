@@ -374,6 +374,18 @@ pub(crate) fn run(mut id: u32) -> Bytes {
     message(0x0411, &payload)
 }
 
+/// A `Sleep` command with this completion id, below 128.
+pub(crate) fn sleep(id: u8) -> Bytes {
+    // Field 1 is the time, field 11 the id, both varints.
+    message(0x040C, &[1 << 3, 100, 11 << 3, id])
+}
+
+/// A `Suspension` until this completion, below 128.
+pub(crate) fn suspension(id: u8) -> Bytes {
+    // Field 1 holds the ids.
+    message(0x0001, &[(1 << 3) | 2, 1, id])
+}
+
 /// An `Output` command with this value.
 pub(crate) fn output(value: &str) -> Bytes {
     // Field 14 holds a message whose field 1 holds the value.

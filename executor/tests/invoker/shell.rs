@@ -91,6 +91,8 @@ pub(crate) fn start(
         traceparent: None,
         inactivity_timeout: Duration::from_secs(20),
         abort_timeout: Duration::from_secs(20),
+        lender: None,
+        is_large: false,
     }
 }
 

@@ -15,6 +15,7 @@ use everlog_log_schema::{
     PartitionKey, RetryPolicy, SignalId, SignalResult, Span, Target, WaitSet,
 };
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::functions::{Deed, Functions, now};
 
@@ -142,6 +143,13 @@ impl Function {
             "calls-and-leaves" => self.call(true).await,
             "sends" => self.send().await,
             "awaits" => self.awaits(),
+            "hears" => {
+                // Never leaves: it is told, or waits for ever.
+                while self.signals.is_empty() {
+                    self.hear().await;
+                }
+                self.awaits()
+            }
             "deaf" => {
                 // What is told meanwhile is not heard.
                 self.come_to_the_gate().await;
@@ -232,10 +240,22 @@ impl Function {
                 ..WaitSet::default()
             }));
         }
-        match self.result(completion).await {
+        match self.outcome(completion).await? {
             NotificationResult::Value(value) => Ok(value),
             NotificationResult::Failure(failure) => Err(Ended::For(failure)),
             other => panic!("a call came to {other:?}"),
+        }
+    }
+
+    /// Waits for what comes of a call; leaves where somebody else needs the place.
+    async fn outcome(&mut self, completion: CompletionId) -> Result<NotificationResult, Ended> {
+        let lender = self.start.lender.clone().unwrap();
+        tokio::select! {
+            result = self.result(completion) => Ok(result),
+            () = lender.wants_back(Instant::now()) => {
+                let completions = vec![completion];
+                Err(self.suspend(WaitSet { completions, ..WaitSet::default() }))
+            }
         }
     }
 
@@ -406,15 +426,20 @@ impl Function {
             if let Some(result) = self.results.get(&completion) {
                 return result.clone();
             }
-            match self.noticed.recv().await {
-                Some(notice) if notice.index < self.known => {}
-                Some(notice) => {
-                    self.known = notice.index + 1;
-                    self.learn(notice.entry);
-                }
-                // The handle is gone, and this task with it as soon as it waits.
-                None => std::future::pending().await,
+            self.hear().await;
+        }
+    }
+
+    /// Waits until it is told something.
+    async fn hear(&mut self) {
+        match self.noticed.recv().await {
+            Some(notice) if notice.index < self.known => {}
+            Some(notice) => {
+                self.known = notice.index + 1;
+                self.learn(notice.entry);
             }
+            // The handle is gone, and this task with it as soon as it waits.
+            None => std::future::pending().await,
         }
     }
 

@@ -18,6 +18,7 @@ mod limits;
 mod messages;
 mod owner_api;
 mod ownership;
+mod places;
 mod restarts;
 mod state;
 mod stops;

@@ -3,11 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use everlog_log_schema::{AttemptId, InvocationId, Millis};
-use http::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -17,10 +17,10 @@ use tokio::time::Instant;
 use super::connection::sentence_of;
 use super::lane::Lease;
 use super::pool::{Destination, Pool};
-use super::request::{Chunk, RequestBody, content_type, request};
+use super::request::{Chunk, Part, RequestBody, Untold, content_type, request};
 use crate::invoker::error::Failure;
 use crate::invoker::machine::Machine;
-use crate::invoker::{AttemptEvent, AttemptStart, EventSender, Notice};
+use crate::invoker::{AttemptEvent, AttemptStart, EventSender, Lender, Notice};
 
 /// How many bytes that have arrived together are looked at before they are reported.
 const GATHER_BYTES_MAX: usize = 256 << 10;
@@ -35,6 +35,9 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 const FAREWELL_BYTES_MAX: usize = 64 << 10;
 /// How often a request is tried again on another connection where none of it was sent.
 const UNSENT_RETRIES_MAX: u32 = 3;
+/// After so long without progress an attempt may have nothing to do but wait. Most answers have come
+/// by then, so that few suspend in vain.
+const IDLE_AFTER: Duration = Duration::from_millis(100);
 /// The longest time-out: longer ones could overflow a point in time.
 const TIMEOUT_MAX: Duration = Duration::from_hours(365 * 24);
 
@@ -54,10 +57,13 @@ pub(super) async fn run(
         id: start.attempt,
         inactivity_timeout: start.inactivity_timeout.min(TIMEOUT_MAX),
         abort_timeout: start.abort_timeout.min(TIMEOUT_MAX),
+        untold: start.lender.clone().filter(|_| start.is_large).map(|of| Untold(of).into()),
+        lender: start.lender.clone(),
         machine: Machine::new(start),
         events,
         unreported_bytes: 0,
         progressed_at: Instant::now(),
+        is_hurried: false,
     };
     let leased = match request {
         Ok((request, destination)) => {
@@ -93,6 +99,20 @@ struct Attempt {
     unreported_bytes: usize,
     /// When a message of the function was last reported, or the function last took in more.
     progressed_at: Instant,
+    /// Who may want its place.
+    lender: Option<Arc<dyn Lender>>,
+    /// Until all of it is on its way.
+    untold: Option<Arc<Untold>>,
+    /// Whether the function was asked to suspend before its inactivity time-out.
+    is_hurried: bool,
+}
+
+/// Why an attempt wakes up though nothing has happened.
+enum Silence {
+    /// A time-out has passed.
+    TimedOut,
+    /// It only waits, and others want its place.
+    Wanted,
 }
 
 impl Attempt {
@@ -106,32 +126,27 @@ impl Attempt {
         let mut is_listening = true;
         while self.report().await && !self.machine.is_over() {
             let has_news = self.machine.has_bytes() || self.machine.is_input_closed();
-            let patience = if self.machine.is_closing() {
-                self.abort_timeout
-            } else {
-                self.inactivity_timeout
-            };
             tokio::select! {
                 heard = stream.next() => self.hear(heard, &mut stream).await,
                 Some(notice) = notices.recv() => self.machine.notify(notice),
                 permit = to_function.reserve(), if has_news && is_listening => {
-                    match (permit, self.machine.take_bytes()) {
-                        (Ok(permit), Some(bytes)) => {
-                            permit.send(Chunk::Data(bytes));
-                            self.progressed_at = Instant::now();
-                        }
-                        (Ok(permit), None) => {
-                            permit.send(Chunk::End);
-                            is_listening = false;
-                        }
-                        // The stream is gone: the response tells why.
-                        (Err(_), _) => is_listening = false,
+                    // Where the stream is gone the response tells why.
+                    let next = permit.ok().map(|permit| (permit, self.next_chunk()));
+                    is_listening = !matches!(next, None | Some((_, Chunk::End)));
+                    if let Some((permit, chunk)) = next {
+                        permit.send(chunk);
                     }
                 }
-                () = tokio::time::sleep_until(self.progressed_at + patience) => {
-                    self.machine.on_silence();
-                    self.progressed_at = Instant::now();
-                }
+                silence = self.silence() => match silence {
+                    Silence::TimedOut => {
+                        self.machine.on_silence();
+                        self.progressed_at = Instant::now();
+                    }
+                    Silence::Wanted => {
+                        self.machine.close();
+                        self.is_hurried = true;
+                    }
+                },
             }
         }
         if let Stream::Answering(answer) = stream
@@ -139,6 +154,39 @@ impl Attempt {
         {
             tokio::spawn(farewell(answer, to_function));
         }
+    }
+
+    /// What the function is told next.
+    fn next_chunk(&mut self) -> Chunk {
+        let Some(bytes) = self.machine.take_bytes() else { return Chunk::End };
+        self.progressed_at = Instant::now();
+        let untold = self.untold.clone();
+        if !self.machine.has_bytes() {
+            self.untold = None;
+        }
+        Chunk::Data(Part::new(bytes, untold))
+    }
+
+    /// Waits until the function has been silent for too long, or has only waited and others want its
+    /// place. Loses nothing when dropped.
+    async fn silence(&self) -> Silence {
+        let patience = match (self.machine.is_closing(), self.is_hurried) {
+            (false, _) => self.inactivity_timeout,
+            (true, false) => self.abort_timeout,
+            // It was asked early, and has no less time for that.
+            (true, true) => self.inactivity_timeout + self.abort_timeout,
+        };
+        let (idle_at, end) = (self.progressed_at + IDLE_AFTER, self.progressed_at + patience);
+        tokio::time::sleep_until(idle_at.min(end)).await;
+        if let Some(lender) = &self.lender
+            && idle_at < end
+            && self.machine.may_only_wait()
+            && tokio::time::timeout_at(end, lender.wants_back(self.progressed_at)).await.is_ok()
+        {
+            return Silence::Wanted;
+        }
+        tokio::time::sleep_until(end).await;
+        Silence::TimedOut
     }
 
     /// Takes in what the function said, with all else that has arrived already.
@@ -284,7 +332,7 @@ impl Asking {
                 deployment: self.deployment.clone(),
                 status: head.status.as_u16(),
                 body: beginning_of(body).await,
-                retry_after: retry_after(head.status, &head.headers),
+                retry_after: retry_after(head.status, &head.headers, SystemTime::now()),
             });
         }
         let found = head.headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
@@ -303,13 +351,19 @@ impl Asking {
     }
 }
 
-/// Reads the delay that an overloaded endpoint asks for. A date instead of seconds is not heeded.
-fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Millis> {
+/// Reads the delay that an overloaded endpoint asks for: seconds, or a date by its own clock, which
+/// its answer may show; else by ours, which shows `now`.
+fn retry_after(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Option<Millis> {
     if !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         return None;
     }
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse::<u64>().ok()?;
-    Some(Millis(seconds.saturating_mul(1_000)))
+    let asked = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = asked.parse() {
+        return Some(Duration::from_secs(seconds).into());
+    }
+    let date = |text: &str| httpdate::parse_http_date(text).ok();
+    let answered = headers.get(DATE).and_then(|text| date(text.to_str().ok()?)).unwrap_or(now);
+    Some(date(asked)?.duration_since(answered).unwrap_or_default().into())
 }
 
 /// Reads the beginning of an error page, as far as it comes soon.
@@ -325,4 +379,34 @@ async fn beginning_of(mut body: Incoming) -> String {
     let _ = tokio::time::timeout(FAREWELL_TIMEOUT, reading).await;
     bytes.truncate(ERROR_BODY_BYTES_MAX);
     String::from_utf8_lossy(&bytes).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
+
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    #[test]
+    fn a_delay_is_asked_for_in_seconds_or_as_a_date() {
+        // Sun, 06 Nov 1994 08:49:37 GMT
+        let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let asked = |status: u16, of: &[(http::HeaderName, &str)]| {
+            let headers = of.iter().map(|(name, text)| (name.clone(), text.parse().unwrap()));
+            let status = StatusCode::from_u16(status).unwrap();
+            retry_after(status, &headers.collect(), now).map(|delay| delay.0)
+        };
+        assert_eq!(asked(503, &[]), None);
+        assert_eq!(asked(500, &[(RETRY_AFTER, "7")]), None);
+        assert_eq!(asked(429, &[(RETRY_AFTER, "7")]), Some(7_000));
+        assert_eq!(asked(503, &[(RETRY_AFTER, "soon")]), None);
+        let at = (RETRY_AFTER, "Sun, 06 Nov 1994 08:50:00 GMT");
+        assert_eq!(asked(503, std::slice::from_ref(&at)), Some(23_000));
+        let its_clock = (DATE, "Sun, 06 Nov 1994 08:49:59 GMT");
+        assert_eq!(asked(503, &[at.clone(), its_clock]), Some(1_000));
+        let later = (DATE, "Sun, 06 Nov 1994 08:50:01 GMT");
+        assert_eq!(asked(503, &[at, later]), Some(0));
+    }
 }

@@ -1,9 +1,10 @@
 //! What an attempt asks of an endpoint: the head of the request and its streamed body.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use everlog_connect::{Origin, Wanted};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Uri};
@@ -12,8 +13,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::mpsc;
 
 use super::pool::Destination;
-use crate::invoker::AttemptStart;
 use crate::invoker::error::Failure;
+use crate::invoker::{AttemptStart, Lender};
 
 const INVOCATION_ID: HeaderName = HeaderName::from_static("x-restate-invocation-id");
 const SERVICE_KEY: HeaderName = HeaderName::from_static("x-restate-service-key");
@@ -77,11 +78,49 @@ fn value(name: &str, text: &str) -> Result<HeaderValue, String> {
     HeaderValue::from_str(text).map_err(|_| format!("the value of {name:?} cannot be sent"))
 }
 
+/// Messages on their way.
+#[derive(Debug)]
+pub(super) struct Part {
+    bytes: Bytes,
+    /// Dropped when they are written.
+    _untold: Option<Arc<Untold>>,
+}
+
+/// What a large attempt begins with. When all its parts are dropped the lender is told.
+#[derive(Debug)]
+pub(super) struct Untold(pub(super) Arc<dyn Lender>);
+
+impl Part {
+    pub(super) fn new(bytes: Bytes, untold: Option<Arc<Untold>>) -> Self {
+        Self { bytes, _untold: untold }
+    }
+}
+
+impl Drop for Untold {
+    fn drop(&mut self) {
+        self.0.told();
+    }
+}
+
+impl Buf for Part {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+    }
+}
+
 /// What the function is told next.
 #[derive(Debug)]
 pub(super) enum Chunk {
     /// More messages.
-    Data(Bytes),
+    Data(Part),
     /// There will be no more.
     End,
 }
@@ -110,18 +149,18 @@ impl RequestBody {
 pub(super) struct GivenUp;
 
 impl Body for RequestBody {
-    type Data = Bytes;
+    type Data = Part;
     type Error = GivenUp;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, GivenUp>>> {
+    ) -> Poll<Option<Result<Frame<Part>, GivenUp>>> {
         if self.has_ended {
             return Poll::Ready(None);
         }
         Poll::Ready(match ready!(self.chunks.poll_recv(cx)) {
-            Some(Chunk::Data(bytes)) => Some(Ok(Frame::data(bytes))),
+            Some(Chunk::Data(part)) => Some(Ok(Frame::data(part))),
             Some(Chunk::End) => {
                 self.has_ended = true;
                 None
@@ -142,8 +181,8 @@ mod tests {
     #[tokio::test]
     async fn a_body_ends_when_it_is_told_to() {
         let (sender, mut body) = RequestBody::new();
-        sender.send(Chunk::Data("more".into())).await.unwrap();
-        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "more");
+        sender.send(Chunk::Data(Part::new("more".into(), None))).await.unwrap();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap().chunk(), b"more");
         sender.send(Chunk::End).await.unwrap();
         assert!(body.frame().await.is_none());
         drop(sender);

@@ -28,8 +28,10 @@ enum Stage {
     Open,
     /// The function has said what came of its run; it is not durable yet.
     Proposed,
-    /// The function knows, or has it in its journal.
+    /// The function is told of it.
     Done,
+    /// The journal that the attempt began with has it.
+    Known,
 }
 
 impl Completions {
@@ -67,7 +69,7 @@ impl Completions {
     /// Notes that the function is told of a completion, in a message of type `kind`.
     pub(super) fn complete(&mut self, id: CompletionId, kind: u16) -> Result<(), Failure> {
         let wrong = match self.0.get_mut(&id) {
-            Some(Completion { stage: Stage::Done, .. }) => "came twice".to_owned(),
+            Some(Completion { stage: Stage::Done | Stage::Known, .. }) => "came twice".to_owned(),
             Some(completion) if completion.kind != kind => {
                 format!("came as {kind:#06x} instead of {:#06x}", completion.kind)
             }
@@ -80,8 +82,33 @@ impl Completions {
         Err(Failure::Internal(format!("completion {id} {wrong}")))
     }
 
+    /// Notes that the attempt begins with all that has come so far.
+    pub(super) fn begin(&mut self) {
+        for completion in self.0.values_mut().filter(|of| of.stage == Stage::Done) {
+            completion.stage = Stage::Known;
+        }
+    }
+
+    /// Whether all that the function may wait for comes from others, and not from the function or
+    /// right behind what it has just said.
+    pub(super) fn come_from_others(&self) -> bool {
+        self.0.values().all(|of| match of.stage {
+            Stage::Open => {
+                let own = [
+                    kind::RUN_COMPLETION,
+                    kinds::GET_STATE_COMPLETION,
+                    kinds::GET_STATE_KEYS_COMPLETION,
+                ];
+                !own.contains(&of.kind)
+            }
+            Stage::Proposed => false,
+            Stage::Done | Stage::Known => true,
+        })
+    }
+
     /// Refuses what nothing could ever end: to wait for what was not declared, for nothing, or only
-    /// for the function's own runs, whose results nobody else can bring.
+    /// for the function's own runs, whose results nobody else can bring. Refuses also what would end
+    /// at once, again and again: to wait for what the attempt began with.
     pub(super) fn check_wait_set(&self, waiting: &WaitSet) -> Result<(), Failure> {
         if *waiting == WaitSet::default() {
             return Err(Failure::Violation("it suspended without waiting for anything".to_owned()));
@@ -97,6 +124,11 @@ impl Completions {
                     "it suspended on completion {id}, which no command declared"
                 )));
             };
+            if completion.stage == Stage::Known {
+                return Err(Failure::Violation(format!(
+                    "it suspended on completion {id}, which its journal has held from the beginning"
+                )));
+            }
             only_own_runs &=
                 completion.kind == kind::RUN_COMPLETION && completion.stage == Stage::Open;
         }

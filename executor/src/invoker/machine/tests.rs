@@ -9,6 +9,7 @@ mod script;
 mod signals;
 mod state;
 mod violations;
+mod waits;
 
 use std::sync::Arc;
 

@@ -113,6 +113,8 @@ pub(super) fn start(protocol_version: u32, journal: Vec<Entry>) -> AttemptStart 
         traceparent: None,
         inactivity_timeout: Duration::from_mins(1),
         abort_timeout: Duration::from_mins(10),
+        lender: None,
+        is_large: false,
     }
 }
 

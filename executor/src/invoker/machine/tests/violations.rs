@@ -139,6 +139,39 @@ fn a_suspension_on_what_was_never_declared() {
     );
 }
 
+/// The next attempt would begin with the same journal, and say the same.
+#[test]
+fn a_suspension_on_what_its_journal_has_held_from_the_beginning() {
+    check(
+        "known sleep 1 5000
+         known sleep 2 9000
+         known fired 1
+         suspend 2 1",
+        &expect![[r#"
+            start
+            suspend 2 1
+              = failed 571: [RT0012] the function broke the service protocol: it suspended on completion 1, which its journal has held from the beginning
+        "#]],
+    );
+}
+
+/// It may have suspended before it heard.
+#[test]
+fn a_suspension_on_what_it_was_told_last_is_none() {
+    check(
+        "known sleep 1 5000
+         notify fired 1
+         suspend 1",
+        &expect![[r#"
+            start
+            notify fired 1
+              < 0x800c CompletionId(1) Void(Void)
+            suspend 1
+              = suspended [1] [] []
+        "#]],
+    );
+}
+
 #[test]
 fn a_suspension_on_own_runs_that_are_not_done() {
     check(

@@ -1,0 +1,89 @@
+//! What an attempt did, as commands.
+//!
+//! **Invariant:** an attempt that is not open any more is not heard.
+
+use everlog_log_schema::{
+    Append, AttemptError, AttemptFailed, AttemptId, Command, End, InvocationId, Millis, Suspend,
+};
+use everlog_partition::{Tables, TablesError, after_failure, reads};
+
+use super::{Attempts, Live, Sized};
+use crate::invoker::{AttemptEvent, AttemptEventKind};
+use crate::metrics;
+use crate::shell::code::attempt_error;
+use crate::shell::sizes::{
+    error_bytes, refusal_of_entry, refusal_of_wait_set, split_entries, wait_set_bytes,
+};
+use crate::shell::warnings::warn_of_failure;
+
+/// The code of an attempt that took a step beyond the limits.
+const TOO_LARGE: u32 = 413;
+
+impl Attempts {
+    /// Turns what an attempt did into commands. One that is not open any more is not heard.
+    pub(crate) fn on_event(
+        &mut self,
+        tables: &impl Tables,
+        event: AttemptEvent,
+        now: Millis,
+    ) -> Result<Vec<Sized>, TablesError> {
+        let AttemptEvent { invocation, attempt, kind } = event;
+        let Some(Live::Open(open)) = self.live.get_mut(&invocation) else { return Ok(Vec::new()) };
+        if open.attempt != attempt {
+            return Ok(Vec::new());
+        }
+        let last = match kind {
+            AttemptEventKind::Entries { first_command, entries } => {
+                let Some(refusal) = entries.iter().find_map(refusal_of_entry) else {
+                    let pin = open.pin.take();
+                    let append = Append { invocation, attempt, first_command, entries, pin };
+                    return Ok(split_entries(append));
+                };
+                let error = attempt_error(TOO_LARGE, refusal);
+                failed(tables, invocation, attempt, error, None, now)?
+            }
+            AttemptEventKind::Suspended { waiting, signals_told } => {
+                match refusal_of_wait_set(&waiting) {
+                    None => {
+                        let bytes = wait_set_bytes(&waiting);
+                        let suspend = Suspend { invocation, attempt, waiting, signals_told };
+                        Some((Command::Suspend(suspend), bytes))
+                    }
+                    Some(refusal) => {
+                        let error = attempt_error(TOO_LARGE, refusal);
+                        failed(tables, invocation, attempt, error, None, now)?
+                    }
+                }
+            }
+            AttemptEventKind::Ended => Some((Command::End(End { invocation, attempt }), 0)),
+            AttemptEventKind::Failed { error, retry_after } => {
+                failed(tables, invocation, attempt, error, retry_after, now)?
+            }
+        };
+        if last.is_some() {
+            self.live.insert(invocation, Live::Ended(attempt));
+        } else {
+            self.live.remove(&invocation);
+        }
+        Ok(last.into_iter().collect())
+    }
+}
+
+/// The command that ends a failed attempt, with what its retry policy says.
+fn failed(
+    tables: &impl Tables,
+    invocation: InvocationId,
+    attempt: AttemptId,
+    mut error: AttemptError,
+    retry_after: Option<Millis>,
+    now: Millis,
+) -> Result<Option<Sized>, TablesError> {
+    metrics::ATTEMPTS_FAILED.inc();
+    let Some(row) = reads::invocation(tables, invocation)? else { return Ok(None) };
+    error.delay_by_function = retry_after.is_some();
+    let then = after_failure(&row, now, retry_after);
+    warn_of_failure(invocation, &row, &error, &then, now);
+    let bytes = error_bytes(&error);
+    let failed = AttemptFailed { invocation, attempt, error, then };
+    Ok(Some((Command::AttemptFailed(failed), bytes)))
+}
