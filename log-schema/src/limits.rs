@@ -49,6 +49,11 @@ pub const EAGER_STATE_KEYS_MAX: usize = 4_096;
 pub const SIGNAL_NAME_BYTES_MAX: usize = 256;
 /// A part of a packed journal holds no further entry beyond this size, in bytes.
 pub const PACKED_BYTES_AIM: u64 = 1 << 20;
+/// What the answers of one record hold, in bytes, before the functions that attached to an outcome
+/// find no room for theirs; the last may exceed it. Theirs follow once these have arrived.
+pub const ANSWERS_BYTES_MAX: u64 = 16 << 20;
+/// What an answer counts at least, in bytes: of small ones a record sends 1,024.
+pub const ANSWER_BYTES_MIN: u64 = 16 << 10;
 /// How long a completed invocation is remembered whatever its retention, in milliseconds: longer
 /// than any gateway resends.
 pub const REMEMBERED_MS_MIN: u64 = 10 * 60 * 1_000;

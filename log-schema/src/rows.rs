@@ -66,6 +66,8 @@ pub enum RowKey {
     Outbox(PartitionId, Seq),
     /// How many messages there were for another partition.
     Sent(PartitionId),
+    /// Marks a completed invocation that some functions still wait for: their answers found no room.
+    Owing(InvocationId),
     /// A function that waits for an invocation's outcome, beside the one that called it.
     Waiting(InvocationId, Life, CompletionId),
 }
@@ -101,6 +103,8 @@ pub enum Row {
     Outbox(Box<OutboxRow>),
     /// For [`RowKey::Sent`].
     Sent(SentRow),
+    /// For [`RowKey::Owing`].
+    Owing,
     /// For [`RowKey::Waiting`].
     Waiting,
 }
@@ -170,6 +174,17 @@ pub struct PartitionRow {
     /// XXH3-64 of the last record's bytes, to tell a log that was cut and written anew.
     #[serde(with = "adapt::hash")]
     pub last_hash: u64,
+    /// The message whose arrival makes room for answers that found none; there while any wait so.
+    pub room_behind: Option<OutboxPlace>,
+}
+
+/// The place of a message on its way to another partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxPlace {
+    /// To which.
+    pub to: PartitionId,
+    /// Its number.
+    pub seq: Seq,
 }
 
 /// Where an invocation stands.

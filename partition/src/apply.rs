@@ -13,7 +13,7 @@ use crate::on_outbox_delivered::on_outbox_delivered;
 use crate::on_suspend::on_suspend;
 use crate::on_timer_fired::on_timer_fired;
 use crate::transition::Transition;
-use crate::{Acceptance, Action, ApplyError, Ignored, Tables, TablesError, reads};
+use crate::{Acceptance, Action, ApplyError, Ignored, Tables, TablesError, answers, reads};
 
 /// The highest level that this program can apply.
 pub const SUPPORTED_LEVEL: Level = Level(1);
@@ -53,7 +53,13 @@ pub fn apply(
 
     partition.next_log = LogOffset(offset.0 + 1);
     partition.last_hash = hash;
-    let mut transition = Transition { tables, actions, partition };
+    let mut transition = Transition {
+        tables,
+        actions,
+        partition,
+        answer_bytes_left: answers::ROOM_BYTES,
+        last_sent: None,
+    };
     match acceptance {
         Acceptance::Accepted => {
             transition.partition.next_seq = Seq(record.seq.0 + 1);

@@ -8,6 +8,7 @@
 
 mod acceptance;
 mod action;
+mod answers;
 mod apply;
 mod declare;
 mod error;

@@ -3,17 +3,17 @@
 //!
 //! **Invariants:** a row in `Running` stands for exactly the invocations of that status. What a
 //! status has beside the invocation's own row — a timer, a place in a queue — goes with it. A
-//! completed invocation has no row but its own, its packed journal's and its purge timer.
+//! completed invocation has no row but its own, its packed journal's and its purge timer; and what
+//! marks the answers that it owes, until which are sent it is not forgotten.
 
 use everlog_log_schema::limits::REMEMBERED_MS_MIN;
 use everlog_log_schema::{
-    AttemptError, Caller, Entry, Failure, InvocationId, InvocationRow, Life, Message,
-    MetadataOffset, Millis, OpenKind, Order, OrderAction, Outcome, Row, RowKey, Status, Timer,
-    TimerKind,
+    AttemptError, Entry, Failure, InvocationId, InvocationRow, Life, Message, MetadataOffset,
+    Millis, OpenKind, Order, OrderAction, Outcome, Row, RowKey, Status, Timer, TimerKind,
 };
 
+use crate::answers::{answer_callers, owes};
 use crate::journal::store_command;
-use crate::on_attach::{complete as answer, result_of};
 use crate::outbox::send;
 use crate::pack::pack;
 use crate::planted::{self, Bug};
@@ -122,8 +122,11 @@ fn disarm(
     due: Millis,
     kind: TimerKind,
 ) {
-    let timer = Timer { due, invocation: id, incarnation: row.incarnation, kind };
-    at.tables.delete(&RowKey::Timer(timer));
+    at.tables.delete(&RowKey::Timer(timer(id, row, due, kind)));
+}
+
+fn timer(id: InvocationId, row: &InvocationRow, due: Millis, kind: TimerKind) -> Timer {
+    Timer { due, invocation: id, incarnation: row.incarnation, kind }
 }
 
 /// Pauses a running invocation whose attempt broke a rule that every next one would break again.
@@ -171,13 +174,13 @@ pub(crate) fn complete(
     leave(at, id, &row);
     drop_open(at, id, &row)?;
     let packed = pack(at, id, &row)?;
-    let (caller, incarnation) = (row.caller, row.incarnation);
+    let caller = row.caller;
     let keeps_lock = planted::is(Bug::KeepLockOnKill) && row.last_error.is_some();
     let held = queue::held_key(&row).filter(|_| !keeps_lock);
     row.last_error = None;
     at.turn(&mut row, Status::Completed { at: at.now(), parts: packed.parts });
     if let Some(due) = kept_until(&row) {
-        at.arm(Timer { due, invocation: id, incarnation, kind: TimerKind::Purge });
+        at.arm(timer(id, &row, due, TimerKind::Purge));
     }
     at.put_invocation(id, row);
     if !planted::is(Bug::LostAnswer) {
@@ -188,30 +191,6 @@ pub(crate) fn complete(
         Some((service, key)) => queue::pass_on(at, id, service, key),
         None => Ok(()),
     }
-}
-
-/// Answers the function that called, and those that attached.
-fn answer_callers(
-    at: &mut Transition<'_, impl Tables>,
-    id: InvocationId,
-    caller: Option<Caller>,
-    outcome: &Outcome,
-) -> Result<(), TablesError> {
-    if let Some(caller) = caller
-        && let Some(completion) = caller.completion
-    {
-        answer(at, caller.life, completion, result_of(outcome.clone()))?;
-    }
-    if planted::is(Bug::ForgetWaiting) {
-        return Ok(());
-    }
-    let mut last = None;
-    while let Some((life, completion)) = reads::next_waiting(at.tables, id, last)? {
-        at.tables.delete(&RowKey::Waiting(id, life, completion));
-        answer(at, life, completion, result_of(outcome.clone()))?;
-        last = Some((life, completion));
-    }
-    Ok(())
 }
 
 /// Kills the calls that a killed invocation waits for. One-way calls live on.
@@ -259,18 +238,37 @@ fn drop_open(
     Ok(())
 }
 
-/// Forgets a completed invocation.
-pub(crate) fn purge(at: &mut Transition<'_, impl Tables>, id: InvocationId, row: &InvocationRow) {
+/// Forgets a completed invocation; where it owes answers, with the last of them.
+pub(crate) fn purge(
+    at: &mut Transition<'_, impl Tables>,
+    id: InvocationId,
+    row: &InvocationRow,
+) -> Result<(), TablesError> {
     let Status::Completed { parts, .. } = row.status else {
         unreachable!("{id:?} is to be forgotten before it has completed");
     };
-    if planted::is(Bug::ForgetNothing) {
-        return;
+    if planted::is(Bug::ForgetNothing) || (owes(at, id)? && !planted::is(Bug::ForgetOwing)) {
+        return Ok(());
     }
     for part in 0..parts {
         at.tables.delete(&RowKey::Packed(id, part));
     }
     at.tables.delete(&RowKey::Invocation(id));
+    Ok(())
+}
+
+/// Forgets an invocation that owes no answers any more, if that was due before: it has no timer.
+pub(crate) fn purge_if_put_off(
+    at: &mut Transition<'_, impl Tables>,
+    id: InvocationId,
+    row: &InvocationRow,
+) -> Result<(), TablesError> {
+    match kept_until(row) {
+        Some(due) if !reads::is_set(at.tables, timer(id, row, due, TimerKind::Purge))? => {
+            purge(at, id, row)
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// When a completed invocation is to be forgotten: never before a late resend of its call can come.

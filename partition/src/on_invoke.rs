@@ -8,8 +8,8 @@ use everlog_log_schema::{
     RowKey, Status, Timer, TimerKind,
 };
 
+use crate::answers::attach;
 use crate::life::admit;
-use crate::on_attach::attach;
 use crate::planted::{self, Bug};
 use crate::transition::Transition;
 use crate::{Action, Tables, TablesError, reads};

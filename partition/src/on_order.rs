@@ -29,7 +29,7 @@ pub(crate) fn on_order(
         OrderAction::Purge => {
             if matches!(row.status, Status::Completed { .. }) {
                 leave(at, id, &row);
-                purge(at, id, &row);
+                purge(at, id, &row)?;
             }
         }
     }

@@ -1,12 +1,13 @@
 //! `OutboxDelivered`: messages have arrived in another inbox.
 //!
-//! **Invariant:** a message keeps its row until it, and all before it, have arrived.
+//! **Invariant:** a message keeps its row until it, and all before it, have arrived. With the one
+//! that makes room for answers goes the next slice of them.
 
 use everlog_log_schema::{OutboxDelivered, Row, RowKey, Seq};
 
 use crate::planted::{self, Bug};
 use crate::transition::Transition;
-use crate::{Tables, TablesError, reads};
+use crate::{Tables, TablesError, answers, reads};
 
 /// Forgets the messages that have arrived. What was said before has no effect.
 pub(crate) fn on_outbox_delivered(
@@ -25,5 +26,8 @@ pub(crate) fn on_outbox_delivered(
     }
     sent.delivered = up_to;
     at.tables.put(RowKey::Sent(to), Row::Sent(sent));
-    Ok(())
+    match at.partition.room_behind {
+        Some(place) if place.to == to && place.seq <= up_to => answers::go_on(at),
+        Some(_) | None => Ok(()),
+    }
 }

@@ -38,7 +38,7 @@ pub(crate) fn on_timer_fired(
         TimerKind::Start => admit(at, id, row)?,
         TimerKind::Retry => retry(at, id, row),
         TimerKind::Sleep(completion) => end_sleep(at, id, row, completion),
-        TimerKind::Purge => purge(at, id, &row),
+        TimerKind::Purge => purge(at, id, &row)?,
     }
     Ok(())
 }

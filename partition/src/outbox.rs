@@ -5,7 +5,7 @@
 //! record as what it follows from, so that neither is there without the other.
 
 use everlog_log_schema::{
-    Message, MetadataOffset, OutboxRow, PartitionKey, Row, RowKey, Seq, partition_of,
+    Message, MetadataOffset, OutboxPlace, OutboxRow, PartitionKey, Row, RowKey, Seq, partition_of,
 };
 
 use crate::transition::Transition;
@@ -28,5 +28,6 @@ pub(crate) fn send(
     at.tables.put(RowKey::Sent(to), Row::Sent(sent));
     at.tables.put(RowKey::Outbox(to, seq), Row::Outbox(row.clone()));
     at.actions.push(Action::Send { to, seq, row });
+    at.last_sent = Some(OutboxPlace { to, seq });
     Ok(())
 }

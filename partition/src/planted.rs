@@ -40,6 +40,10 @@ pub enum Bug {
     LostAnswer,
     /// A function that attached to a call of another is not answered.
     ForgetWaiting,
+    /// Answers for which a record has no room are never sent.
+    OneSlice,
+    /// A completed invocation is forgotten though functions still wait for it.
+    ForgetOwing,
     /// A suspending attempt is parked though a signal came that it has not been told.
     LostSignal,
     /// A call is sent twice, under two numbers.
@@ -58,7 +62,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::SkipFence,
         Self::AcceptDuplicateSeq,
         Self::AcceptGap,
@@ -76,6 +80,8 @@ impl Bug {
         Self::ForgetAtOnce,
         Self::LostAnswer,
         Self::ForgetWaiting,
+        Self::OneSlice,
+        Self::ForgetOwing,
         Self::LostSignal,
         Self::SendTwice,
         Self::DropUndelivered,

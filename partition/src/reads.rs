@@ -18,6 +18,7 @@ use crate::{Tables, TablesError};
 const LOWEST_ID: InvocationId = InvocationId { partition_key: PartitionKey(0), uuid: 0 };
 const HIGHEST_ID: InvocationId =
     InvocationId { partition_key: PartitionKey(u64::MAX), uuid: u128::MAX };
+const LOWEST_LIFE: Life = Life { invocation: LOWEST_ID, incarnation: Incarnation(0) };
 const LOWEST_TIMER: Timer = Timer {
     due: Millis(0),
     invocation: LOWEST_ID,
@@ -229,15 +230,30 @@ pub fn outbox(
     }
 }
 
+/// Reads the next invocation above `after` that owes answers.
+pub(crate) fn next_owing(
+    tables: &impl Tables,
+    after: Option<InvocationId>,
+) -> Result<Option<InvocationId>, TablesError> {
+    let Some(from) = after.map_or(Some(LOWEST_ID), id_after) else { return Ok(None) };
+    let below = RowKey::Waiting(LOWEST_ID, LOWEST_LIFE, CompletionId(0));
+    let found = tables.first(&RowKey::Owing(from), &below)?;
+    Ok(found.and_then(|(key, _)| if let RowKey::Owing(id) = key { Some(id) } else { None }))
+}
+
+/// Tells whether an invocation owes answers.
+pub(crate) fn is_owing(tables: &impl Tables, id: InvocationId) -> Result<bool, TablesError> {
+    Ok(tables.get(&RowKey::Owing(id))?.is_some())
+}
+
 /// Reads the next function above `after` that waits for an invocation.
 pub(crate) fn next_waiting(
     tables: &impl Tables,
     id: InvocationId,
     after: Option<(Life, CompletionId)>,
 ) -> Result<Option<(Life, CompletionId)>, TablesError> {
-    let lowest = Life { invocation: LOWEST_ID, incarnation: Incarnation(0) };
     let from = match after {
-        None => RowKey::Waiting(id, lowest, CompletionId(0)),
+        None => RowKey::Waiting(id, LOWEST_LIFE, CompletionId(0)),
         Some((life, CompletionId(u32::MAX))) => {
             let incarnation = Incarnation(life.incarnation.0 + 1);
             RowKey::Waiting(id, Life { incarnation, ..life }, CompletionId(0))
@@ -248,7 +264,7 @@ pub(crate) fn next_waiting(
     let highest = Life { invocation: HIGHEST_ID, incarnation: Incarnation(u64::MAX) };
     let below = id_after(id)
         .map_or(RowKey::Waiting(HIGHEST_ID, highest, CompletionId(u32::MAX)), |next| {
-            RowKey::Waiting(next, lowest, CompletionId(0))
+            RowKey::Waiting(next, LOWEST_LIFE, CompletionId(0))
         });
     match tables.first(&from, &below)? {
         None => Ok(None),

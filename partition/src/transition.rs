@@ -1,8 +1,8 @@
 //! One record's transition: what is read, written and wanted while it is applied.
 
 use everlog_log_schema::{
-    AttemptId, Incarnation, InvocationId, InvocationRow, Millis, PartitionRow, Row, RowKey, Status,
-    Timer,
+    AttemptId, Incarnation, InvocationId, InvocationRow, Millis, OutboxPlace, PartitionRow, Row,
+    RowKey, Status, Timer,
 };
 
 use crate::planted::{self, Bug};
@@ -17,6 +17,10 @@ pub(crate) struct Transition<'a, T> {
     pub actions: &'a mut Vec<Action>,
     /// Written back once all commands have run.
     pub partition: PartitionRow,
+    /// How many more bytes of answers the record may send.
+    pub answer_bytes_left: u64,
+    /// The last message that the record sends.
+    pub last_sent: Option<OutboxPlace>,
 }
 
 impl<T: Tables> Transition<'_, T> {

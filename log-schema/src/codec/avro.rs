@@ -65,6 +65,7 @@ formats! {
     ROW_OUTBOX = "outbox row", "level-1/row-outbox", limits::ROW_BYTES_MAX;
     ROW_SENT = "sent row", "level-1/row-sent", limits::ROW_BYTES_MAX;
     ROW_WAITING = "waiting row", "level-1/row-waiting", limits::ROW_BYTES_MAX;
+    ROW_OWING = "owing row", "level-1/row-owing", limits::ROW_BYTES_MAX;
 }
 
 impl Format {

@@ -26,6 +26,7 @@ pub fn encode_row(row: &Row) -> Result<Bytes, EncodeError> {
         Row::Outbox(row) => avro::ROW_OUTBOX.encode(row),
         Row::Sent(row) => avro::ROW_SENT.encode(row),
         Row::Waiting => avro::ROW_WAITING.encode(&WaitingRow {}),
+        Row::Owing => avro::ROW_OWING.encode(&OwingRow {}),
     }
 }
 
@@ -68,6 +69,10 @@ pub fn decode_row(key: &RowKey, bytes: &[u8]) -> Result<Row, DecodeError> {
             let WaitingRow {} = avro::ROW_WAITING.decode(bytes)?;
             Row::Waiting
         }
+        RowKey::Owing(_) => {
+            let OwingRow {} = avro::ROW_OWING.decode(bytes)?;
+            Row::Owing
+        }
     })
 }
 
@@ -79,6 +84,9 @@ struct TimerRow {}
 
 #[derive(Serialize, Deserialize)]
 struct WaitingRow {}
+
+#[derive(Serialize, Deserialize)]
+struct OwingRow {}
 
 #[derive(Serialize, Deserialize)]
 struct QueueRow {

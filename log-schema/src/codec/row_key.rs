@@ -25,7 +25,8 @@ const OBJECT: u8 = 0x0B;
 const STATE: u8 = 0x0C;
 const OUTBOX: u8 = 0x0D;
 const SENT: u8 = 0x0E;
-const WAITING: u8 = 0x0F;
+const OWING: u8 = 0x0F;
+const WAITING: u8 = 0x10;
 
 const TIMER_START: u8 = 0x01;
 const TIMER_RETRY: u8 = 0x02;
@@ -95,6 +96,7 @@ impl RowKey {
                 bytes.extend_from_slice(&caller.invocation.start_id(caller.incarnation));
                 bytes.extend_from_slice(&completion.0.to_be_bytes());
             }
+            Self::Owing(id) => put_id(&mut bytes, OWING, id),
         }
         bytes
     }
@@ -122,6 +124,7 @@ impl RowKey {
             OUTBOX => Self::Outbox(PartitionId(rest.u32()?), Seq(rest.u64()?)),
             SENT => Self::Sent(PartitionId(rest.u32()?)),
             WAITING => Self::Waiting(rest.id()?, rest.life()?, CompletionId(rest.u32()?)),
+            OWING => Self::Owing(rest.id()?),
             kind => return Err(RowKeyError::UnknownKind(kind)),
         };
         if rest.0.is_empty() { Ok(key) } else { Err(RowKeyError::Trailing(rest.0.len())) }

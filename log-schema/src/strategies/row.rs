@@ -29,6 +29,7 @@ pub fn row_key() -> impl Strategy<Value = RowKey> {
         partition_id().prop_map(RowKey::Sent),
         (invocation_id(), life(), completion_id())
             .prop_map(|(id, caller, completion)| RowKey::Waiting(id, caller, completion)),
+        invocation_id().prop_map(RowKey::Owing),
     ]
 }
 
@@ -49,13 +50,18 @@ prop_compose! {
         (epoch, term, next_seq, closed) in (long(), long(), long(), any::<bool>()),
         (level, partitions, address, next_inbox) in (any::<u32>(), any::<u32>(), text(), long()),
         (now, next_log, last_hash) in (millis(), long(), any::<u64>()),
+        room_behind in option::of(outbox_place()),
     ) -> PartitionRow {
         PartitionRow {
             epoch: Epoch(epoch), term: Term(term), next_seq: Seq(next_seq), closed,
             level: Level(level), partitions, address, next_inbox: InboxOffset(next_inbox), now,
-            next_log: LogOffset(next_log), last_hash,
+            next_log: LogOffset(next_log), last_hash, room_behind,
         }
     }
+}
+
+fn outbox_place() -> impl Strategy<Value = OutboxPlace> {
+    (partition_id(), long()).prop_map(|(to, seq)| OutboxPlace { to, seq: Seq(seq) })
 }
 
 prop_compose! {
@@ -140,6 +146,7 @@ pub fn row() -> impl Strategy<Value = (RowKey, Row)> {
                 })
                 .boxed(),
             RowKey::Waiting(..) => Just(Row::Waiting).boxed(),
+            RowKey::Owing(_) => Just(Row::Owing).boxed(),
         };
         (Just(key), row)
     })

@@ -41,8 +41,14 @@ fn single_rows() -> Vec<(&'static str, RowKey, Row)> {
     let state = RowKey::State { service: service(), key: key(), name };
     let value = Bytes::from_static(b"{\"items\":3}");
     let packed = Row::Packed(journal().into_iter().map(|(_, row)| row).collect());
+    let posted = OutboxPlace { to: PartitionId(23), seq: Seq(1_000_001) };
     vec![
         ("partition", RowKey::Partition, Row::Partition(partition())),
+        (
+            "partition-owing",
+            RowKey::Partition,
+            Row::Partition(PartitionRow { room_behind: Some(posted), ..partition() }),
+        ),
         ("running", RowKey::Running(id()), Row::Running),
         (
             "lock",
@@ -66,6 +72,7 @@ fn single_rows() -> Vec<(&'static str, RowKey, Row)> {
             Row::Sent(SentRow { last: Seq(1_000_001), delivered: Seq(999_999) }),
         ),
         ("waiting", RowKey::Waiting(id(), life(), CompletionId(4)), Row::Waiting),
+        ("owing", RowKey::Owing(id()), Row::Owing),
     ]
 }
 
@@ -82,6 +89,7 @@ fn partition() -> PartitionRow {
         now: Millis(1_767_225_600_000),
         next_log: LogOffset(4_001),
         last_hash: 0xFEDC_BA98_7654_3210,
+        room_behind: None,
     }
 }
 

@@ -7,7 +7,8 @@
 //! - `call 1 2 <id> <handler>`: the completions are of the id and of the outcome; `send 1 <id>
 //!   <handler>`; both with `keyed` and `start` as wanted
 //! - `signal <id> <signal> <result>`, with `in` a life as wanted
-//! - `result 1 <text>` of a run, `heard <signal>`, `input`, `output <text>`, `broken <code> <text>`
+//! - `result 1 <text>` of a run, `heard <signal>`, `input`, `output <text>` or `output bytes 9`,
+//!   `broken <code> <text>`
 
 use bytes::Bytes;
 use everlog_log_schema::*;
@@ -36,7 +37,11 @@ fn any_entry(words: &mut Words<'_>) -> Entry {
             id: NotificationId::Signal(words.signal()),
             result: NotificationResult::Void,
         },
-        "output" => output(Outcome::Success(Bytes::from(words.rest()))),
+        "output" => {
+            let size = words.option("bytes");
+            let value = size.map_or_else(|| words.rest().into_bytes(), |size| vec![0; size]);
+            output(Outcome::Success(value.into()))
+        }
         "broken" => output(Outcome::Failure(words.failure())),
         name => command(name, words),
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use everlog_log_schema::*;
 
-use crate::{MemoryTables, reads};
+use crate::{MemoryTables, Tables, reads};
 
 /// Asserts all of it: every row is wanted by another, or by itself, and all that are wanted are
 /// there.
@@ -12,6 +12,7 @@ pub(super) fn hold(tables: &MemoryTables) {
     let mut wanted = BTreeSet::new();
     let mut holders = BTreeSet::new();
     let mut objects = BTreeMap::<_, ObjectRow>::new();
+    let mut owing = false;
     for (key, row) in tables.rows() {
         match (key, row) {
             (RowKey::Partition, Row::Partition(_)) | (RowKey::Sender(_), Row::Sender(_)) => {
@@ -50,9 +51,14 @@ pub(super) fn hold(tables: &MemoryTables) {
             }
             (RowKey::Waiting(target, ..), Row::Waiting) => {
                 wanted.insert(key.clone());
-                let target = reads::invocation(tables, *target).unwrap();
-                let status = target.map(|row| row.status.kind());
-                assert!(status.is_some_and(|status| status != StatusKind::Completed), "{key:?}");
+                let row = reads::invocation(tables, *target).unwrap().unwrap();
+                if row.status.kind() == StatusKind::Completed {
+                    wanted.insert(RowKey::Owing(*target));
+                }
+            }
+            (RowKey::Owing(id), Row::Owing) => {
+                owing = true;
+                assert!(reads::next_waiting(tables, *id, None).unwrap().is_some(), "{key:?}");
             }
             (RowKey::Journal(..), Row::Journal(_))
             | (RowKey::Open(..), Row::Open(_))
@@ -66,8 +72,11 @@ pub(super) fn hold(tables: &MemoryTables) {
         }
     }
     for (key, counted) in objects {
-        assert_eq!(crate::Tables::get(tables, &key), Ok(Some(Row::Object(counted))));
+        assert_eq!(tables.get(&key), Ok(Some(Row::Object(counted))));
     }
+    let room_behind = reads::partition(tables).unwrap().room_behind;
+    assert_eq!(room_behind.is_some(), owing);
+    wanted.extend(room_behind.map(|OutboxPlace { to, seq }| RowKey::Outbox(to, seq)));
     let found: BTreeSet<_> = tables.rows().map(|(key, _)| key.clone()).collect();
     let leaked: Vec<_> = found.difference(&wanted).collect();
     let missing: Vec<_> = wanted.difference(&found).collect();
@@ -100,7 +109,11 @@ fn rows_of(tables: &MemoryTables, id: InvocationId, row: &InvocationRow) -> BTre
     if let Status::Completed { at, parts } = row.status {
         wanted.extend((0..parts).map(|part| RowKey::Packed(id, part)));
         let kept = row.retention.0.max(limits::REMEMBERED_MS_MIN);
-        wanted.insert(timer(TimerKind::Purge, Millis(at.0 + kept)));
+        let purge = timer(TimerKind::Purge, Millis(at.0 + kept));
+        // What owes answers is forgotten with the last of them, where that was due before.
+        if !reads::is_owing(tables, id).unwrap() || tables.get(&purge).unwrap().is_some() {
+            wanted.insert(purge);
+        }
         return wanted;
     }
     wanted.extend((0..row.entries).map(|at| RowKey::Journal(id, at)));
@@ -129,7 +142,7 @@ fn rows_of(tables: &MemoryTables, id: InvocationId, row: &InvocationRow) -> BTre
         Status::Pending { place } => {
             let (service, key) = (row.target.service.clone(), row.target.key.clone().unwrap());
             let queue = RowKey::Queue { service, key, place };
-            assert_eq!(crate::Tables::get(tables, &queue), Ok(Some(Row::Queue(id))));
+            assert_eq!(tables.get(&queue), Ok(Some(Row::Queue(id))));
             wanted.insert(queue);
             wanted.extend(lock_of(row));
         }

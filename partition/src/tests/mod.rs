@@ -25,6 +25,7 @@ mod limits;
 mod messages;
 mod orders;
 mod outbox;
+mod owing;
 mod packed;
 mod reads;
 mod retry;

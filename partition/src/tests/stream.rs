@@ -106,6 +106,7 @@ fn say() -> impl Strategy<Value = Say> {
         "signal 2 17 value x",
         "signal 3 1 void",
         "output early",
+        "output bytes 16777216",
     ];
     let asking = vec![
         ("run", ""),

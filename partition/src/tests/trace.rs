@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use bytes::Bytes;
 use everlog_log_schema::*;
 
 use super::words::number;
@@ -76,6 +77,7 @@ pub(super) fn row(key: &RowKey, row: &Row) -> String {
         (RowKey::Waiting(id, by, completion), Row::Waiting) => {
             format!("{} awaited by {} for {completion}", number(*id), life(*by))
         }
+        (RowKey::Owing(id), Row::Owing) => format!("{} owes answers", number(*id)),
         (key, row) => panic!("{key:?} holds {row:?}"),
     }
 }
@@ -93,6 +95,9 @@ fn partition(row: &PartitionRow) -> String {
     );
     if row.partitions > 1 {
         write!(text, " of {}", row.partitions).unwrap();
+    }
+    if let Some(OutboxPlace { to, seq }) = row.room_behind {
+        write!(text, " room behind {to} #{seq}").unwrap();
     }
     text
 }
@@ -163,7 +168,9 @@ fn entry(entry: &Entry) -> String {
     match entry {
         Entry::Input { .. } => "input".to_owned(),
         Entry::Command { effect, .. } => command(effect),
-        Entry::Output { outcome: Outcome::Success(value), .. } => format!("output {value:?}"),
+        Entry::Output { outcome: Outcome::Success(value), .. } => {
+            format!("output {}", payload(value))
+        }
         Entry::Output { outcome: Outcome::Failure(failure), .. } => {
             format!("failure {} {:?}", failure.code, failure.message)
         }
@@ -205,13 +212,18 @@ fn command(effect: &Effect) -> String {
 fn result(result: &NotificationResult) -> String {
     match result {
         NotificationResult::Void => "Void".to_owned(),
-        NotificationResult::Value(value) => format!("Value({value:?})"),
+        NotificationResult::Value(value) => format!("Value({})", payload(value)),
         NotificationResult::Failure(failure) => {
             format!("failure {} {:?}", failure.code, failure.message)
         }
         NotificationResult::InvocationId(id) => format!("id {}", number(*id)),
         NotificationResult::StateKeys(keys) => format!("keys {keys:?}"),
     }
+}
+
+/// A value; of one that nobody would read, its size.
+fn payload(value: &Bytes) -> String {
+    if value.len() > 99 { format!("{} bytes", value.len()) } else { format!("{value:?}") }
 }
 
 fn outbox(row: &OutboxRow) -> String {

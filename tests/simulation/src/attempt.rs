@@ -310,7 +310,9 @@ impl Attempt {
                 let call = self.resolve(callee, number, waits, env.now);
                 (if waits { 0x040d } else { 0x040e }, Asks::Call(Box::new(call)))
             }
-            Part::Attach => (0x0412, Asks::Attach { completion, target: self.sent(number - 1) }),
+            Part::Attach(back) => {
+                (0x0412, Asks::Attach { completion, target: self.sent(number - back) })
+            }
             Part::Peek => (0x0413, Asks::GetOutput { completion, target: self.sent(number - 1) }),
             Part::Ping => {
                 let target = self.sent(number - 1);

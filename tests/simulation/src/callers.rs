@@ -18,7 +18,7 @@ use crate::executor::{Executor, Process, Waiter};
 use crate::history::{CallId, Event};
 use crate::inbox::Item;
 use crate::operators;
-use crate::rng::Rng;
+use crate::rng::{Rng, mix};
 
 /// How long a gateway resends, and a message may be under way, in milliseconds.
 const RESEND_FOR_MS: u64 = 300_000;
@@ -67,15 +67,17 @@ impl Callers {
     pub fn draw(rng: &mut Rng, step_ms: u64) -> Self {
         let gateway_calls = 4 + rng.below(10);
         let sender_calls = rng.below(5);
-        let few = rng.chance(400);
+        // Where hours pass, one id can live several times.
+        let few = rng.chance(if step_ms > 10_000 { 800 } else { 300 });
         let ids = 1 + rng.below(if few { 2 } else { gateway_calls });
+        let salt = rng.draw();
         let calls: Vec<Call> = (0..gateway_calls + sender_calls)
             .map(|number| {
                 let numbered = number >= gateway_calls;
                 let seq = numbered.then(|| Seq(number - gateway_calls + 1));
                 let uuid = if numbered { 1_000 + number } else { rng.below(ids) };
                 let later_ms = rng.below(2) * rng.below(400 * step_ms);
-                Call::new(number, uuid, seq, Millis(1_000_000 + later_ms), rng)
+                Call::new(number, (uuid, salt), seq, Millis(1_000_000 + later_ms), rng)
             })
             .collect();
         let numbered = (0..calls.len()).filter(|&at| calls.get(at).is_some_and(Call::is_numbered));
@@ -97,6 +99,9 @@ impl Callers {
         }
         if env.rng.chance(env.faults.order) {
             operators::order(env);
+        }
+        if env.faults.order > 0 && env.rng.chance(200) {
+            operators::purge_owing(env);
         }
         let at = env.rng.index(self.calls.len() + 1);
         let Some(call) = self.calls.get_mut(at) else {
@@ -199,9 +204,15 @@ impl Callers {
 }
 
 impl Call {
-    fn new(number: u64, uuid: u64, seq: Option<Seq>, next_try: Millis, rng: &mut Rng) -> Self {
-        // What an id stands for follows from the id, as with idempotency keys.
-        let mut of_id = Rng::new(uuid ^ 0x5eed);
+    fn new(
+        number: u64,
+        (uuid, salt): (u64, u64),
+        seq: Option<Seq>,
+        next_try: Millis,
+        rng: &mut Rng,
+    ) -> Self {
+        // What an id of a world stands for follows from the id, as with idempotency keys.
+        let mut of_id = Rng::new(mix(uuid ^ salt));
         let invoke = invoke(uuid, rng.draw(), &mut of_id, seq.is_none() && rng.chance(800));
         Self {
             id: CallId(u32::try_from(number).unwrap_or_default()),
@@ -282,7 +293,7 @@ fn invoke(uuid: u64, request: u64, of_id: &mut Rng, waits: bool) -> Invoke {
         target: Target { service: "s".into(), key, handler: "h".into() },
         kind,
         headers: Vec::new(),
-        body: [&uuid.to_be_bytes()[..], &[0, 0]].concat().into(),
+        body: [&of_id.draw().to_be_bytes()[..], &[0, 0]].concat().into(),
         idempotency_key: None,
         reply_to: waits.then(|| "http://gateway".into()),
         caller: None,

@@ -67,6 +67,8 @@ cases! {
     FencedCheckpoint = "checkpoint fenced",
     /// A checkpoint's outcome was unknown.
     UnknownCommit = "checkpoint of unknown outcome",
+    /// The inbox could not be read for a while.
+    NoInbox = "inbox out of reach",
     /// A message was delivered twice.
     Duplicate = "duplicate message",
     /// A message could not be decoded.
@@ -99,6 +101,14 @@ cases! {
     Called = "call of another function",
     /// A function's call found its invocation there already.
     Joined = "call that joined another",
+    /// An owner's clock was set back.
+    ClockSetBack = "owner's clock set back",
+    /// An owner's clock was set right, far ahead of what it showed.
+    ClockSetRight = "owner's clock set right",
+    /// A function that waited for an outcome found no room for its answer.
+    Owed = "answer without room",
+    /// What still owed answers was purged by an order.
+    PurgedOwing = "purge of what owes answers",
     /// A message to an inbox was sent again.
     Resend = "message sent again",
     /// A new owner found messages that were not delivered.

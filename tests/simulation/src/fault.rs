@@ -49,12 +49,16 @@ pub struct Faults {
     pub checkpoint: u64,
     /// Messages are not taken in, though the owner does all else.
     pub slow_intake: u64,
+    /// The inbox cannot be read for a while (of all steps).
+    pub no_inbox: u64,
     /// An attempt hangs.
     pub hang: u64,
     /// A function is asked to suspend where it waits.
     pub suspend: u64,
     /// Somebody cancels, kills, pauses, resumes or purges an invocation (of the callers' steps).
     pub order: u64,
+    /// A process's clock is set back by up to an hour, or right again (of all steps).
+    pub clock_set: u64,
     /// The clocks of processes differ by up to this many milliseconds.
     pub clock_skew_ms: u64,
 }
@@ -93,15 +97,17 @@ impl Faults {
             echo: some(100),
             checkpoint: 200 + some(800),
             slow_intake: if some(1_000) > 300 { 900 } else { 0 },
+            no_inbox: some(8),
             hang: some(250),
             suspend: 50 + some(600),
             order: some(150),
+            clock_set: some(20),
             clock_skew_ms: 8 * some(120),
         }
     }
 
-    /// The world after it has healed: nothing fails any more. Clocks stay as they are, and so do
-    /// operators.
+    /// The world after it has healed: nothing fails any more. Clocks differ as they did, and
+    /// operators stay.
     #[must_use]
     pub fn healed(self) -> Self {
         Self {

@@ -6,7 +6,7 @@
 
 use std::rc::Rc;
 
-use everlog_log_schema::{Envelope, InboxOffset, LogOffset, Source};
+use everlog_log_schema::{Envelope, InboxOffset, LogOffset, Millis, Source};
 use everlog_partition::MemoryTables;
 
 /// What stands in the inbox.
@@ -24,6 +24,8 @@ pub struct Inbox {
     items: Vec<(InboxOffset, Rc<Item>)>,
     start: InboxOffset,
     next: u64,
+    /// It cannot be read before.
+    pub away_until: Millis,
 }
 
 impl Inbox {

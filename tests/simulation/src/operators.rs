@@ -15,6 +15,9 @@ use crate::env::Env;
 use crate::inbox::Item;
 use crate::observer::describe_message;
 
+/// How often who has completed an awakeable does so once more, in thousandths.
+const COMPLETED_AGAIN: u64 = 850;
+
 /// Sends a function what it waits for.
 pub fn signal(env: &mut Env) {
     let at = env.rng.index(env.awaited.len());
@@ -27,8 +30,8 @@ pub fn signal(env: &mut Env) {
         signal,
         result: NotificationResult::Value(value.into()),
     };
-    // Whoever does not know whether it arrived sends it again.
-    if !env.rng.chance(env.faults.loss) {
+    // Whoever does not know whether it arrived sends it again, however much later.
+    if !env.rng.chance(COMPLETED_AGAIN) {
         env.awaited.swap_remove(at);
     }
     send(env, Message::Signal(Box::new(signal)));
@@ -55,14 +58,10 @@ fn paused_by_order(env: &Env) -> Option<InvocationId> {
 
 /// Intervenes at random.
 pub fn order(env: &mut Env) {
-    let count = invocations(env).count();
-    let at = env.rng.index(count);
-    let Some((target, completed)) = invocations(env)
-        .nth(at)
-        .map(|(id, row)| (id, matches!(row.status, Status::Completed { .. })))
-    else {
-        return;
-    };
+    let at = env.rng.index(invocations(env).count());
+    let Some(target) = invocations(env).nth(at).map(|(id, _)| id) else { return };
+    let row = reads::invocation(env.observer.tables(), target).ok().flatten();
+    let completed = row.is_some_and(|row| matches!(row.status, Status::Completed { .. }));
     let action = match env.rng.below(7) {
         0..6 if completed && is_purged_safely(env, target) => OrderAction::Purge,
         0..3 => return send(env, Message::Signal(Box::new(cancel(target)))),
@@ -71,6 +70,19 @@ pub fn order(env: &mut Env) {
         _ => OrderAction::Resume,
     };
     order_about(env, target, action);
+}
+
+/// Purges what owes answers, which is seldom met otherwise: it does not last.
+pub fn purge_owing(env: &mut Env) {
+    let owing: Vec<_> = env
+        .observer
+        .tables()
+        .rows()
+        .filter_map(|(key, _)| if let RowKey::Owing(id) = key { Some(*id) } else { None })
+        .collect();
+    if let Some(target) = owing.into_iter().find(|id| is_purged_safely(env, *id)) {
+        order_about(env, target, OrderAction::Purge);
+    }
 }
 
 /// A request that is still under way would create what its sender knows as ended, so operators

@@ -25,7 +25,7 @@ pub(crate) enum Step {
     RunOrSleep(u64),
     /// Calls and waits, beside a run.
     Call(u64),
-    /// Calls one way, then attaches to the call.
+    /// Calls one way, then attaches to the call, once or a few times.
     SendAndAttach(u64),
     /// Calls one way, and signals the callee, which waits for it.
     SendAndSignal(u64),
@@ -46,8 +46,13 @@ pub(crate) enum Step {
 pub(crate) enum Part {
     Run,
     Sleep(u64),
-    Call { child: u64, waits: bool, expects_ping: bool },
-    Attach,
+    Call {
+        child: u64,
+        waits: bool,
+        expects_ping: bool,
+    },
+    /// Attaches to the call that so many commands before has sent.
+    Attach(u32),
     Peek,
     Ping,
     GetCounter,
@@ -69,7 +74,10 @@ impl Step {
             Step::Call(child) => {
                 vec![Part::Call { child, waits: true, expects_ping: false }, Part::Run]
             }
-            Step::SendAndAttach(child) => vec![send(child), Part::Attach],
+            Step::SendAndAttach(child) => {
+                let times = if child.is_multiple_of(4) { 4 } else { 1 };
+                std::iter::once(send(child)).chain((1..=times).map(Part::Attach)).collect()
+            }
             Step::SendAndPeek(child) => vec![send(child), Part::Peek],
             Step::SendAndSignal(child) => {
                 vec![Part::Call { child, waits: false, expects_ping: true }, Part::Ping]
@@ -88,7 +96,7 @@ impl Part {
         match self {
             Part::Run
             | Part::Sleep(_)
-            | Part::Attach
+            | Part::Attach(_)
             | Part::Peek
             | Part::GetCounter
             | Part::Keys => true,
@@ -145,7 +153,7 @@ fn step(rng: &mut Rng, kind: HandlerKind, depth: u8) -> Step {
         5 => Step::TwoRuns,
         6 | 7 => Step::RunAndSleep(ms),
         8 => Step::RunOrSleep(ms),
-        9 => Step::Await,
+        3 | 9 => Step::Await,
         10..=13 if calls => Step::Call(child),
         14 | 15 if calls => Step::SendAndAttach(child),
         16 if calls => Step::SendAndSignal(child),

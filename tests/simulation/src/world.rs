@@ -17,6 +17,10 @@ use crate::properties::{Violation, replay_equality};
 const EXECUTORS: usize = 3;
 /// The steps that a healed world may take until it is done.
 const HEALING_STEPS_MAX: u64 = 60_000;
+/// The inbox is out of reach for at most so many times the longest step.
+const INBOX_AWAY_STEPS_MAX: u64 = 300;
+/// A clock is set back by at most so much, in milliseconds.
+const SET_BACK_MS_MAX: u64 = 3_600_000;
 /// Longer than any outcome is kept, in milliseconds.
 const FORGOTTEN_AFTER_MS: u64 = 2_000_000;
 
@@ -215,6 +219,21 @@ impl World {
                 executor.assigned = true;
             }
         }
+        if env.rng.chance(faults.clock_set) {
+            let back = executor.set_back_ms == 0;
+            executor.set_back_ms = if back { env.rng.below(SET_BACK_MS_MAX) } else { 0 };
+            let clock = executor.clock(env);
+            env.note(|| format!("the clock of x{chosen} is set to {clock}"));
+            if executor.is_owner() {
+                env.coverage.hit(if back { Case::ClockSetBack } else { Case::ClockSetRight });
+            }
+        }
+        if env.rng.chance(faults.no_inbox) {
+            env.note(|| "the inbox is out of reach".into());
+            env.coverage.hit(Case::NoInbox);
+            let away_ms = env.rng.below(INBOX_AWAY_STEPS_MAX * self.step_ms);
+            env.inbox.away_until = Millis(env.now.0 + away_ms);
+        }
         if env.rng.chance(faults.delivery_error) && env.log.break_one(&mut env.rng) {
             env.note(|| "an appender breaks".into());
         }
@@ -228,6 +247,8 @@ impl World {
     fn heal(&mut self) {
         self.env.note(|| "the world heals".into());
         self.env.faults = self.env.faults.healed();
+        self.env.inbox.away_until = self.env.now;
+        self.executors.iter_mut().for_each(|executor| executor.set_back_ms = 0);
         self.step_ms = self.step_ms.clamp(30, 300);
         for chosen in 0..EXECUTORS {
             match self.executors.get_mut(chosen).map(|executor| executor.process) {

@@ -87,6 +87,8 @@ pub struct Executor {
     pub assigned: bool,
     /// How far its clock is ahead of the true time, or behind.
     pub skew_ms: i64,
+    /// By how much somebody has set it back.
+    pub set_back_ms: u64,
     /// What its disk holds: the tables as of the last flush.
     disk: MemoryTables,
     tables: MemoryTables,
@@ -111,6 +113,7 @@ impl Executor {
             process: Process::Up,
             assigned: false,
             skew_ms,
+            set_back_ms: 0,
             disk: MemoryTables::default(),
             tables: MemoryTables::default(),
             position: LogOffset(0),
@@ -178,7 +181,8 @@ impl Executor {
 
     /// Its clock.
     pub fn clock(&self, env: &Env) -> Millis {
-        Millis(env.now.0.saturating_add_signed(self.skew_ms))
+        let skewed = env.now.0.saturating_add_signed(self.skew_ms);
+        Millis(skewed.saturating_sub(self.set_back_ms))
     }
 
     /// Does one thing.

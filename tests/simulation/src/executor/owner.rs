@@ -111,7 +111,7 @@ impl Executor {
 
     /// Fetches a few messages.
     fn take_in_messages(&mut self, env: &mut Env) -> Result<(), Crashed> {
-        if env.rng.chance(env.faults.slow_intake) {
+        if env.now < env.inbox.away_until || env.rng.chance(env.faults.slow_intake) {
             return Ok(());
         }
         for _ in 0..=env.rng.below(4) {

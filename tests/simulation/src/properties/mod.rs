@@ -2,6 +2,7 @@
 //!
 //! They know nothing of the simulator: a history of real processes is judged by the same code.
 
+mod answers;
 mod calls;
 mod current_attempt;
 mod exactly_once_journal;
@@ -68,6 +69,7 @@ pub struct Properties {
     effects: outside_effects::OutsideEffects,
     invocations: no_lost_invocation::NoLostInvocation,
     calls: calls::Calls,
+    answers: answers::Answers,
     state: state::State,
     orders: orders::Orders,
 }
@@ -86,6 +88,7 @@ impl Properties {
             && recorded.accepted
         {
             self.calls.observe(recorded, coverage)?;
+            self.answers.observe(recorded, coverage)?;
             self.state.observe(recorded, coverage)?;
             self.orders.observe(recorded, coverage)?;
         }

@@ -1,7 +1,7 @@
 //! Orders and signals: a kill ends, and reaches the calls that the killed one waits for; a pause
 //! lasts until somebody ends it; a signal that was not told wakes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use everlog_log_schema::{
     Command, CompletionId, Effect as Asks, Entry, Incarnation, InvocationId, Message,
@@ -22,6 +22,8 @@ pub(super) struct Orders {
     standing: BTreeMap<InvocationId, (Incarnation, StatusKind)>,
     /// The callees that a life waits for.
     callees: BTreeMap<Life, BTreeMap<CompletionId, InvocationId>>,
+    /// The completed invocations that owe answers: they are forgotten with the last of them.
+    owing: BTreeSet<InvocationId>,
     /// All signals of a life, in order.
     signals: BTreeMap<Life, Vec<SignalId>>,
 }
@@ -40,6 +42,8 @@ impl Orders {
                     self.callees.entry(added.life).or_default().remove(id);
                 }
                 Entry::Notification { id: NotificationId::Signal(signal), .. } => {
+                    let meant = recorded.messages().any(|message| may_bring(message, added.life, signal));
+                    demand!(NAME, meant, "{:?} gets {signal:?}, meant for another life", added.life);
                     self.signals.entry(added.life).or_default().push(signal.clone());
                 }
                 Entry::Output { outcome: Outcome::Failure(failure), .. }
@@ -67,6 +71,13 @@ impl Orders {
 
     fn moved(&mut self, recorded: &Recorded<'_>) {
         for change in recorded.changes {
+            if let RowKey::Owing(id) = &change.key {
+                if change.new.is_some() {
+                    self.owing.insert(*id);
+                } else {
+                    self.owing.remove(id);
+                }
+            }
             let RowKey::Invocation(id) = &change.key else { continue };
             match &change.new {
                 Some(Row::Invocation(row)) => {
@@ -127,6 +138,10 @@ impl Orders {
                 coverage.hit(Case::Resumed);
                 Some(StatusKind::Running)
             }
+            (OrderAction::Purge, StatusKind::Completed) if self.owing.contains(&order.target) => {
+                coverage.hit(Case::PurgedOwing);
+                Some(StatusKind::Completed)
+            }
             (OrderAction::Purge, StatusKind::Completed) => {
                 coverage.hit(Case::Purged);
                 None
@@ -180,4 +195,11 @@ impl Orders {
         demand!(NAME, !(meets && parked), "{life:?} waits for a signal that it has");
         Ok(())
     }
+}
+
+/// Whether a message may bring this signal to this life.
+fn may_bring(message: &Message, life: Life, signal: &SignalId) -> bool {
+    let Message::Signal(sent) = message else { return false };
+    let meant = sent.incarnation.is_none_or(|incarnation| incarnation == life.incarnation);
+    sent.target == life.id && sent.signal == *signal && meant
 }

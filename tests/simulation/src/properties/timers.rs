@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use everlog_log_schema::{
     Command, CompletionId, Effect as Asks, Entry, InvocationId, Message, Millis, NotificationId,
-    Row, RowKey, Status, Timer, TimerKind, limits::REMEMBERED_MS_MIN,
+    OrderAction, Row, RowKey, Status, Timer, TimerKind, limits::REMEMBERED_MS_MIN,
 };
+use everlog_partition::Action;
 
 use super::{CLOCK_SKEW_MS_MAX, Judged, demand};
 use crate::coverage::{Case, Coverage};
@@ -25,6 +26,10 @@ pub(super) struct Timers {
     forget_at: BTreeMap<InvocationId, Millis>,
     /// What the record at hand is ordered, or signalled, to do: that needs no timer.
     ordered: BTreeSet<InvocationId>,
+    /// The completed invocations that owe answers.
+    owing: BTreeSet<InvocationId>,
+    /// Those of them that were ordered to be forgotten: they are with the last answer.
+    put_off: BTreeSet<InvocationId>,
 }
 
 impl Timers {
@@ -54,7 +59,9 @@ impl Timers {
         demand!(NAME, announces || now >= self.now, "time goes back from {} to {now}", self.now);
         demand!(NAME, now.0 <= at.0 + CLOCK_SKEW_MS_MAX, "a record says {now}, but it is {at}");
         self.now = self.now.max(now);
-        let was_set = self.fired(recorded);
+        // A clock that was set back meanwhile makes what was due a proposal before its time.
+        let (was_set, early): (Vec<_>, Vec<_>) =
+            self.fired(recorded).into_iter().partition(|timer| timer.due <= self.now);
         self.ordered = recorded.messages().filter_map(ordered).collect();
         // A record's rows change together: what moved is judged by the timers before it, what is
         // left behind by those after it.
@@ -64,6 +71,7 @@ impl Timers {
         for change in recorded.changes {
             self.moved(change, coverage)?;
         }
+        self.note_owing(recorded);
         for change in recorded.changes {
             if let RowKey::Timer(timer) = &change.key {
                 let set = self.set.entry(timer.invocation).or_default();
@@ -77,6 +85,11 @@ impl Timers {
             let still = self.set.get(&timer.invocation).is_some_and(|set| set.contains(timer));
             demand!(NAME, !still, "{timer:?} is still set after it has fired");
         }
+        for timer in early {
+            let still = self.set.get(&timer.invocation).is_some_and(|set| set.contains(&timer));
+            let armed = recorded.actions.contains(&Action::ArmTimer(timer));
+            demand!(NAME, armed || !still, "{timer:?} is not due yet, and not armed again");
+        }
         let idle = recorded.record.commands.iter().all(|c| matches!(c, Command::TimerFired(_)));
         if idle && was_set.is_empty() {
             let effect = recorded.changes.iter().find(|change| change.key != RowKey::Partition);
@@ -84,6 +97,26 @@ impl Timers {
             demand!(NAME, effect.is_none(), "a timer that is not set changes {key:?}");
         }
         Ok(())
+    }
+
+    fn note_owing(&mut self, recorded: &Recorded<'_>) {
+        for change in recorded.changes {
+            if let RowKey::Owing(id) = &change.key {
+                if change.new.is_some() {
+                    self.owing.insert(*id);
+                } else {
+                    self.owing.remove(id);
+                }
+            }
+        }
+        for message in recorded.messages() {
+            if let Message::Order(order) = message
+                && order.action == OrderAction::Purge
+                && self.owing.contains(&order.target)
+            {
+                self.put_off.insert(order.target);
+            }
+        }
     }
 
     /// The timers that the record fires and that were set before it.
@@ -158,7 +191,8 @@ impl Timers {
         }
         if matches!(old, Some(Status::Completed { .. })) && old != new {
             let due = self.forget_at.remove(&id).unwrap_or_default();
-            demand!(NAME, now >= due, "{id:?} is forgotten before {due}");
+            let ordered = self.put_off.remove(&id);
+            demand!(NAME, ordered || now >= due, "{id:?} is forgotten before {due}");
         }
         if matches!(old, Some(Status::Scheduled { .. })) && old != new {
             let set = self.set.get(&id).into_iter().flatten();

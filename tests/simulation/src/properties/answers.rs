@@ -1,0 +1,61 @@
+//! Answers: each function that waits for an outcome is answered once, however many wait for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use everlog_log_schema::{CompletionId, InvocationId, Life, Message, RowKey};
+use everlog_partition::Action;
+
+use super::{Judged, demand};
+use crate::coverage::{Case, Coverage};
+use crate::history::Recorded;
+
+const NAME: &str = "answers";
+
+/// Who waits, and for which answer.
+type Waiting = (Life, CompletionId);
+
+/// The fold.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    sent: BTreeSet<Waiting>,
+    /// Who waits for an invocation.
+    waiting: BTreeMap<InvocationId, BTreeSet<Waiting>>,
+}
+
+impl Answers {
+    pub(super) fn observe(&mut self, recorded: &Recorded<'_>, coverage: &mut Coverage) -> Judged {
+        for action in recorded.actions {
+            if let Action::Send { row, .. } = action
+                && let Message::Complete(answer) = &row.message
+            {
+                let first = self.sent.insert((answer.to, answer.completion));
+                demand!(NAME, first, "{:?} is answered twice for {}", answer.to, answer.completion);
+            }
+        }
+        for change in recorded.changes {
+            if let RowKey::Owing(_) = &change.key
+                && change.new.is_some()
+            {
+                coverage.hit(Case::Owed);
+            }
+            let RowKey::Waiting(id, life, completion) = &change.key else { continue };
+            let waiting = self.waiting.entry(*id).or_default();
+            if change.new.is_some() {
+                waiting.insert((*life, *completion));
+            } else {
+                waiting.remove(&(*life, *completion));
+                let answered = self.sent.contains(&(*life, *completion));
+                demand!(NAME, answered, "{life:?} waits no more for {id:?}, unanswered");
+            }
+        }
+        for change in recorded.changes {
+            if let RowKey::Invocation(id) = &change.key
+                && change.new.is_none()
+            {
+                let left = self.waiting.remove(id).unwrap_or_default();
+                demand!(NAME, left.is_empty(), "{id:?} is forgotten, but {left:?} wait for it");
+            }
+        }
+        Ok(())
+    }
+}
