@@ -267,8 +267,9 @@ fn database_options() -> Options {
     // default (point in time) would silently drop all that follows the damage, acknowledged or not.
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options.set_track_and_verify_wals_in_manifest(true);
-    // Families that are seldom written to must not hold back the files of those that are.
-    options.set_max_total_wal_size(256 * MIB as u64);
+    // Families that are seldom written to must not hold back the files of those that are: twice
+    // what the records' write buffer holds is enough for both.
+    options.set_max_total_wal_size(128 * MIB as u64);
     options.set_db_write_buffer_size(160 * MIB);
     options.set_max_background_jobs(2);
     options.set_max_open_files(256);
