@@ -21,6 +21,7 @@ SEPARATE := everlog-simulation everlog-e2e everlog-log-client
 # The layers of `make test`, in order: what fails soonest comes first.
 LAYERS := lint unit simulation e2e log-backends
 CRASHES ?= 1000000
+MINUTES ?= 60
 
 .PHONY: help
 help: ## List the targets
@@ -67,7 +68,7 @@ simulation: ## Layer: the simulator, CRASHES=1000000
 .PHONY: e2e
 e2e: ## Layer: real processes, real functions, kill -9, on the embedded log
 	@scripts/functions
-	cargo build $(PROGRAMS)
+	cargo build $(PROGRAMS) -p everlog-e2e
 	cargo test $(PROGRAMS) -p everlog-e2e
 
 .PHONY: log-backends
@@ -77,6 +78,14 @@ log-backends: ## Layer: one suite on the embedded log and on a real Apache Kafka
 .PHONY: bench
 bench: setup-build ## Measure calls per second and latencies
 	@scripts/bench $(BENCH_FLAGS)
+
+.PHONY: steady
+steady: setup-build ## Watch memory, threads, files and disk under MINUTES=60 of steady load
+	@scripts/bench steady --minutes $(MINUTES) $(BENCH_FLAGS)
+
+.PHONY: waiting
+waiting: setup-build ## Measure 10,000 suspended invocations beside 1,000 open attempts
+	@scripts/bench waiting $(BENCH_FLAGS)
 
 .PHONY: audit
 audit: setup ## Check the dependencies against the advisory database

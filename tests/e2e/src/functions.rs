@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use restate_sdk::prelude::*;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -54,6 +55,7 @@ impl Functions {
             .bind(Sleeper(Arc::clone(&sleepers)))
             .bind(Failing(Arc::clone(&effects)))
             .bind(Account(Arc::clone(&effects)))
+            .bind(Bank(Arc::clone(&effects)))
             .build();
         let task = tokio::spawn(async move {
             HttpServer::new(endpoint)
@@ -128,6 +130,47 @@ impl Account {
         let effects = Arc::clone(&self.0);
         let second = ctx.run(move || effect(effects, invocation, 1)).name("credit").await?;
         Ok(Json(vec![first, second]))
+    }
+
+    /// Takes a step and counts the deposits of the key in its state.
+    #[handler]
+    async fn deposit(&self, ctx: ObjectContext<'_>) -> Result<Json<Deposit>, TerminalError> {
+        let (effects, invocation) = (Arc::clone(&self.0), ctx.invocation_id().to_owned());
+        let token = ctx.run(move || effect(effects, invocation, 0)).name("deposit").await?;
+        self.0.is_recorded(ctx.invocation_id(), 0, token);
+        let deposits = ctx.get::<u64>("deposits").await?.unwrap_or(0) + 1;
+        ctx.set("deposits", deposits);
+        Ok(Json(Deposit { token, deposits, invocation: ctx.invocation_id().to_owned() }))
+    }
+}
+
+/// What a deposit came to.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Deposit {
+    /// The token of its effect.
+    pub token: u64,
+    /// The deposits of the account, this one among them.
+    pub deposits: u64,
+    /// The invocation that made it.
+    pub invocation: String,
+}
+
+struct Bank(Arc<Effects>);
+
+#[service]
+impl Bank {
+    /// Takes a step and calls an account; returns the token of its step and what the account said.
+    #[handler]
+    async fn transfer(
+        &self,
+        ctx: Context<'_>,
+        to: String,
+    ) -> Result<Json<(u64, Deposit)>, TerminalError> {
+        let (effects, invocation) = (Arc::clone(&self.0), ctx.invocation_id().to_owned());
+        let token = ctx.run(move || effect(effects, invocation, 0)).name("withdraw").await?;
+        self.0.is_recorded(ctx.invocation_id(), 0, token);
+        let Json(deposit) = ctx.object_client::<AccountClient>(to).deposit().call().await?;
+        Ok(Json((token, deposit)))
     }
 }
 

@@ -9,7 +9,9 @@ use anyhow::{Result, ensure};
 use everlog_log_client::embedded::{EmbeddedLog, EmbeddedOptions};
 use everlog_log_client::{EventLog, Stream, Topic};
 use everlog_log_schema::codec::{decode_record, hash_of};
-use everlog_log_schema::{Entry, InvocationId, LogOffset, PartitionId, Row, RowKey};
+use everlog_log_schema::{
+    CompletionId, Entry, InvocationId, LogOffset, NotificationId, PartitionId, Row, RowKey, kinds,
+};
 use everlog_partition::{Logged, MemoryTables, apply, reads};
 
 /// The journal of each invocation, by id, in order.
@@ -49,4 +51,19 @@ async fn fold(log: &dyn EventLog, partition: PartitionId) -> Result<MemoryTables
         }
     }
     Ok(tables)
+}
+
+/// The completions of the runs whose results a journal holds, in order.
+#[must_use]
+pub fn runs_recorded(journal: &[Entry]) -> Vec<CompletionId> {
+    let run = |entry: &Entry| match entry {
+        Entry::Notification { id: NotificationId::Completion { id, kind }, .. } => {
+            (*kind == kinds::RUN_COMPLETION).then_some(*id)
+        }
+        Entry::Notification { .. }
+        | Entry::Input { .. }
+        | Entry::Command { .. }
+        | Entry::Output { .. } => None,
+    };
+    journal.iter().filter_map(run).collect()
 }

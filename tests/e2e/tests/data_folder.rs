@@ -19,7 +19,7 @@ const CALLS_UNTIL_FULL: usize = 4_000;
 
 async fn refusal(everlog: &mut Everlog) -> Result<String> {
     everlog.spawn()?;
-    let status = everlog.process()?.ended().await?;
+    let status = everlog.ended().await?;
     assert!(!status.success(), "it started");
     Ok(everlog.output())
 }

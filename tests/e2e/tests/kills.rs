@@ -7,42 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
-use everlog_e2e::{Functions, Killed, read_journals};
+use anyhow::{Result, ensure};
+use everlog_e2e::{Functions, Killed, call_until_answered, read_journals, runs_recorded};
 use everlog_harness::{Everlog, Http, within};
-use everlog_log_schema::{Entry, NotificationId};
+use everlog_log_schema::Entry;
 use rand::{Rng as _, SeedableRng as _};
 
 const CALLS: usize = 1_000;
 const CALLERS: usize = 50;
 const KILLS: usize = 20;
 const STEPS: u32 = 5;
-const RUN_COMPLETION: u16 = 0x8011;
 /// How long all of it may take: a bound that tells a hang from a slow machine.
 const TEST_MAX: Duration = Duration::from_mins(4);
-
-/// Calls until there is an answer, as a careful client does: the same key each time.
-async fn call_until_answered(
-    http: &Http,
-    at: std::net::SocketAddr,
-    key: &str,
-) -> Result<(String, String)> {
-    let deadline = Instant::now() + TEST_MAX;
-    loop {
-        let headers = [("idempotency-key", key)];
-        match http.post(at, "/Steps/five", &headers, "").await {
-            Ok(reply) if reply.status.is_success() => {
-                let id = reply.headers["x-restate-id"].to_str()?.to_owned();
-                return Ok((id, reply.text()));
-            }
-            Ok(reply) if !reply.status.is_server_error() => {
-                bail!("call {key} answered {}: {}", reply.status, reply.text())
-            }
-            answer if Instant::now() > deadline => bail!("call {key} got no answer: {answer:?}"),
-            _ => tokio::time::sleep(Duration::from_millis(20)).await,
-        }
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_calls_survive_twenty_kills() -> Result<()> {
@@ -60,7 +36,10 @@ async fn a_thousand_calls_survive_twenty_kills() -> Result<()> {
             let http = Http::default();
             let mut answers = Vec::new();
             for call in (caller..CALLS).step_by(CALLERS) {
-                answers.push(call_until_answered(&http, at, &format!("call-{call}")).await?);
+                let key = format!("call-{call}");
+                let reply =
+                    call_until_answered(&http, at, "/Steps/five", &key, "", TEST_MAX).await?;
+                answers.push((reply.headers["x-restate-id"].to_str()?.to_owned(), reply.text()));
                 answered.fetch_add(1, Ordering::Relaxed);
             }
             anyhow::Ok(answers)
@@ -111,17 +90,10 @@ async fn a_thousand_calls_survive_twenty_kills() -> Result<()> {
     assert_eq!(journals.len(), CALLS);
     for (id, journal) in &journals {
         assert!(answers.contains_key(&id.to_string()), "{id} was never answered");
-        let runs: Vec<_> = journal.iter().filter_map(run_result).collect();
+        let runs = runs_recorded(journal);
         assert_eq!(runs.len(), STEPS as usize, "{id}: {journal:?}");
         assert_eq!(runs.iter().collect::<BTreeSet<_>>().len(), STEPS as usize, "{id}");
         assert!(matches!(journal.last(), Some(Entry::Output { .. })), "{id}: {journal:?}");
     }
     Ok(())
-}
-
-fn run_result(entry: &Entry) -> Option<u32> {
-    let Entry::Notification { id: NotificationId::Completion { id, kind }, .. } = entry else {
-        return None;
-    };
-    (*kind == RUN_COMPLETION).then_some(id.0)
 }

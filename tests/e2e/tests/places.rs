@@ -1,6 +1,7 @@
 //! Functions that wait for others while there are few places for attempts.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(missing_docs, clippy::unused_async, reason = "the SDK makes clients, and wants async")]
 
 use std::time::Duration;
 

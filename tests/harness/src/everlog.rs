@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -125,6 +126,11 @@ impl Everlog {
         let status = self.process.take().context("the server does not run")?.stop().await?;
         ensure!(status.success(), "everlog ended with {status}; it printed:\n{}", self.output());
         Ok(())
+    }
+
+    /// Waits until the program has ended by itself, after which it can be started again.
+    pub async fn ended(&mut self) -> Result<ExitStatus> {
+        self.process.take().context("the server does not run")?.ended().await
     }
 
     /// The running program.

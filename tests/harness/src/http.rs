@@ -1,6 +1,7 @@
 //! An HTTP client with kept connections.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
@@ -9,6 +10,10 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+
+/// How long a connection is kept unused: Everlog closes one that is silent for a minute, and a call
+/// that crosses with that is lost.
+const IDLE_MAX: Duration = Duration::from_secs(30);
 
 /// An HTTP/1.1 client with kept connections.
 #[derive(Debug, Clone)]
@@ -43,7 +48,8 @@ impl Default for Http {
     fn default() -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        Self(Client::builder(TokioExecutor::new()).build(connector))
+        let mut builder = Client::builder(TokioExecutor::new());
+        Self(builder.pool_idle_timeout(IDLE_MAX).build(connector))
     }
 }
 

@@ -34,6 +34,12 @@ pub struct Usage {
     pub cpu_seconds: f64,
     /// Memory it holds now, in bytes.
     pub resident_bytes: u64,
+    /// The most memory it has held at any time, in bytes.
+    pub resident_peak_bytes: u64,
+    /// Threads it has now.
+    pub threads: u64,
+    /// Files and sockets it has open now.
+    pub open_files: u64,
 }
 
 impl Process {
@@ -82,12 +88,20 @@ impl Process {
             .map(|field| field.parse::<f64>().unwrap_or_default())
             .sum();
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let resident_kib: u64 = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse().ok())
-            .context("unexpected format of /proc/PID/status")?;
-        Ok(Usage { cpu_seconds: ticks / TICKS_PER_SECOND, resident_bytes: resident_kib << 10 })
+        let field = |name: &str| -> Result<u64> {
+            status
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse().ok())
+                .with_context(|| format!("no {name} in /proc/{pid}/status"))
+        };
+        Ok(Usage {
+            cpu_seconds: ticks / TICKS_PER_SECOND,
+            resident_bytes: field("VmRSS")? << 10,
+            resident_peak_bytes: field("VmHWM")? << 10,
+            threads: field("Threads")?,
+            open_files: std::fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64,
+        })
     }
 
     /// Whether it still runs.

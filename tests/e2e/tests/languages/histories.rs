@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use everlog_e2e::{World, next_hash};
+use everlog_e2e::{World, call_until_answered, next_hash};
 use everlog_harness::{Http, within};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -36,21 +36,11 @@ struct Seen {
     place: Place,
 }
 
-/// Asks until there is an answer, as a careful client does: the same idempotency key each time.
+/// Calls with an item as idempotency key, and reads the answer.
 async fn ask(http: &Http, at: SocketAddr, path: &str, once: &str, input: &Value) -> Result<Value> {
-    let deadline = Instant::now() + TEST_MAX;
-    loop {
-        match http.post(at, path, &[("idempotency-key", once)], input.to_string()).await {
-            Ok(reply) if reply.status.is_success() => {
-                return Ok(serde_json::from_slice(&reply.body)?);
-            }
-            Ok(reply) if !reply.status.is_server_error() => {
-                bail!("{path} answered {}: {}", reply.status, reply.text())
-            }
-            answer if Instant::now() > deadline => bail!("{path} got no answer: {answer:?}"),
-            _ => tokio::time::sleep(Duration::from_millis(20)).await,
-        }
-    }
+    let input = input.to_string();
+    let reply = call_until_answered(http, at, path, once, &input, TEST_MAX).await?;
+    Ok(serde_json::from_slice(&reply.body)?)
 }
 
 /// Waits for the answer of an invocation that a function has sent.
