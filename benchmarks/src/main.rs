@@ -1,5 +1,5 @@
-//! Measures Everlog beside another engine in one run: the same functions, the same callers, the
-//! same machine, one engine after the other.
+//! Measures Everlog: beside another engine in one run, with the same functions, the same callers and
+//! the same machine; for an hour under a steady load; and with thousands of invocations that wait.
 //!
 //! Absolute figures say more about the machine than about the engine; compare the rows of one run.
 
@@ -8,6 +8,8 @@ mod engine;
 mod functions;
 mod load;
 mod report;
+mod steady;
+mod waiting;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,8 +20,10 @@ use clap::{Parser, Subcommand};
 
 use crate::case::CASES;
 use crate::engine::Engine;
+use crate::steady::Steady;
+use crate::waiting::Waiting;
 
-/// Measures Everlog beside another engine in one run.
+/// Measures Everlog.
 #[derive(Debug, Parser)]
 #[command(name = "everlog-bench")]
 struct Arguments {
@@ -29,14 +33,24 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Serves the functions that are measured, until it is ended.
+    /// Serves functions that are measured, until it is ended.
     Functions {
+        /// Which.
+        set: functions::Set,
         /// Where to listen.
         #[arg(long)]
         listen: SocketAddr,
     },
     /// Runs every case on every engine and prints the table.
     Run(Run),
+    /// Watches what a server holds under a steady load, and fails if something grows.
+    ///
+    /// The `everlog` program is the one beside this.
+    Steady(Steady),
+    /// Lets thousands of invocations wait at once, and wakes them.
+    ///
+    /// The `everlog` program is the one beside this.
+    Waiting(Waiting),
 }
 
 #[derive(Debug, clap::Args)]
@@ -64,13 +78,15 @@ struct Run {
 #[tokio::main]
 async fn main() -> Result<()> {
     match Arguments::parse().command {
-        Task::Functions { listen } => functions::serve(listen).await,
+        Task::Functions { set, listen } => functions::serve(set, listen).await,
         Task::Run(run) => measure(&run).await,
+        Task::Steady(steady) => steady.run().await,
+        Task::Waiting(waiting) => waiting.run().await,
     }
 }
 
 async fn measure(run: &Run) -> Result<()> {
-    let functions = functions::Child::start().await?;
+    let functions = functions::Child::start(functions::Set::Calls).await?;
     let mut engines = vec![Engine::everlog(&run.everlog)];
     engines.extend(run.restate.as_deref().map(Engine::restate));
     let length = Duration::from_secs_f64(run.seconds);

@@ -1,12 +1,13 @@
-//! The functions that are measured, written with the official Rust SDK, in a process of their own.
+//! The functions that the table of calls per second is about.
 
 #![expect(clippy::unused_async, reason = "the SDK wants async handlers")]
 
-use std::net::SocketAddr;
-
-use anyhow::{Context as _, Result};
-use everlog_harness::{Process, free_address, until_listening};
 use restate_sdk::prelude::*;
+
+/// Puts them together.
+pub(super) fn endpoint() -> Endpoint {
+    Endpoint::builder().bind(Bench).bind(Hot).bind(First).bind(Second).bind(Third).build()
+}
 
 /// Plain functions with a number of recorded steps.
 struct Bench;
@@ -80,40 +81,5 @@ impl Third {
     #[handler]
     async fn call(&self, _ctx: Context<'_>) -> Result<String, TerminalError> {
         Ok("done".into())
-    }
-}
-
-/// Serves the functions until the process is ended.
-pub(crate) async fn serve(listen: SocketAddr) -> Result<()> {
-    let listener = tokio::net::TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("failed to listen on {listen}"))?;
-    let endpoint =
-        Endpoint::builder().bind(Bench).bind(Hot).bind(First).bind(Second).bind(Third).build();
-    HttpServer::new(endpoint).serve(listener).await;
-    Ok(())
-}
-
-/// A process of this program that serves the functions.
-pub(crate) struct Child {
-    address: SocketAddr,
-    _process: Process,
-}
-
-impl Child {
-    /// Starts it on a free port and waits until it listens.
-    pub(crate) async fn start() -> Result<Self> {
-        let address = free_address()?;
-        let program = std::env::current_exe()?;
-        let mut command = tokio::process::Command::new(program);
-        command.arg("functions").arg("--listen").arg(address.to_string());
-        let process = Process::start(&mut command, None)?;
-        until_listening(address).await?;
-        Ok(Self { address, _process: process })
-    }
-
-    /// Where an engine reaches it.
-    pub(crate) fn uri(&self) -> String {
-        format!("http://{}", self.address)
     }
 }
