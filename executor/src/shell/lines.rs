@@ -236,7 +236,12 @@ mod tests {
             let mut lines = Lines::new(Places::new(&ExecutorLimits::default()));
             let classes = ["even", "odd"].map(|handler| {
                 let (deployment, service) = (DeploymentId("dp_1".into()), "S".into());
-                lines.class(ClassKey { deployment, service, handler: handler.into(), is_large: false })
+                lines.class(ClassKey {
+                    deployment,
+                    service,
+                    handler: handler.into(),
+                    is_large: false,
+                })
             });
             Self { tables: MemoryTables::default(), lines, classes, in_line: BTreeSet::new() }
         }
