@@ -37,6 +37,7 @@ use everlog_log_client::{EventLog, LogError};
 use everlog_log_schema::metadata::Metadata;
 use everlog_log_schema::owner_api::OwnerApi;
 use everlog_log_schema::{InboxOffset, LogOffset, PartitionId};
+use everlog_traces::Tracer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -99,6 +100,8 @@ pub struct GatewayConfig {
     /// addresses; `*` for any. Where there are none and it does not listen on the loopback address,
     /// any may.
     pub admin_hosts: Vec<String>,
+    /// Takes in the spans of calls.
+    pub tracer: Tracer,
 }
 
 /// The ports of a gateway: bound, and nobody answers on them yet. Whoever connects waits.
@@ -185,6 +188,7 @@ impl Gateway {
             owner: Arc::clone(&config.owner),
             inbox: Arc::clone(&inbox),
             cors_origins: config.cors_origins,
+            tracer: config.tracer,
             limits: config.limits.clone(),
             unkeyed_retention: config.defaults.unkeyed_retention,
             closing: is_closing,

@@ -18,6 +18,9 @@ const PREFIX: &str = "EVERLOG_";
 const NO_SETTINGS: [&str; 6] =
     ["CONFIG", "INGRESS", "ADMIN", "COMMIT", "KAFKA_CACHE", "WRITE_GOLDEN"];
 
+/// Variables of others that are settings here, too. Ours override them.
+const STANDARD: [(&str, &str); 1] = [("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp_endpoint")];
+
 /// A value that is given.
 #[derive(Debug)]
 pub(super) struct Given {
@@ -73,19 +76,24 @@ fn json(value: Spanned<DeValue<'_>>) -> Value {
     Value::deserialize(value.into_deserializer()).unwrap_or(Value::Null)
 }
 
-/// Reads the variables of the environment that are ours.
+/// Reads the variables of the environment that are ours, or mean the same to others.
 pub(super) fn of_environment(
     variables: impl Iterator<Item = (String, String)>,
 ) -> Result<Vec<Given>, ConfigError> {
-    let mut given = Vec::new();
+    let (mut given, mut ours) = (Vec::new(), Vec::new());
     for (name, text) in variables {
+        if let Some((_, key)) = STANDARD.iter().find(|(standard, _)| *standard == name) {
+            given.push(of_text(vec![(*key).to_owned()], &text, Place::Environment(name))?);
+            continue;
+        }
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
         if NO_SETTINGS.contains(&rest) || is_of_kubernetes(rest) {
             continue;
         }
         let path = path_of_variable(rest);
-        given.push(of_text(path, &text, Place::Environment(name))?);
+        ours.push(of_text(path, &text, Place::Environment(name))?);
     }
+    given.append(&mut ours);
     Ok(given)
 }
 

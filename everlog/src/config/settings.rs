@@ -13,7 +13,7 @@ use everlog_gateway::{GatewayLimits, ServiceDefaults};
 use everlog_log_schema::RetryPolicy;
 use serde::{Deserialize, Serialize};
 
-use super::units::{ByteSize, Factor, Partitions, Period, count};
+use super::units::{ByteSize, Factor, Partitions, Period, Ratio, count};
 
 /// The settings of a server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) register: Vec<String>,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
+    pub(crate) otlp_endpoint: Option<String>,
+    pub(crate) trace_sample_ratio: Ratio,
     pub(crate) tls_ca_file: Option<PathBuf>,
     pub(crate) open_attempts_max: NonZeroUsize,
     pub(crate) deployment_concurrency_max: NonZeroUsize,
@@ -113,6 +115,8 @@ impl Default for Settings {
             register: Vec::new(),
             log: "info,apache_avro=error".into(),
             log_format: LogFormat::Human,
+            otlp_endpoint: None,
+            trace_sample_ratio: Ratio(1.0),
             tls_ca_file: None,
             open_attempts_max: count(executor.open_attempts_max),
             deployment_concurrency_max: count(executor.deployment_concurrency_max),

@@ -146,6 +146,7 @@ mod tests {
             log                         debug               EVERLOG_LOG
             log_format                  human               default
             open_attempts_max           2000                default
+            otlp_endpoint               -                   default
             partitions                  3                   everlog.toml:1
             register                    http://a, http://b  everlog.toml:2
             requests_max                7                   --set requests_max=7
@@ -157,6 +158,7 @@ mod tests {
             service_requests_max        -                   default
             services.Cart.concurrency   2                   everlog.toml:4
             tls_ca_file                 -                   default
+            trace_sample_ratio          1.0                 default
             unkeyed_retention           10m                 default
         "]]
         .assert_eq(&as_table(&config()));

@@ -66,7 +66,7 @@ const fn setting(
 const COUNT: Unit = Unit::Number("a number from 1 on");
 
 /// All settings, in the order in which they are shown.
-pub(crate) const SETTINGS: [Setting; 32] = [
+pub(crate) const SETTINGS: [Setting; 34] = [
     setting(
         "data_dir",
         Unit::Path,
@@ -140,10 +140,22 @@ pub(crate) const SETTINGS: [Setting; 32] = [
         "How logs are written: for people, or one JSON object per line.",
     ),
     setting(
+        "otlp_endpoint",
+        Unit::Text,
+        None,
+        "The collector that traces are sent to by OTLP over HTTP, such as `http://127.0.0.1:4318`; `/v1/traces` is added. Also `OTEL_EXPORTER_OTLP_ENDPOINT`, which this overrides. Nothing is traced unless set; empty: neither.",
+    ),
+    setting(
+        "trace_sample_ratio",
+        Unit::Number("a number from 0 to 1"),
+        None,
+        "How large a part of the traces that begin here is recorded. A caller that has decided for its trace is obeyed.",
+    ),
+    setting(
         "tls_ca_file",
         Unit::Path,
         None,
-        "Certificates in PEM of authorities that are trusted, beside the usual ones, to vouch for deployments.",
+        "Certificates in PEM of authorities that are trusted, beside the usual ones, to vouch for deployments and the collector of traces.",
     ),
     setting(
         "open_attempts_max",

@@ -65,6 +65,26 @@ fn a_flag_overrides_the_environment_and_that_the_file() {
 }
 
 #[test]
+fn a_standard_variable_is_overridden_by_ours_wherever_it_stands() {
+    let standard = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://standard:4318");
+    let ours = ("EVERLOG_OTLP_ENDPOINT", "http://ours:4318");
+    let file = "otlp_endpoint = 'http://file:4318'\ntrace_sample_ratio = 0.25";
+    for (variables, endpoint, place) in [
+        (&[][..], "http://file:4318", "everlog.toml:1"),
+        (&[standard], "http://standard:4318", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        (&[standard, ours], "http://ours:4318", "EVERLOG_OTLP_ENDPOINT"),
+        (&[ours, standard], "http://ours:4318", "EVERLOG_OTLP_ENDPOINT"),
+    ] {
+        let config = load(file, variables, &[]).unwrap();
+        assert_eq!(config.settings.otlp_endpoint.as_deref(), Some(endpoint));
+        assert_eq!(config.places["otlp_endpoint"].to_string(), place);
+        assert!((config.settings.trace_sample_ratio.0 - 0.25).abs() < f64::EPSILON);
+    }
+    let other = [("OTEL_SERVICE_NAME", "shop")];
+    assert_eq!(load("", &other, &[]).unwrap().settings, Settings::default());
+}
+
+#[test]
 fn every_layer_can_set_what_is_nested_and_named() {
     let file = "[services.Cart]\nconcurrency = 5\n[services.'a.b'.handlers.add]\nconcurrency = 6";
     let variables = [

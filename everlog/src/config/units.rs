@@ -61,6 +61,11 @@ pub(crate) struct Partitions(pub(crate) u32);
 #[serde(try_from = "f64")]
 pub(crate) struct Factor(pub(crate) f64);
 
+/// How large a part is, from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "f64")]
+pub(crate) struct Ratio(pub(crate) f64);
+
 impl Factor {
     /// The factor in thousandths.
     #[expect(
@@ -199,6 +204,15 @@ impl TryFrom<f64> for Factor {
     }
 }
 
+impl TryFrom<f64> for Ratio {
+    type Error = String;
+
+    fn try_from(number: f64) -> Result<Self, String> {
+        let fits = (0.0..=1.0).contains(&number);
+        fits.then_some(Self(number)).ok_or_else(|| format!("{number} is not between 0 and 1"))
+    }
+}
+
 /// A number that is at least one.
 pub(crate) const fn count(number: usize) -> NonZeroUsize {
     match NonZeroUsize::new(number) {
@@ -277,5 +291,9 @@ mod tests {
             assert_eq!(Factor::try_from(number).is_ok(), fits, "{number}");
         }
         assert!(Factor::try_from(f64::NAN).is_err());
+        for (number, fits) in [(-0.01, false), (0.0, true), (1.0, true), (1.01, false)] {
+            assert_eq!(Ratio::try_from(number).is_ok(), fits, "{number}");
+        }
+        assert!(Ratio::try_from(f64::NAN).is_err());
     }
 }

@@ -6,6 +6,7 @@
 mod folder;
 mod register;
 mod reset;
+mod traces;
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +29,7 @@ use tokio::task::JoinSet;
 use self::folder::Folder;
 use self::register::keep_registered;
 use self::reset::ResetArguments;
+use self::traces::Traces;
 use crate::config::{Config, SettingFlags, Settings};
 use crate::files::{self, Connections};
 use crate::logs;
@@ -118,6 +120,7 @@ async fn serve(settings: Settings, folder: &Folder) -> Result<ExitCode> {
 struct Server {
     gateway: Gateway,
     executor: Running,
+    traces: Traces,
     // Last, so that the log outlives all that write to it.
     _log: Arc<EmbeddedLog>,
 }
@@ -132,12 +135,13 @@ impl Server {
         let log: Arc<dyn EventLog> = Arc::clone(&embedded) as _;
         let metadata = follow_metadata(Arc::clone(&log)).await?;
         let connector = Connector::new(&TlsOptions { ca_file: settings.tls_ca_file.clone() })?;
+        let traces = Traces::start(settings, &connector)?;
         let invoker = HttpInvoker::new(HttpInvokerOptions::default(), connector.clone());
         let executor = Executor::start(ExecutorConfig {
             log: Arc::clone(&log),
             metadata: metadata.clone(),
             tables_dir: folder.path().join("tables"),
-            invoker: Arc::new(invoker),
+            invoker: Arc::new(invoker.traced(traces.tracer())),
             address: "in-process".into(),
             limits: settings.executor_limits(),
         })?;
@@ -156,9 +160,10 @@ impl Server {
             standings: standings_of(&executor),
             cors_origins: settings.cors_origins.clone(),
             admin_hosts: settings.admin_hosts.clone(),
+            tracer: traces.tracer(),
         });
         match started {
-            Ok(gateway) => Ok(Self { gateway, executor, _log: embedded }),
+            Ok(gateway) => Ok(Self { gateway, executor, traces, _log: embedded }),
             Err(error) => {
                 if let Some(executor) = take(&executor) {
                     executor.abort().await;
@@ -169,7 +174,7 @@ impl Server {
     }
 
     /// Ends in good order: nothing more comes in, what runs may end, who waits is answered or sent
-    /// away, and the tables are safe.
+    /// away, the tables are safe, and spans are sent.
     async fn stop(self) {
         self.gateway.close();
         if let Some(executor) = take(&self.executor)
@@ -178,6 +183,7 @@ impl Server {
             tracing::warn!(%error, "the next start reads more of the log");
         }
         self.gateway.shutdown(ANSWER_MAX).await;
+        self.traces.stop().await;
     }
 }
 

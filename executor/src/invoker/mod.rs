@@ -14,6 +14,7 @@ mod http;
 mod lender;
 mod machine;
 mod messages;
+mod trace;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +70,7 @@ pub struct AttemptStart {
     pub failures_since_progress: u32,
     /// How long ago a command was last recorded (a duration).
     pub since_progress: Millis,
-    /// The caller's W3C trace context.
+    /// The W3C trace context that the attempt belongs to: that of the call.
     pub traceparent: Option<String>,
     /// After this long without progress the function is asked to suspend. Progress is a whole
     /// message of the function, or more that it has taken in: bytes that trickle in count for

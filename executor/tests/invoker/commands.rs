@@ -125,6 +125,11 @@ async fn serve() -> Arc<Deployment> {
     deployment
 }
 
+/// The start of an attempt of `Orders`.
+pub(crate) async fn order(handler: &'static str, body: &'static str) -> AttemptStart {
+    Case::order(handler, body).await.start(vec![input(body)])
+}
+
 fn service(name: &str, kind: ServiceKind, handler: Handler) -> Service {
     Service {
         name: name.to_owned(),

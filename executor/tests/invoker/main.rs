@@ -15,3 +15,4 @@ mod places;
 mod sdk;
 mod server;
 mod shell;
+mod traces;

@@ -53,7 +53,7 @@ impl Functions {
     }
 }
 
-async fn serve() -> String {
+pub(crate) async fn serve() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}", listener.local_addr().unwrap());
     let server = HttpServer::new(Endpoint::builder().bind(Functions).build());

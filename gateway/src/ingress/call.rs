@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::error::IngressError;
 use super::paths::Verb;
+use super::trace::CallSpan;
 use super::{Ingress, answer, body, delay, headers, ids, input, keep, target};
 use crate::inbox;
 use crate::metrics::METRICS;
@@ -61,7 +62,23 @@ impl Ingress {
         incoming: Incoming,
     ) -> Result<Reply, IngressError> {
         let metadata = self.metadata()?;
-        let head = read_head(&metadata, verb, segments, &parts)?;
+        let mut head = read_head(&metadata, verb, segments, &parts)?;
+        let traceparent = &mut head.traceparent;
+        let span = CallSpan::begin(&self.tracer, head.verb, &head.target, traceparent);
+        let taken = self.take_in(&metadata, head, &parts, incoming).await;
+        let reply = taken.unwrap_or_else(IngressError::into_reply);
+        span.end(&reply);
+        Ok(reply)
+    }
+
+    /// Records a call, and waits for what its caller is told.
+    async fn take_in(
+        &self,
+        metadata: &Arc<Metadata>,
+        head: CallHead,
+        parts: &Parts,
+        incoming: Incoming,
+    ) -> Result<Reply, IngressError> {
         let place = self.place_of_call(&head)?;
         let announced = content_length(&parts.headers);
         let body = body::read(incoming, announced, &self.body_room, &self.limits).await?;
@@ -69,7 +86,7 @@ impl Ingress {
         input::check(&head.handler.input, content_type, body.bytes.is_empty())?;
         let (verb, keyed) = (head.verb, head.idempotency_key.is_some());
         let started = Instant::now();
-        let sent = self.send(&metadata, head, body.bytes).await?;
+        let sent = self.send(metadata, head, body.bytes).await?;
         drop(body.room);
         METRICS.append_seconds.observe(started.elapsed().as_secs_f64());
         let answered = match verb {

@@ -19,12 +19,14 @@ mod progress;
 mod question;
 mod stopped;
 mod target;
+mod trace;
 
 use std::sync::Arc;
 
 use everlog_log_schema::Millis;
 use everlog_log_schema::metadata::Metadata;
 use everlog_log_schema::owner_api::OwnerApi;
+use everlog_traces::Tracer;
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
@@ -50,6 +52,7 @@ pub(crate) struct Ingress {
     metadata: watch::Receiver<Arc<Metadata>>,
     owner: Arc<dyn OwnerApi>,
     inbox: Arc<Inbox>,
+    tracer: Tracer,
     cors: Cors,
     stopped: Stopped,
     places: Places,
@@ -75,6 +78,8 @@ pub(crate) struct IngressParts {
     /// How long the outcome of a call without an idempotency key is kept, where its service does
     /// not say.
     pub(crate) unkeyed_retention: Millis,
+    /// Takes in the spans of calls.
+    pub(crate) tracer: Tracer,
     /// Turns true when waiting callers are to be sent away.
     pub(crate) closing: watch::Receiver<bool>,
 }
@@ -96,6 +101,7 @@ impl Ingress {
             metadata,
             owner,
             inbox,
+            tracer: parts.tracer,
             cors: Cors::new(&cors_origins),
             stopped: Stopped::default(),
             places: Places::new(&limits),

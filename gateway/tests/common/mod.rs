@@ -25,6 +25,7 @@ use everlog_log_client::embedded::{EmbeddedLog, EmbeddedOptions};
 use everlog_log_client::{EventLog, follow_metadata};
 use everlog_log_schema::metadata::Metadata;
 use everlog_log_schema::{InboxOffset, LogOffset, PartitionId};
+use everlog_traces::Tracer;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
@@ -87,21 +88,31 @@ pub async fn start() -> World {
 }
 
 pub async fn start_with(limits: GatewayLimits) -> World {
-    build(limits, true, vec![]).await
+    build(limits, true, vec![], Tracer::default()).await
 }
 
 /// Starts a gateway that web pages of these origins may call.
 pub async fn start_for_pages_of(origins: &[&str]) -> World {
     let origins = origins.iter().map(|&origin| origin.to_owned()).collect();
-    build(GatewayLimits::default(), true, origins).await
+    build(GatewayLimits::default(), true, origins, Tracer::default()).await
+}
+
+/// Starts a gateway whose calls are traced.
+pub async fn start_traced(tracer: Tracer) -> World {
+    build(GatewayLimits::default(), true, vec![], tracer).await
 }
 
 /// Starts a gateway that knows nothing, and follows what is registered.
 pub async fn start_empty(limits: GatewayLimits) -> World {
-    build(limits, false, vec![]).await
+    build(limits, false, vec![], Tracer::default()).await
 }
 
-async fn build(limits: GatewayLimits, with_services: bool, cors_origins: Vec<String>) -> World {
+async fn build(
+    limits: GatewayLimits,
+    with_services: bool,
+    cors_origins: Vec<String>,
+    tracer: Tracer,
+) -> World {
     let directory = TempDir::new().unwrap();
     let options = EmbeddedOptions { partitions: PARTITIONS, fsync: false };
     let embedded = EmbeddedLog::open(directory.path().join("log"), options).unwrap();
@@ -124,6 +135,7 @@ async fn build(limits: GatewayLimits, with_services: bool, cors_origins: Vec<Str
         standings: Arc::new(standings),
         cors_origins,
         admin_hosts: vec![],
+        tracer,
     };
     let gateway = Gateway::start(config).unwrap();
     let addresses = gateway.addresses();

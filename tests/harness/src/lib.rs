@@ -3,10 +3,12 @@
 //!
 //! Everything waits for a condition with a deadline, never for a length of time.
 
+mod collector;
 mod everlog;
 mod http;
 mod process;
 
+pub use collector::{TraceCollector, TraceRequest};
 pub use everlog::{Everlog, program};
 pub use http::{Http, Reply};
 pub use process::{Process, Usage, free_address, until_listening, within};

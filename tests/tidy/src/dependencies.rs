@@ -58,6 +58,7 @@ impl Dependencies {
         self.forbid_ours("everlog-partition", &["everlog-log-schema"], &mut found);
         self.forbid_ours("everlog-log-client", &["everlog-log-schema"], &mut found);
         self.forbid_ours("everlog-connect", &[], &mut found);
+        self.forbid_ours("everlog-traces", &["everlog-connect"], &mut found);
         self.forbid("everlog-gateway", &["everlog-executor"], &mut found);
         self.forbid("everlog-executor", &["everlog-gateway"], &mut found);
         self.forbid("everlog-log-schema", &DOING_IO, &mut found);
@@ -137,6 +138,7 @@ mod tests {
             "everlog-log-client > everlog-log-schema",
             "everlog-log-client > tokio",
             "everlog-connect > tokio",
+            "everlog-traces > everlog-connect",
             "everlog-gateway > everlog-log-client",
             "everlog-executor > everlog-partition",
             "everlog-executor > everlog-log-client",
@@ -164,6 +166,7 @@ mod tests {
             "everlog-executor > everlog-gateway",
             "everlog-log-client > everlog-gateway",
             "everlog-connect > everlog-log-schema",
+            "everlog-traces > everlog-log-schema",
         ] {
             assert!(!check(edge).is_empty(), "{edge}");
         }

@@ -6,6 +6,7 @@
 mod codes;
 mod dependencies;
 mod links;
+mod metrics;
 mod sources;
 
 use std::io;
@@ -15,6 +16,7 @@ use std::process::Command;
 pub use codes::attempt_codes_astray;
 pub use dependencies::Dependencies;
 pub use links::{broken_links, unknown_tests};
+pub use metrics::metrics_astray;
 pub use sources::{banned_words, crate_without_lints, missing_module_doc, named_places, too_long};
 
 /// A text file of the project.

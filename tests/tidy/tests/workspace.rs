@@ -2,7 +2,8 @@
 
 use everlog_tidy::{
     Dependencies, TextFile, attempt_codes_astray, banned_words, broken_links, crate_without_lints,
-    missing_module_doc, named_places, too_long, unknown_tests, workspace_files, workspace_root,
+    metrics_astray, missing_module_doc, named_places, too_long, unknown_tests, workspace_files,
+    workspace_root,
 };
 
 fn check(rule: fn(&TextFile) -> Vec<String>) {
@@ -56,6 +57,12 @@ fn every_test_that_the_docs_name_exists() {
 fn every_code_of_a_failed_attempt_has_its_line_in_the_manual() {
     let files = workspace_files().unwrap();
     report(&attempt_codes_astray(&files));
+}
+
+#[test]
+fn every_metric_has_its_line_in_the_manual() {
+    let files = workspace_files().unwrap();
+    report(&metrics_astray(&files));
 }
 
 #[test]

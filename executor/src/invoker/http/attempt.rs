@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use everlog_log_schema::{AttemptId, InvocationId, Millis};
+use everlog_traces::Tracer;
 use http::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
@@ -20,6 +21,7 @@ use super::pool::{Destination, Pool};
 use super::request::{Chunk, Part, RequestBody, Untold, content_type, request};
 use crate::invoker::error::Failure;
 use crate::invoker::machine::Machine;
+use crate::invoker::trace::AttemptTrace;
 use crate::invoker::{AttemptEvent, AttemptStart, EventSender, Lender, Notice};
 
 /// How many bytes that have arrived together are looked at before they are reported.
@@ -44,10 +46,15 @@ const TIMEOUT_MAX: Duration = Duration::from_hours(365 * 24);
 /// Runs an attempt to its last event.
 pub(super) async fn run(
     pool: Arc<Pool>,
-    start: AttemptStart,
+    tracer: Tracer,
+    mut start: AttemptStart,
     events: EventSender,
     notices: mpsc::UnboundedReceiver<Notice>,
 ) {
+    let trace = AttemptTrace::begin(&tracer, &start);
+    if let Some(trace) = &trace {
+        start.traceparent = Some(trace.traceparent());
+    }
     let (to_function, body) = RequestBody::new();
     let request = request(&start, body);
     let name = format!("{} at {}", start.deployment.id, start.deployment.uri);
@@ -60,6 +67,7 @@ pub(super) async fn run(
         untold: start.lender.clone().filter(|_| start.is_large).map(|of| Untold(of).into()),
         lender: start.lender.clone(),
         machine: Machine::new(start),
+        trace,
         events,
         unreported_bytes: 0,
         progressed_at: Instant::now(),
@@ -93,6 +101,8 @@ struct Attempt {
     inactivity_timeout: Duration,
     abort_timeout: Duration,
     machine: Machine,
+    /// Listens, where the invocation is traced.
+    trace: Option<Box<AttemptTrace>>,
     events: EventSender,
     /// How much the function has said since something was last reported: what the next events take
     /// in memory.
@@ -128,7 +138,12 @@ impl Attempt {
             let has_news = self.machine.has_bytes() || self.machine.is_input_closed();
             tokio::select! {
                 heard = stream.next() => self.hear(heard, &mut stream).await,
-                Some(notice) = notices.recv() => self.machine.notify(notice),
+                Some(notice) = notices.recv() => {
+                    if let Some(trace) = &mut self.trace {
+                        trace.told(&notice);
+                    }
+                    self.machine.notify(notice);
+                }
                 permit = to_function.reserve(), if has_news && is_listening => {
                     // Where the stream is gone the response tells why.
                     let next = permit.ok().map(|permit| (permit, self.next_chunk()));
@@ -217,6 +232,9 @@ impl Attempt {
     /// Passes on what the machine has to say. Returns whether anybody listens.
     async fn report(&mut self) -> bool {
         for kind in self.machine.take_events() {
+            if let Some(trace) = &mut self.trace {
+                trace.said(&kind);
+            }
             let event = AttemptEvent { invocation: self.invocation, attempt: self.id, kind };
             let bytes = std::mem::take(&mut self.unreported_bytes);
             if self.events.send(event, bytes).await.is_err() {

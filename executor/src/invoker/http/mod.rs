@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everlog_connect::Connector;
+use everlog_traces::Tracer;
 use tokio::sync::mpsc;
 
 use self::pool::Pool;
@@ -27,6 +28,7 @@ use super::{AttemptHandle, AttemptStart, EventSender, Invoker};
 #[derive(Debug)]
 pub struct HttpInvoker {
     pool: Arc<Pool>,
+    tracer: Tracer,
 }
 
 /// How connections to deployments are kept.
@@ -62,16 +64,23 @@ impl Default for HttpInvokerOptions {
 }
 
 impl HttpInvoker {
-    /// Makes an invoker without connections.
+    /// Makes an invoker without connections, which traces nothing.
     pub fn new(options: HttpInvokerOptions, connector: Connector) -> Self {
-        Self { pool: Arc::new(Pool::new(options, connector)) }
+        Self { pool: Arc::new(Pool::new(options, connector)), tracer: Tracer::default() }
+    }
+
+    /// Has the spans of attempts and steps go to a tracer.
+    #[must_use]
+    pub fn traced(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
     }
 }
 
 impl Invoker for HttpInvoker {
     fn start(&self, attempt: AttemptStart, events: EventSender) -> AttemptHandle {
         let (notify, notices) = mpsc::unbounded_channel();
-        let task = tokio::spawn(attempt::run(self.pool.clone(), attempt, events, notices));
+        let (pool, tracer) = (self.pool.clone(), self.tracer.clone());
+        let task = tokio::spawn(attempt::run(pool, tracer, attempt, events, notices));
         AttemptHandle::new(notify, task.abort_handle())
     }
 }

@@ -78,14 +78,15 @@ impl Command<'_> {
         }
         let life = self.function.life;
         let callee = identity::child_id(life, self.index, &target, idempotency_key.as_deref());
-        let callers = self.function.traceparent.as_deref();
         let keyed = idempotency_key.is_some();
         let retention = handler.retention(keyed, self.function.unkeyed_retention);
+        let request_id = identity::child_request(life, self.index);
+        let callers = self.function.traceparent.as_deref();
         let call = Call {
             id_completion: request.id_completion,
             completion: request.completion,
             callee,
-            request_id: identity::child_request(life, self.index),
+            request_id,
             target,
             kind: handler.kind,
             headers: self.headers(request.headers)?,
@@ -94,7 +95,7 @@ impl Command<'_> {
             start_at: request.start_at,
             retention,
             retry: handler.retry.clone(),
-            traceparent: callers.and_then(|callers| traceparent::of_callee(callers, callee)),
+            traceparent: callers.and_then(|callers| traceparent::of_callee(callers, request_id)),
             metadata: metadata.next,
         };
         call.check_limits().map_err(|exceeded| self.refuse(format!("its {exceeded}")))?;

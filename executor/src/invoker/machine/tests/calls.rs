@@ -152,11 +152,11 @@ fn a_callee_goes_on_with_the_trace() {
         traced,
         "call 1 2 Greeter/greet ada",
         &expect![[r#"
-        start
-        call 1 2 Greeter/greet ada
-          = from command 1
-            command 0x040d of 32 bytes, call of Plain Greeter/greet as inv_18GjfRIIl3kX4Yo0Otk5yZTPuuVwEcgXdr, id 1, outcome 2, trace 00-0af7651916cd43dd8448eb211c80319c-c91b9e1ddfe56f2a-01, kept 600000 ms, tries None, metadata 6, of b"ada"
-    "#]],
+            start
+            call 1 2 Greeter/greet ada
+              = from command 1
+                command 0x040d of 32 bytes, call of Plain Greeter/greet as inv_18GjfRIIl3kX4Yo0Otk5yZTPuuVwEcgXdr, id 1, outcome 2, trace 00-0af7651916cd43dd8448eb211c80319c-b4f84940f73e277a-01, kept 600000 ms, tries None, metadata 6, of b"ada"
+        "#]],
     );
     let traceparent = Some("nonsense".to_owned());
     let traced = AttemptStart { traceparent, ..start(6, vec![input("in")]) };
