@@ -8,6 +8,7 @@ mod laws;
 mod script;
 mod signals;
 mod state;
+mod suspensions;
 mod violations;
 mod waits;
 
