@@ -20,7 +20,7 @@ use crate::partition::Partition;
 use crate::server::AUTHORITY;
 
 /// No test waits longer for an event.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// An invoker that trusts the authority of these tests.
 pub(crate) fn invoker() -> Arc<HttpInvoker> {

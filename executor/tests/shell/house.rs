@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use crate::functions::{Functions, TestInvoker};
 
 pub(crate) const PARTITIONS: u32 = 2;
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(crate) struct House {
     pub(crate) directory: TempDir,

@@ -40,7 +40,7 @@ pub use owner::TestOwner;
 /// The partitions of the log.
 pub const PARTITIONS: u32 = 4;
 /// Within what everything here must happen.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_mins(2);
 
 /// A running gateway and all that it stands on.
 pub struct World {

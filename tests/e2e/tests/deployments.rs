@@ -9,7 +9,7 @@ use everlog_e2e::{Behaviour, Functions, Hostile};
 use everlog_harness::{Everlog, free_address, within};
 use serde_json::Value;
 
-const WAIT_MAX: Duration = Duration::from_secs(30);
+const WAIT_MAX: Duration = Duration::from_mins(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_that_cannot_be_used_is_refused_with_a_code_and_a_sentence() -> Result<()> {
