@@ -58,6 +58,8 @@ impl Dependencies {
         self.forbid_ours("everlog-partition", &["everlog-log-schema"], &mut found);
         self.forbid_ours("everlog-log-client", &["everlog-log-schema"], &mut found);
         self.forbid_ours("everlog-connect", &[], &mut found);
+        let below_cluster = ["everlog-connect", "everlog-log-client", "everlog-log-schema"];
+        self.forbid_ours("everlog-cluster", &below_cluster, &mut found);
         self.forbid_ours("everlog-traces", &["everlog-connect"], &mut found);
         self.forbid("everlog-gateway", &["everlog-executor"], &mut found);
         self.forbid("everlog-executor", &["everlog-gateway"], &mut found);
