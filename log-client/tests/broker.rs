@@ -22,11 +22,16 @@ const STREAM: Stream = Stream { topic: Topic::Log, partition: PartitionId(0) };
 const WAIT: Duration = Duration::from_mins(1);
 
 fn options(prefix: &str, servers: &str) -> KafkaOptions {
-    KafkaOptions { topic_prefix: format!("{prefix}."), partitions: 2, ..KafkaOptions::new(servers) }
+    KafkaOptions {
+        topic_prefix: format!("{prefix}."),
+        partitions: 2,
+        replication_factor: 1,
+        ..KafkaOptions::new(servers)
+    }
 }
 
 async fn log(prefix: &str, servers: &str) -> Arc<KafkaLog> {
-    KafkaLog::ensure_topics(options(prefix, servers), 1).await.unwrap();
+    KafkaLog::ensure_topics(options(prefix, servers)).await.unwrap();
     KafkaLog::connect(options(prefix, servers)).await.unwrap()
 }
 
@@ -61,7 +66,7 @@ async fn rows(log: &KafkaLog) -> Vec<RowChange> {
 
 /// A log whose topic takes less than Everlog believes.
 async fn log_with_small_records(options: KafkaOptions) -> Arc<KafkaLog> {
-    KafkaLog::ensure_topics(options.clone(), 1).await.unwrap();
+    KafkaLog::ensure_topics(options.clone()).await.unwrap();
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", &options.bootstrap_servers).create().unwrap();
     let topic = format!("{}log", options.topic_prefix);

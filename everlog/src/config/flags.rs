@@ -58,6 +58,9 @@ pub(crate) struct SettingFlags {
     /// How long after that it has to end its attempt [default: 10m].
     #[arg(long, value_name = "DURATION")]
     abort_timeout: Option<Period>,
+    /// The brokers of Kafka that are asked first, as `host:port`, with commas between them.
+    #[arg(long, value_name = "HOST:PORT")]
+    kafka: Option<String>,
     /// How logs are written [default: human].
     #[arg(long, value_name = "FORMAT", value_enum)]
     log_format: Option<LogFormat>,
@@ -68,10 +71,10 @@ impl SettingFlags {
     pub(super) fn given(&self) -> Result<Vec<Given>, ConfigError> {
         let mut given = Vec::new();
         for text in &self.set {
-            given.push(layers::of_assignment(text, Place::Flag(format!("--set {text}")))?);
+            given.push(layers::of_assignment("--set", text)?);
         }
         let texts = |list: &[String]| (!list.is_empty()).then(|| Value::from(list));
-        let values: [(&str, &str, Option<Value>); 12] = [
+        let values: [(&str, &str, Option<Value>); 13] = [
             ("data_dir", "--data-dir", self.data_dir.as_ref().map(|dir| text(dir.display()))),
             ("ephemeral", "--ephemeral", self.ephemeral.then_some(Value::Bool(true))),
             ("ingress_address", "--ingress-address", self.ingress_address.map(text)),
@@ -83,6 +86,7 @@ impl SettingFlags {
             ("open_attempts_max", "--open-attempts-max", self.open_attempts_max.map(Value::from)),
             ("inactivity_timeout", "--inactivity-timeout", self.inactivity_timeout.map(text)),
             ("abort_timeout", "--abort-timeout", self.abort_timeout.map(text)),
+            ("kafka.bootstrap_servers", "--kafka", self.kafka.clone().map(Value::from)),
             (
                 "log_format",
                 "--log-format",
@@ -94,7 +98,8 @@ impl SettingFlags {
         ];
         given.extend(values.into_iter().filter_map(|(key, flag, value)| {
             let place = Place::Flag(flag.to_owned());
-            value.map(|value| Given { path: vec![key.to_owned()], value, place })
+            let path = key.split('.').map(str::to_owned).collect();
+            value.map(|value| Given { path, value, place })
         }));
         Ok(given)
     }
@@ -130,7 +135,7 @@ mod tests {
             if !matches!(setting.unit, Unit::Switch | Unit::Texts) {
                 let default = default_of(setting, &Settings::default()).unwrap();
                 assert!(
-                    help.contains(&format!("[default: {default}]")),
+                    default == "-" || help.contains(&format!("[default: {default}]")),
                     "{flag}: {default}: {help}"
                 );
             }

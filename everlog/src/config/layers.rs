@@ -56,8 +56,14 @@ fn walk(
     for (key, value) in section {
         let place_of_key = place(key.span().start);
         path.push(key.get_ref().to_string());
-        if table::find(path).is_some() {
-            given.push(Given { path: path.clone(), value: json(value), place: place_of_key });
+        let folded = table::folded(path);
+        if table::is_within_property(path)
+            && let DeValue::Table(inner) = value.get_ref()
+        {
+            // `security.protocol` without quotes is a section for TOML, but none of ours.
+            walk(path, inner.clone(), place, given)?;
+        } else if table::find(&folded).is_some() {
+            given.push(Given { path: folded, value: json(value), place: place_of_key });
         } else if !table::is_section(path) {
             return Err(unknown(path, place_of_key));
         } else if let DeValue::Table(inner) = value.into_inner() {
@@ -108,15 +114,22 @@ pub(super) fn of_text(path: Vec<String>, text: &str, place: Place) -> Result<Giv
             let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
             parts.collect()
         }
-        Unit::Text | Unit::Path | Unit::Address | Unit::Word(_) | Unit::Duration | Unit::Bytes => {
-            text.into()
-        }
+        Unit::Text
+        | Unit::Path
+        | Unit::Address
+        | Unit::HostPort
+        | Unit::Word(_)
+        | Unit::Duration
+        | Unit::Bytes
+        | Unit::Secret
+        | Unit::Property => text.into(),
     };
     Ok(Given { path, value, place })
 }
 
-/// Reads `KEY=VALUE`, the key as a TOML file would write it.
-pub(super) fn of_assignment(text: &str, place: Place) -> Result<Given, ConfigError> {
+/// Reads the `KEY=VALUE` of a flag, the key as a TOML file would write it.
+pub(super) fn of_assignment(flag: &str, text: &str) -> Result<Given, ConfigError> {
+    let place = Place::Flag(format!("{flag} {text}"));
     let syntax = |reason: String| ConfigError::Syntax { place: place.clone(), reason };
     let (key, value) =
         text.split_once('=').ok_or_else(|| syntax(format!("`{text}` is not KEY=VALUE")))?;
@@ -129,6 +142,9 @@ pub(super) fn of_assignment(text: &str, place: Place) -> Result<Given, ConfigErr
         let DeValue::Table(inner) = value.into_inner() else { break };
         section = inner;
     }
+    let path = table::folded(&path);
+    let place =
+        if table::is_secret(&path) { Place::Flag(format!("{flag} {key}=…")) } else { place };
     of_text(path, value.trim(), place)
 }
 
@@ -143,7 +159,19 @@ fn path_of_variable(rest: &str) -> Vec<String> {
         let behind_names = path.last().is_some_and(|last| last == "services" || last == "handlers");
         path.push(if behind_names { part.to_owned() } else { part.to_lowercase() });
     }
-    path
+    property_of_variable(path)
+}
+
+/// A variable's name has no dots: `SASL_PASSWORD` is `sasl.password`.
+fn property_of_variable(path: Vec<String>) -> Vec<String> {
+    if !table::is_within_property(&path) {
+        return path;
+    }
+    let mut folded = table::folded(&path);
+    if let Some(name) = folded.last_mut() {
+        *name = name.replace('_', ".");
+    }
+    folded
 }
 
 /// Kubernetes tells every container in such variables of a service that is called `everlog`.

@@ -4,6 +4,7 @@
 //! that cannot be, ends the program with the place where it stands.
 
 mod flags;
+mod kafka;
 mod layers;
 mod manual;
 mod settings;

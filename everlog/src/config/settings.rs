@@ -10,9 +10,11 @@ use std::time::Duration;
 use clap::ValueEnum;
 use everlog_executor::{ExecutorLimits, ServiceConcurrency};
 use everlog_gateway::{GatewayLimits, ServiceDefaults};
+use everlog_log_client::kafka::KafkaOptions;
 use everlog_log_schema::RetryPolicy;
 use serde::{Deserialize, Serialize};
 
+use super::kafka::{ClusterSettings, Kafka};
 use super::units::{ByteSize, Factor, Partitions, Period, Ratio, count};
 
 /// The settings of a server.
@@ -47,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) service_requests_max: Option<NonZeroUsize>,
     pub(crate) body_bytes_in_flight_max: ByteSize,
     pub(crate) retry: Retry,
+    pub(crate) kafka: Kafka,
+    pub(crate) cluster: ClusterSettings,
     pub(crate) services: BTreeMap<String, ServiceSettings>,
 }
 
@@ -131,6 +135,8 @@ impl Default for Settings {
             service_requests_max: None,
             body_bytes_in_flight_max: ByteSize(gateway.body_bytes_in_flight_max as u64),
             retry: Retry::default(),
+            kafka: Kafka::default(),
+            cluster: ClusterSettings::default(),
             services: BTreeMap::new(),
         }
     }
@@ -164,6 +170,11 @@ impl Settings {
             unkeyed_retention: self.unkeyed_retention.0,
             ..ExecutorLimits::default()
         }
+    }
+
+    /// How the log on Kafka is reached; nothing where no brokers are set.
+    pub(crate) fn kafka_options(&self) -> Option<KafkaOptions> {
+        self.kafka.options(self.partitions.0)
     }
 
     /// What holds for services that do not say otherwise.

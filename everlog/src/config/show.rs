@@ -117,8 +117,7 @@ mod tests {
         let mut given = layers::of_file("everlog.toml".as_ref(), file).unwrap();
         let variables = [("EVERLOG_LOG".to_owned(), "debug".to_owned())];
         given.extend(layers::of_environment(variables.into_iter()).unwrap());
-        let flag = Place::Flag("--set requests_max=7".into());
-        given.push(layers::of_assignment("requests_max=7", flag).unwrap());
+        given.push(layers::of_assignment("--set", "requests_max=7").unwrap());
         let (settings, places) = merge(given).unwrap();
         Config { settings, file: Some("everlog.toml".into()), places }
     }
@@ -126,42 +125,75 @@ mod tests {
     #[test]
     fn the_table_says_where_each_value_comes_from() {
         expect![[r"
-            SETTING                     VALUE               FROM
-            abort_timeout               10m                 default
-            admin_address               127.0.0.1:9070      default
-            admin_hosts                 -                   default
-            attempt_memory_max          1GiB                default
-            body_bytes_in_flight_max    256MiB              default
-            cors_origins                -                   default
-            data_dir                    ./.everlog          default
-            data_dir_warn_bytes         2GiB                default
-            deployment_concurrency_max  1000                default
-            eager_state_bytes_max       1MiB                default
-            ephemeral                   false               default
-            fsync                       true                default
-            history_age_max             1h                  default
-            history_bytes_max           256MiB              default
-            inactivity_timeout          1m                  default
-            ingress_address             127.0.0.1:8080      default
-            log                         debug               EVERLOG_LOG
-            log_format                  human               default
-            open_attempts_max           2000                default
-            otlp_endpoint               -                   default
-            partitions                  3                   everlog.toml:1
-            register                    http://a, http://b  everlog.toml:2
-            requests_max                7                   --set requests_max=7
-            retry.factor                2.0                 default
-            retry.initial_interval      500ms               default
-            retry.max_attempts          70                  default
-            retry.max_interval          1m                  default
-            retry.on_max_attempts       pause               default
-            service_requests_max        -                   default
-            services.Cart.concurrency   2                   everlog.toml:4
-            tls_ca_file                 -                   default
-            trace_sample_ratio          1.0                 default
-            unkeyed_retention           10m                 default
+            SETTING                      VALUE               FROM
+            abort_timeout                10m                 default
+            admin_address                127.0.0.1:9070      default
+            admin_hosts                  -                   default
+            attempt_memory_max           1GiB                default
+            body_bytes_in_flight_max     256MiB              default
+            cluster.address              127.0.0.1:5122      default
+            cluster.checkpoint_interval  5s                  default
+            cluster.history_age_max      24h                 default
+            cluster.name                 -                   default
+            cluster.secret               -                   default
+            cluster.session_timeout      6s                  default
+            cluster.standbys             1                   default
+            cors_origins                 -                   default
+            data_dir                     ./.everlog          default
+            data_dir_warn_bytes          2GiB                default
+            deployment_concurrency_max   1000                default
+            eager_state_bytes_max        1MiB                default
+            ephemeral                    false               default
+            fsync                        true                default
+            history_age_max              1h                  default
+            history_bytes_max            256MiB              default
+            inactivity_timeout           1m                  default
+            ingress_address              127.0.0.1:8080      default
+            kafka.append_stall_max       10s                 default
+            kafka.bootstrap_servers      -                   default
+            kafka.delayed_partitions     8                   default
+            kafka.producers              4                   default
+            kafka.replication_factor     3                   default
+            kafka.topic_prefix           everlog.            default
+            log                          debug               EVERLOG_LOG
+            log_format                   human               default
+            open_attempts_max            2000                default
+            otlp_endpoint                -                   default
+            partitions                   3                   everlog.toml:1
+            register                     http://a, http://b  everlog.toml:2
+            requests_max                 7                   --set requests_max=7
+            retry.factor                 2.0                 default
+            retry.initial_interval       500ms               default
+            retry.max_attempts           70                  default
+            retry.max_interval           1m                  default
+            retry.on_max_attempts        pause               default
+            service_requests_max         -                   default
+            services.Cart.concurrency    2                   everlog.toml:4
+            tls_ca_file                  -                   default
+            trace_sample_ratio           1.0                 default
+            unkeyed_retention            10m                 default
         "]]
         .assert_eq(&as_table(&config()));
+    }
+
+    #[test]
+    fn secrets_are_not_shown_and_not_where_they_come_from() {
+        let file = "[kafka.properties]\nsasl.password = 'hunter2'\nsasl.username = 'ann'";
+        let mut given = layers::of_file("everlog.toml".as_ref(), file).unwrap();
+        for flag in ["cluster.secret=hunter2", "kafka.properties.ssl.key.password=hunter2"] {
+            given.push(layers::of_assignment("--set", flag).unwrap());
+        }
+        let (settings, places) = merge(given).unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        let config = Config { settings, file: None, places };
+        let (table, json) = (as_table(&config), as_json(&config).to_string());
+        assert!(!table.contains("hunter2") && !json.contains("hunter2"), "{table}{json}");
+        let lines: Vec<_> = table.lines().filter(|line| line.contains("hidden")).collect();
+        expect![[r"
+            cluster.secret                     (hidden)                --set cluster.secret=…
+            kafka.properties.sasl.password     (hidden)                everlog.toml:2
+            kafka.properties.ssl.key.password  (hidden)                --set kafka.properties.ssl.key.password=…"]].assert_eq(&lines.join("\n"));
+        assert!(table.contains("ann"), "{table}");
     }
 
     #[test]

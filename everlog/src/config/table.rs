@@ -1,6 +1,8 @@
 //! What each setting means: the one table from which unknown keys are told, texts are read, and
 //! `docs/configuration.md` is written.
 
+use everlog_log_client::kafka::is_secret_property;
+
 /// A setting.
 #[derive(Debug)]
 pub(crate) struct Setting {
@@ -21,8 +23,10 @@ pub(crate) enum Unit {
     Text,
     /// A path, from the folder in which the program is started.
     Path,
-    /// A host and a port.
+    /// An IP address and a port.
     Address,
+    /// A host, by name or address, and a port.
+    HostPort,
     /// One of some words.
     Word(&'static str),
     /// Yes or no.
@@ -35,20 +39,26 @@ pub(crate) enum Unit {
     Bytes,
     /// Several texts.
     Texts,
+    /// A text that is never shown.
+    Secret,
+    /// A property of librdkafka.
+    Property,
 }
 
 impl Unit {
     /// Says what is expected.
     pub(crate) fn expected(self) -> &'static str {
         match self {
-            Self::Text => "a text",
+            Self::Text | Self::Secret => "a text",
             Self::Path => "a path",
             Self::Address => "an address such as 127.0.0.1:8080",
             Self::Word(expected) | Self::Number(expected) => expected,
+            Self::HostPort => "a host and a port such as everlog-1:5122",
             Self::Switch => "true or false",
             Self::Duration => "a duration such as 30s or 1h 30m",
             Self::Bytes => "a size in bytes such as 256MiB",
             Self::Texts => "a list of texts",
+            Self::Property => "a property of librdkafka that Everlog does not need for itself",
         }
     }
 }
@@ -66,7 +76,7 @@ const fn setting(
 const COUNT: Unit = Unit::Number("a number from 1 on");
 
 /// All settings, in the order in which they are shown.
-pub(crate) const SETTINGS: [Setting; 34] = [
+pub(crate) const SETTINGS: [Setting; 48] = [
     setting(
         "data_dir",
         Unit::Path,
@@ -255,6 +265,90 @@ pub(crate) const SETTINGS: [Setting; 34] = [
         "What follows the last attempt: the invocation waits to be resumed, or ends with the last error.",
     ),
     setting(
+        "kafka.bootstrap_servers",
+        Unit::Text,
+        Some("--kafka"),
+        "The brokers of Kafka that are asked first, as `host:port`, with commas between them.",
+    ),
+    setting(
+        "kafka.topic_prefix",
+        Unit::Text,
+        None,
+        "What the names of all topics begin with, so that several Everlogs share a Kafka.",
+    ),
+    setting(
+        "kafka.producers",
+        Unit::Number("a number from 1 to 64"),
+        None,
+        "How many producers share the partitions. More of them let more appends be under way at once.",
+    ),
+    setting(
+        "kafka.replication_factor",
+        Unit::Number("a number from 1 to 32767"),
+        None,
+        "On how many brokers `everlog topics ensure` puts each topic. With 3 or more, two must have what is acknowledged.",
+    ),
+    setting(
+        "kafka.delayed_partitions",
+        Unit::Number("a number from 1 to 1024"),
+        None,
+        "The number of partitions of the topic of delays. The other topics have `partitions`, or one.",
+    ),
+    setting(
+        "kafka.append_stall_max",
+        Unit::Duration,
+        None,
+        "An append that no broker has acknowledged for so long has an unknown outcome, and its owner announces itself anew. From 100ms on.",
+    ),
+    setting(
+        "kafka.properties.PROPERTY",
+        Unit::Property,
+        None,
+        "Any property of librdkafka, for all clients, such as `security.protocol`. Those that Everlog's promises rest on are refused.",
+    ),
+    setting(
+        "cluster.name",
+        Unit::Text,
+        None,
+        "The name of this process among the members, one each. The same after a restart, it keeps its partitions meanwhile. Unless set: the host's name and a random part.",
+    ),
+    setting(
+        "cluster.address",
+        Unit::HostPort,
+        None,
+        "Where the other members reach this process. Its port is listened on by executors and gateways.",
+    ),
+    setting(
+        "cluster.secret",
+        Unit::Secret,
+        None,
+        "What the members of a cluster prove by that they belong to it: the same for all.",
+    ),
+    setting(
+        "cluster.standbys",
+        Unit::Number("a number from 0 to 2"),
+        None,
+        "How many executors beside the owner keep a partition's tables up to date, to take it over at once.",
+    ),
+    setting(
+        "cluster.session_timeout",
+        Unit::Duration,
+        None,
+        "A member that Kafka has not heard of for so long is held to be gone. From 1s on, and within the brokers' own bounds.",
+    ),
+    setting(
+        "cluster.checkpoint_interval",
+        Unit::Duration,
+        None,
+        "How often the tables' changes are written to the journal topic. From 100ms on.",
+    ),
+    setting(
+        "cluster.history_age_max",
+        Unit::Duration,
+        None,
+        "How long records stay in the log on Kafka after a checkpoint holds them.",
+    ),
+    setting(
         "services.NAME.concurrency",
         COUNT,
         None,
@@ -267,6 +361,33 @@ pub(crate) const SETTINGS: [Setting; 34] = [
         "The same for one handler of it.",
     ),
 ];
+
+/// What stands before the properties of librdkafka, whose names have dots themselves.
+const PROPERTIES: [&str; 2] = ["kafka", "properties"];
+
+/// Whether parts of a key are the beginning of a property's name, and not sections.
+pub(crate) fn is_within_property(path: &[String]) -> bool {
+    path.len() > PROPERTIES.len() && path.iter().zip(PROPERTIES).all(|(part, name)| part == name)
+}
+
+/// A key with the name of a property as one part.
+pub(crate) fn folded(path: &[String]) -> Vec<String> {
+    match path.split_at_checked(PROPERTIES.len()) {
+        Some((above, name)) if is_within_property(path) => {
+            above.iter().cloned().chain([name.join(".")]).collect()
+        }
+        Some(_) | None => path.to_vec(),
+    }
+}
+
+/// Whether a setting's value must not be shown.
+pub(crate) fn is_secret(path: &[String]) -> bool {
+    match find(path).map(|setting| setting.unit) {
+        Some(Unit::Secret) => true,
+        Some(Unit::Property) => path.last().is_some_and(|name| is_secret_property(name)),
+        Some(_) | None => false,
+    }
+}
 
 /// Finds the setting that a key names.
 pub(crate) fn find(path: &[String]) -> Option<&'static Setting> {

@@ -308,3 +308,100 @@ fn variables_that_resemble_those_of_kubernetes_are_ours() {
         assert!(matches!(error, ConfigError::Unknown { .. }), "{name}: {error}");
     }
 }
+
+#[test]
+fn every_layer_can_set_a_property_of_librdkafka() {
+    let file = "[kafka.properties]\nsecurity.protocol = 'SASL_SSL'\n'socket.timeout.ms' = 7000\nsocket.keepalive.enable = true";
+    let variables = [("EVERLOG_KAFKA__PROPERTIES__SASL_PASSWORD", "one,two")];
+    let flags = ["--kafka", "a:1,b:2", "--set", "kafka.properties.sasl.username=ann"];
+    let config = load(file, &variables, &flags).unwrap();
+    let options = config.settings.kafka_options().unwrap();
+    assert_eq!(options.bootstrap_servers, "a:1,b:2");
+    let properties: Vec<_> =
+        options.properties.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(
+        properties,
+        [
+            "sasl.password=one,two",
+            "sasl.username=ann",
+            "security.protocol=SASL_SSL",
+            "socket.keepalive.enable=true",
+            "socket.timeout.ms=7000",
+        ]
+    );
+    let place = &config.places["kafka.properties.socket.timeout.ms"];
+    assert_eq!(place.to_string(), "everlog.toml:3");
+}
+
+#[test]
+fn a_property_that_everlog_needs_or_kafka_does_not_know_is_refused() {
+    refused_file(
+        "[kafka.properties]\nacks = 1",
+        &expect![
+            "everlog.toml:2: `kafka.properties.acks` must be a property of librdkafka that Everlog does not need for itself: `acks` is Everlog's own: an append counts once all replicas in sync have it, and not sooner"
+        ],
+    );
+    refused_variable(
+        "EVERLOG_KAFKA__PROPERTIES__GROUP_ID",
+        "x",
+        &expect![
+            "EVERLOG_KAFKA__PROPERTIES__GROUP_ID: `kafka.properties.group.id` must be a property of librdkafka that Everlog does not need for itself: `group.id` is Everlog's own: the members of a cluster are in one group, which Everlog names and balances"
+        ],
+    );
+    refused_flag(
+        "kafka.properties.sasl.pasword=x",
+        &expect![[
+            r#"--set kafka.properties.sasl.pasword=x: `kafka.properties.sasl.pasword` must be a property of librdkafka that Everlog does not need for itself: Client config error: No such configuration property: "sasl.pasword" sasl.pasword x"#
+        ]],
+    );
+    refused_file(
+        "[kafka]\nproperties = 'x'",
+        &expect![
+            "everlog.toml:2: `kafka.properties` must be a section: write [kafka.properties], and settings below it"
+        ],
+    );
+    refused_file(
+        "[kafka]\nbootstrap_servers = 'localhost'",
+        &expect![
+            "everlog.toml:2: `kafka.bootstrap_servers` must be a text: `localhost` is not HOST:PORT"
+        ],
+    );
+    refused_flag(
+        "kafka.producers=65",
+        &expect![
+            "--set kafka.producers=65: `kafka.producers` must be a number from 1 to 64: 65 is not between 1 and 64"
+        ],
+    );
+    refused_flag(
+        "cluster.standbys=3",
+        &expect![
+            "--set cluster.standbys=3: `cluster.standbys` must be a number from 0 to 2: 3 is not between 0 and 2"
+        ],
+    );
+    refused_flag(
+        "cluster.session_timeout=999ms",
+        &expect![
+            "--set cluster.session_timeout=999ms: `cluster.session_timeout` must be a duration such as 30s or 1h 30m: 999ms is shorter than 1s"
+        ],
+    );
+    refused_flag(
+        "kafka.append_stall_max=99ms",
+        &expect![
+            "--set kafka.append_stall_max=99ms: `kafka.append_stall_max` must be a duration such as 30s or 1h 30m: 99ms is shorter than 100ms"
+        ],
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_secret_is_said_without_it() {
+    refused_file(
+        "[cluster]\nsecret = 4711",
+        &expect![
+            "everlog.toml:2: `cluster.secret` must be a text: it is no text: write it in quotes"
+        ],
+    );
+    refused_flag(
+        "cluster.secret=",
+        &expect!["--set cluster.secret=…: `cluster.secret` must be a text: it is empty"],
+    );
+}

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The units of a duration, in milliseconds.
 const DURATIONS: [(&str, u64); 6] = [
@@ -55,6 +55,11 @@ enum NumberOrText {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32")]
 pub(crate) struct Partitions(pub(crate) u32);
+
+/// A number between two others, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32")]
+pub(crate) struct Bounded<const MIN: u32, const MAX: u32>(pub(crate) u32);
 
 /// By how much each delay exceeds the one before: 1 to 1,000.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -193,6 +198,16 @@ impl FromStr for Partitions {
     }
 }
 
+impl<const MIN: u32, const MAX: u32> TryFrom<u32> for Bounded<MIN, MAX> {
+    type Error = String;
+
+    fn try_from(number: u32) -> Result<Self, String> {
+        let fits = (MIN..=MAX).contains(&number);
+        fits.then_some(Self(number))
+            .ok_or_else(|| format!("{number} is not between {MIN} and {MAX}"))
+    }
+}
+
 impl TryFrom<f64> for Factor {
     type Error = String;
 
@@ -219,6 +234,16 @@ pub(crate) const fn count(number: usize) -> NonZeroUsize {
         Some(number) => number,
         None => NonZeroUsize::MIN,
     }
+}
+
+/// Reads a duration of at least so many milliseconds.
+pub(crate) fn period_from<'de, D: Deserializer<'de>, const MILLIS: u64>(
+    deserializer: D,
+) -> Result<Period, D::Error> {
+    let period = Period::deserialize(deserializer)?;
+    let least = Period(Duration::from_millis(MILLIS));
+    let reason = || serde::de::Error::custom(format!("{period} is shorter than {least}"));
+    (period.0 >= least.0).then_some(period).ok_or_else(reason)
 }
 
 /// Splits a text into its first number, the unit behind it, and what follows.
@@ -286,6 +311,9 @@ mod tests {
     fn bounded_numbers_stay_within_their_bounds() {
         for (number, fits) in [(0, false), (1, true), (1_024, true), (1_025, false)] {
             assert_eq!(Partitions::try_from(number).is_ok(), fits, "{number}");
+        }
+        for (number, fits) in [(1, false), (2, true), (3, true), (4, false)] {
+            assert_eq!(Bounded::<2, 3>::try_from(number).is_ok(), fits, "{number}");
         }
         for (number, fits) in [(0.99, false), (1.0, true), (1e3, true), (1_000.1, false)] {
             assert_eq!(Factor::try_from(number).is_ok(), fits, "{number}");

@@ -89,6 +89,10 @@ pub(crate) fn run(arguments: DevArguments, runtime: Runtime) -> Result<ExitCode>
         return reset::run(&arguments);
     }
     let settings = Config::load(&arguments.flags)?.settings;
+    anyhow::ensure!(
+        settings.kafka_options().is_none(),
+        "`everlog dev` keeps its log in a folder, and kafka.bootstrap_servers names a Kafka: unset it"
+    );
     logs::start(&settings);
     let folder = Folder::choose(&settings)?;
     folder.warn_of_size(&settings);

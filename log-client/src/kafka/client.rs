@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::{ANSWER_WAIT, KafkaOptions};
+use super::{ANSWER_WAIT, KafkaOptions, properties};
 use crate::{Bounds, LogError, Stream, Topic};
 
 /// What a record may need beside its payload, in bytes.
@@ -69,6 +69,7 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub(super) fn new(options: KafkaOptions) -> Result<Self, LogError> {
+        properties::check(&options)?;
         let admin = config(&options).create_with_context(Logging).map_err(|error| setup(&error))?;
         Ok(Self { options: Arc::new(options), admin: Arc::new(admin) })
     }

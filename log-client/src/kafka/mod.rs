@@ -12,10 +12,12 @@
 mod checkpoint;
 mod client;
 mod producers;
+mod properties;
 mod reader;
 mod topics;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +29,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use self::checkpoint::{KafkaCheckpointer, RowsReader};
 use self::client::Cluster;
 use self::producers::Producers;
+pub use self::properties::{is_secret_property, property_problem};
 use self::reader::StreamReader;
 use crate::{
     Appender, Bounds, CheckpointReader, Checkpointer, EventLog, LogError, Reader, Stream, Topic,
@@ -36,7 +39,7 @@ use crate::{
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
 
 /// How an event log on Kafka is reached.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct KafkaOptions {
     /// Brokers to ask first, as `host:port`, separated by commas.
     pub bootstrap_servers: String,
@@ -44,9 +47,15 @@ pub struct KafkaOptions {
     pub topic_prefix: String,
     /// The number N of partitions of the co-partitioned topics.
     pub partitions: u32,
+    /// The number of partitions of the topic of delays, which is apart from N.
+    pub delayed_partitions: u32,
+    /// On how many brokers each topic has a copy.
+    pub replication_factor: u16,
+    /// An append that no broker has acknowledged for so long has an unknown outcome.
+    pub append_stall_max: Duration,
     /// How many producers share the partitions. One sends a single request per broker at a time.
     pub producers: u32,
-    /// Properties of librdkafka for every client, over Everlog's own.
+    /// Properties of librdkafka for every client, over Everlog's own. See [`property_problem`].
     pub properties: BTreeMap<String, String>,
 }
 
@@ -57,9 +66,27 @@ impl KafkaOptions {
             bootstrap_servers: bootstrap_servers.into(),
             topic_prefix: "everlog.".into(),
             partitions: 24,
+            delayed_partitions: 8,
+            replication_factor: 3,
+            append_stall_max: Duration::from_secs(10),
             producers: 4,
             properties: BTreeMap::new(),
         }
+    }
+}
+
+impl fmt::Debug for KafkaOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaOptions")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("topic_prefix", &self.topic_prefix)
+            .field("partitions", &self.partitions)
+            .field("delayed_partitions", &self.delayed_partitions)
+            .field("replication_factor", &self.replication_factor)
+            .field("append_stall_max", &self.append_stall_max)
+            .field("producers", &self.producers)
+            .field("properties", &properties::shown(&self.properties))
+            .finish()
     }
 }
 
@@ -69,8 +96,8 @@ pub struct KafkaLog {
     producers: Producers,
 }
 
-impl std::fmt::Debug for KafkaLog {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for KafkaLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaLog").field("options", self.cluster.options()).finish_non_exhaustive()
     }
 }
@@ -86,10 +113,10 @@ impl KafkaLog {
         Ok(Arc::new(Self { producers: Producers::new(&cluster)?, cluster }))
     }
 
-    /// Makes the topics that are missing, with the settings they need, each on `replication`
-    /// brokers, and waits until all can be used.
-    pub async fn ensure_topics(options: KafkaOptions, replication: u16) -> Result<(), LogError> {
-        topics::ensure(&Cluster::new(options)?, replication).await
+    /// Makes the topics that are missing, with the settings they need, and waits until all can be
+    /// used.
+    pub async fn ensure_topics(options: KafkaOptions) -> Result<(), LogError> {
+        topics::ensure(&Cluster::new(options)?).await
     }
 }
 

@@ -79,14 +79,15 @@ async fn answer(cluster: &Cluster) -> Result<(), LogError> {
 }
 
 /// Makes the topics that are missing and waits until all can be used.
-pub(super) async fn ensure(cluster: &Cluster, replication: u16) -> Result<(), LogError> {
+pub(super) async fn ensure(cluster: &Cluster) -> Result<(), LogError> {
     let bytes_max = (limits::RECORD_BYTES_MAX + RECORD_OVERHEAD_BYTES).to_string();
     let wanted = wanted(cluster);
     let topics: Vec<_> = wanted
         .iter()
         .map(|(name, partitions, policy)| {
             let partitions = i32::try_from(*partitions).unwrap_or(i32::MAX);
-            let replication = TopicReplication::Fixed(i32::from(replication));
+            let replication =
+                TopicReplication::Fixed(i32::from(cluster.options().replication_factor));
             NewTopic::new(name, partitions, replication)
                 .set("cleanup.policy", policy)
                 .set("retention.ms", "-1")

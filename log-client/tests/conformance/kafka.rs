@@ -13,9 +13,10 @@ macro_rules! on_kafka {
             let options = KafkaOptions {
                 topic_prefix: concat!(stringify!($case), ".").to_owned(),
                 partitions: PARTITIONS,
+                replication_factor: 1,
                 ..KafkaOptions::new(KafkaBroker::shared().bootstrap_servers())
             };
-            KafkaLog::ensure_topics(options.clone(), 1).await.unwrap();
+            KafkaLog::ensure_topics(options.clone()).await.unwrap();
             let log = KafkaLog::connect(options).await.unwrap();
             crate::cases::$case(log).await;
         }
