@@ -17,7 +17,7 @@ export PATH := $(XDG_CACHE_HOME)/everlog/tools/bin:$(PATH)
 # is built together, and another choice would compile RocksDB again.
 PROGRAMS := -p everlog -p checkout -p counter -p demo
 # Crates whose tests are layers of their own.
-SEPARATE := everlog-simulation everlog-e2e everlog-log-client
+SEPARATE := everlog-simulation everlog-e2e everlog-log-client everlog-test-kafka
 # The layers of `make test`, in order: what fails soonest comes first.
 LAYERS := lint unit simulation e2e log-backends
 CRASHES ?= 1000000
@@ -73,7 +73,7 @@ e2e: ## Layer: real processes, real functions, kill -9, on the embedded log
 
 .PHONY: log-backends
 log-backends: ## Layer: one suite on the embedded log and on a real Apache Kafka
-	cargo test $(PROGRAMS) -p everlog-log-client
+	cargo test $(PROGRAMS) -p everlog-log-client -p everlog-test-kafka
 
 .PHONY: bench
 bench: setup-build ## Measure calls per second and latencies

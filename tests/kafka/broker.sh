@@ -5,6 +5,8 @@
 #                         DIR a temporary one that goes with it), prints
 #                         "bootstrap.servers=127.0.0.1:PORT" once it answers, and stops it when its
 #                         own standard input ends: so it never outlives a test, however that ends
+#   broker.sh serve DIR   the same for a broker whose DIR was configured and formatted by others, one
+#                         of a cluster, say
 #   broker.sh fetch       only fetches Kafka; prints the folder with its jars
 #
 # DIR/pid holds the broker's process id (kill it to see what happens then), DIR/log what it says.
@@ -15,7 +17,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${EVERLOG_KAFKA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/everlog/kafka-4.3.1}
-start_seconds_max=60
+start_seconds_max=120
 
 fail() {
     echo "broker.sh: $*" >&2
@@ -79,6 +81,8 @@ appender.out.layout.type=PatternLayout
 appender.out.layout.pattern=%d %p %c{1} %m%n
 rootLogger.level=warn
 rootLogger.appenderRef.out.ref=out
+logger.started.name=kafka.server.KafkaRaftServer
+logger.started.level=info
 PROPERTIES
     local id
     id=$(java -cp "$cache/*" kafka.tools.StorageTool random-uuid 2>/dev/null)
@@ -101,7 +105,16 @@ run() {
         rm -rf "$dir/data"
         configure "$dir"
     fi
-    java -Xmx512m "-Dlog4j2.configurationFile=$dir/log4j2.properties" -cp "$cache/*" \
+    serve "$dir" "$at_exit"
+}
+
+serve() {
+    local dir=$1 at_exit=$2 said
+    touch "$dir/log"
+    said=$(($(wc -c <"$dir/log") + 1))
+    # shellcheck disable=SC2086
+    java -Xmx512m -XX:+UseSerialGC ${EVERLOG_KAFKA_JAVA_FLAGS:-} \
+        "-Dlog4j2.configurationFile=$dir/log4j2.properties" -cp "$cache/*" \
         kafka.Kafka "$dir/server.properties" >>"$dir/log" 2>&1 </dev/null &
     local broker=$!
     echo "$broker" >"$dir/pid"
@@ -110,9 +123,10 @@ run() {
 
     local port deadline=$((SECONDS + start_seconds_max))
     port=$(sed -n 's|^listeners=PLAINTEXT://127.0.0.1:\([0-9]*\),.*|\1|p' "$dir/server.properties")
-    until (exec 9<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
+    # It says so once the cluster counts on it: its port answers a little earlier.
+    until tail -c "+$said" "$dir/log" | grep -q "Kafka Server started"; do
         kill -0 "$broker" 2>/dev/null || fail "the broker ended: $(tail -3 "$dir/log")"
-        [ $SECONDS -lt $deadline ] || fail "the broker does not answer: $(tail -3 "$dir/log")"
+        [ $SECONDS -lt $deadline ] || fail "the broker does not start: $(tail -3 "$dir/log")"
         sleep 0.1
     done
     echo "bootstrap.servers=127.0.0.1:$port"
@@ -122,9 +136,13 @@ run() {
 
 case "${1:-}" in
 run) run "${2:-}" ;;
+serve)
+    fetch
+    serve "$2" ""
+    ;;
 fetch)
     fetch
     echo "$cache"
     ;;
-*) fail "usage: broker.sh run [DIR] | fetch" ;;
+*) fail "usage: broker.sh run [DIR] | serve DIR | fetch" ;;
 esac

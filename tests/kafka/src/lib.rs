@@ -1,17 +1,21 @@
-//! A real Apache Kafka for tests: starts `broker.sh` and waits until the broker answers.
-//!
-//! **Invariant:** no broker outlives the process that started it: the script stops the broker when
-//! the pipe to this process closes, which the system does even for a process that is killed.
+//! A real Apache Kafka for tests: one broker, or a cluster of them.
 
-use std::io::{BufRead, BufReader};
+mod cluster;
+mod ports;
+mod script;
+
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
+
+pub use cluster::{ClusterOptions, KafkaCluster, Listener, tool};
+pub use ports::free_port;
+
+use crate::script::Script;
 
 /// A running broker. Dropping it stops the broker.
 #[derive(Debug)]
 pub struct KafkaBroker {
-    script: Child,
+    _script: Script,
     bootstrap_servers: String,
 }
 
@@ -41,28 +45,8 @@ impl KafkaBroker {
     }
 
     fn run(directory: Option<&Path>) -> Self {
-        let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/broker.sh"))
-            .arg("run")
-            .args(directory)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("failed to run broker.sh");
-        let mut line = String::new();
-        let stdout = script.stdout.take().expect("it is piped");
-        BufReader::new(stdout).read_line(&mut line).expect("failed to read from broker.sh");
-        let bootstrap_servers = line
-            .trim()
-            .strip_prefix("bootstrap.servers=")
-            .expect("broker.sh started no broker; what it says is above")
-            .to_owned();
-        Self { script, bootstrap_servers }
-    }
-}
-
-impl Drop for KafkaBroker {
-    fn drop(&mut self) {
-        drop(self.script.stdin.take());
-        let _ = self.script.wait();
+        let mut script = Script::spawn_run(directory);
+        let bootstrap_servers = script.await_broker();
+        Self { _script: script, bootstrap_servers }
     }
 }
