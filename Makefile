@@ -19,9 +19,8 @@ PROGRAMS := -p everlog -p checkout -p counter -p demo
 # Crates whose tests are layers of their own.
 SEPARATE := everlog-simulation everlog-e2e everlog-log-client everlog-test-kafka
 # The layers of `make test`, in order: what fails soonest comes first.
-LAYERS := lint unit simulation e2e log-backends
+LAYERS := lint unit simulation e2e log-backends chaos
 CRASHES ?= 1000000
-MINUTES ?= 60
 
 .PHONY: help
 help: ## List the targets
@@ -75,13 +74,18 @@ e2e: ## Layer: real processes, real functions, kill -9, on the embedded log
 log-backends: ## Layer: one suite on the embedded log and on a real Apache Kafka
 	cargo test $(PROGRAMS) -p everlog-log-client -p everlog-test-kafka
 
+.PHONY: chaos
+chaos: ## Layer: faults in real processes, each kind once; for longer with MINUTES=15
+	cargo build $(PROGRAMS) -p everlog-chaos
+	$(TARGET)/debug/everlog-chaos run --on dev --minutes $(or $(MINUTES),0) $(CHAOS_FLAGS)
+
 .PHONY: bench
 bench: setup-build ## Measure calls per second and latencies
 	@scripts/bench $(BENCH_FLAGS)
 
 .PHONY: steady
 steady: setup-build ## Watch memory, threads, files and disk under MINUTES=60 of steady load
-	@scripts/bench steady --minutes $(MINUTES) $(BENCH_FLAGS)
+	@scripts/bench steady --minutes $(or $(MINUTES),60) $(BENCH_FLAGS)
 
 .PHONY: waiting
 waiting: setup-build ## Measure 10,000 suspended invocations beside 1,000 open attempts

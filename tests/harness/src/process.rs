@@ -116,9 +116,23 @@ impl Process {
 
     /// Sends SIGTERM and waits until the process has ended.
     pub async fn stop(&mut self) -> Result<ExitStatus> {
-        let pid = Pid::from_raw(self.pid()?.try_into()?).context("the process has ended")?;
-        kill_process(pid, Signal::TERM).context("failed to ask the process to end")?;
+        self.send(Signal::TERM).context("failed to ask the process to end")?;
         self.ended().await
+    }
+
+    /// Stops the process where it stands, with SIGSTOP: it is there, and does nothing.
+    pub fn freeze(&self) -> Result<()> {
+        self.send(Signal::STOP).context("failed to freeze the process")
+    }
+
+    /// Lets a frozen process go on, with SIGCONT.
+    pub fn thaw(&self) -> Result<()> {
+        self.send(Signal::CONT).context("failed to let the process go on")
+    }
+
+    fn send(&self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_raw(self.pid()?.try_into()?).context("the process has ended")?;
+        Ok(kill_process(pid, signal)?)
     }
 
     /// Waits until the process has ended by itself.

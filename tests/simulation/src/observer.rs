@@ -9,9 +9,8 @@ use everlog_log_schema::{
     Command, Effect, Entry, Incarnation, Intake, InvocationId, JournalRow, Message, Record, Row,
     RowKey,
 };
-use everlog_partition::{
-    Acceptance, Action, ApplyError, Logged, MemoryTables, Tables, TablesError, apply,
-};
+pub use everlog_partition::{Acceptance, Logged};
+use everlog_partition::{Action, ApplyError, MemoryTables, Tables, TablesError, apply};
 
 use crate::history::{Added, Change, Life};
 

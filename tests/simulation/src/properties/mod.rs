@@ -46,7 +46,7 @@ impl fmt::Display for Violation {
 }
 
 /// Whether a history has been in order so far.
-pub(crate) type Judged = Result<(), Violation>;
+pub type Judged = Result<(), Violation>;
 
 /// Fails with the text of a violation unless a condition holds.
 macro_rules! demand {
@@ -102,6 +102,45 @@ impl Properties {
     pub fn finish(&self) -> Judged {
         self.invocations.finish()?;
         self.calls.finish()
+    }
+}
+
+/// The properties that the log of one partition shows by itself, whatever its functions do.
+///
+/// The others follow what the simulator's functions write into their journals, or messages that stay
+/// within one partition.
+#[derive(Debug, Default)]
+pub struct LogProperties {
+    fencing: fencing::Fencing,
+    attempts: current_attempt::CurrentAttempt,
+    keys: per_key_order::PerKeyOrder,
+    timers: timers::Timers,
+    invocations: no_lost_invocation::NoLostInvocation,
+    answers: answers::Answers,
+    state: state::State,
+    orders: orders::Orders,
+}
+
+impl LogProperties {
+    /// Takes the next record in.
+    pub fn observe(
+        &mut self,
+        recorded: &crate::history::Recorded<'_>,
+        coverage: &mut Coverage,
+    ) -> Judged {
+        let event = Event::Recorded(recorded);
+        self.fencing.observe(&event, coverage)?;
+        self.attempts.observe(&event)?;
+        self.keys.observe(&event, coverage)?;
+        self.timers.observe(&event, coverage)?;
+        self.invocations.observe(&event, coverage)?;
+        if recorded.accepted {
+            self.answers.observe(recorded, coverage)?;
+            self.state.observe(recorded, coverage)?;
+            self.orders.observe(recorded, coverage)?;
+        }
+        count_attempts(recorded, coverage);
+        Ok(())
     }
 }
 
