@@ -4,17 +4,26 @@
 //! is told here only makes the right process try, and the wrong ones wait.
 
 mod alone;
-mod member;
+mod owners;
+mod peers;
+mod secret;
+mod server;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use everlog_log_schema::PartitionId;
 use everlog_log_schema::owner_api::BoxFuture;
-use everlog_log_schema::{Epoch, LogOffset, PartitionId};
 use tokio::sync::watch;
 
 pub use alone::Alone;
-pub use member::{Holding, Holdings, Member, MemberId, Members, Role};
+pub use everlog_log_schema::{
+    Holding, Holdings, Member, MemberId, Members, Role, StandingAnswer, StandingQuestion,
+};
+pub use owners::Owners;
+pub use peers::Peers;
+pub use secret::{BadSecret, Secret};
+pub use server::{Answers, OwnerServer, ServeError, Standings};
 
 /// What an executor knows of the others, and how it reaches them.
 pub trait Cluster: Send + Sync + 'static {
@@ -39,27 +48,6 @@ pub trait Cluster: Send + Sync + 'static {
         partition: PartitionId,
         question: StandingQuestion,
     ) -> BoxFuture<'a, Result<StandingAnswer, Unreachable>>;
-}
-
-/// What one executor asks another about a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StandingQuestion {
-    /// Whether it owns the partition.
-    Ping,
-    /// That it lets go: the asker is asked to own the partition, and has applied the log below.
-    HandOver {
-        /// How far the asker has come.
-        caught_up: LogOffset,
-    },
-}
-
-/// How an executor stands with a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StandingAnswer {
-    /// The epoch in which it owns the partition, if it does.
-    pub owner: Option<Epoch>,
-    /// The next log offset that it will apply.
-    pub next_log: LogOffset,
 }
 
 /// The other executor gave no answer.

@@ -15,6 +15,7 @@ mod ids;
 mod invoke;
 pub mod kinds;
 pub mod limits;
+mod member;
 mod message;
 pub mod metadata;
 pub mod owner_api;
@@ -35,6 +36,9 @@ pub use ids::{
     Level, LogOffset, MetadataOffset, Millis, PartitionId, PartitionKey, RequestId, Seq, Term,
 };
 pub use invoke::{HandlerKind, Invoke, OnMaxAttempts, RetryPolicy, Target};
+pub use member::{
+    Holding, Holdings, Member, MemberId, Members, Role, StandingAnswer, StandingQuestion,
+};
 pub use message::{
     Attach, Caller, Complete, Envelope, Life, Message, Order, OrderAction, Signal, Source,
 };

@@ -54,6 +54,16 @@ pub const PACKED_BYTES_AIM: u64 = 1 << 20;
 pub const ANSWERS_BYTES_MAX: u64 = 16 << 20;
 /// What an answer counts at least, in bytes: of small ones a record sends 1,024.
 pub const ANSWER_BYTES_MIN: u64 = 16 << 10;
+/// A question to the owner of a partition, in bytes: names and keys, and as much again.
+pub const QUESTION_BYTES_MAX: usize = 64 << 10;
+/// Its answer, in bytes: an outcome of full size, or a page.
+pub const REPLY_BYTES_MAX: usize = RECORD_BYTES_MAX;
+/// The rows of one page of an answer.
+pub const PAGE_ROWS_MAX: usize = 10_000;
+/// What a process says of itself, in bytes: less than any Kafka takes by itself.
+pub const MEMBER_BYTES_MAX: usize = 512 << 10;
+/// The partitions that a process may say it holds.
+pub const HOLDINGS_MAX: usize = 16_384;
 /// How long a completed invocation is remembered whatever its retention, in milliseconds: longer
 /// than any gateway resends.
 pub const REMEMBERED_MS_MIN: u64 = 10 * 60 * 1_000;

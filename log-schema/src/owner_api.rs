@@ -1,5 +1,8 @@
 //! What a gateway asks the owner of a partition: over HTTP/2 in a cluster, in process in
 //! `everlog dev`. Gateway and executor do not depend on each other; they meet here.
+//!
+//! **Invariant:** each question of the trait has its [`Question`], and each answer its [`Reply`], so
+//! that nothing can be asked in process that cannot be asked over a network.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,7 +11,7 @@ use bytes::Bytes;
 
 use crate::{
     AttemptError, InboxOffset, InvocationId, InvocationRow, JournalRow, Millis, Outcome,
-    PartitionId, RequestId, Status, StatusKind, Target,
+    PartitionId, RequestId, StandingAnswer, StandingQuestion, Status, StatusKind, Target,
 };
 
 /// A future that may cross threads.
@@ -166,4 +169,96 @@ pub enum OwnerError {
     /// The partition has stopped, and stays so until somebody mends what is broken.
     #[error("partition has stopped: {0}")]
     Stopped(String),
+}
+
+/// A question as it crosses the network: those of [`OwnerApi`], and the one that executors have for
+/// each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// [`OwnerApi::attach`].
+    Attach {
+        /// To which invocation.
+        id: InvocationId,
+        /// The caller's own message.
+        after: Option<InboxOffset>,
+    },
+    /// [`OwnerApi::output`].
+    Output {
+        /// Of which invocation.
+        id: InvocationId,
+    },
+    /// [`OwnerApi::verdict`].
+    Verdict {
+        /// On which invocation.
+        id: InvocationId,
+        /// Which request.
+        request: RequestId,
+        /// In which message.
+        after: InboxOffset,
+    },
+    /// [`OwnerApi::invocation`].
+    Invocation {
+        /// Which.
+        id: InvocationId,
+        /// The message that must be taken in.
+        after: Option<InboxOffset>,
+    },
+    /// [`OwnerApi::invocations`].
+    Invocations {
+        /// Of which partition.
+        partition: PartitionId,
+        /// Which.
+        query: InvocationQuery,
+    },
+    /// [`OwnerApi::journal`].
+    Journal {
+        /// Of which invocation.
+        id: InvocationId,
+        /// The first entry.
+        from: u32,
+    },
+    /// [`OwnerApi::state`].
+    State {
+        /// The service.
+        service: String,
+        /// The object key.
+        key: String,
+        /// The key of the state that the page begins behind.
+        after: Option<Bytes>,
+    },
+    /// How the process stands with a partition.
+    Standing {
+        /// Which.
+        partition: PartitionId,
+        /// The question.
+        question: StandingQuestion,
+    },
+}
+
+/// An answer as it crosses the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// To [`Question::Attach`], and to [`Question::Output`] of a completed invocation.
+    Completed(Answer),
+    /// To [`Question::Output`].
+    Unfinished {
+        /// Where it stands.
+        status: Status,
+        /// Why its last failed attempt failed, if one did.
+        last_error: Option<AttemptError>,
+    },
+    /// To [`Question::Verdict`].
+    Verdict(Verdict),
+    /// To [`Question::Invocation`].
+    Invocation(Box<InvocationRow>),
+    /// To [`Question::Invocations`].
+    Invocations(InvocationPage),
+    /// To [`Question::Journal`].
+    Journal(Vec<JournalRow>),
+    /// To [`Question::State`].
+    State(StatePage),
+    /// To [`Question::Standing`].
+    Standing(StandingAnswer),
+    /// To any question but the last.
+    Refused(OwnerError),
 }

@@ -278,7 +278,7 @@ pub enum Status {
 }
 
 /// Where an invocation stands, without the details: what is filtered by and shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum StatusKind {
     /// [`Status::Scheduled`].
     Scheduled,

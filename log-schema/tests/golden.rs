@@ -20,8 +20,9 @@ use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
 use everlog_log_schema::RowKey;
 use everlog_log_schema::codec::{
-    LEVEL_MAX, decode_message, decode_metadata_change, decode_record, decode_row, encode_message,
-    encode_metadata_change, encode_record, encode_row,
+    LEVEL_MAX, decode_member, decode_message, decode_metadata_change, decode_question,
+    decode_record, decode_reply, decode_row, encode_member, encode_message, encode_metadata_change,
+    encode_question, encode_record, encode_reply, encode_row,
 };
 use samples::Sample;
 
@@ -80,9 +81,12 @@ fn a_plain_avro_reader_understands_every_golden_file() {
             let parts = golden(level, &name);
             let value = match sample {
                 Sample::Message(_) => &parts[0][ENVELOPE_BYTES..],
-                Sample::Record(_) | Sample::MetadataChange(_) | Sample::Row(..) => {
-                    &parts.last().unwrap()[..]
-                }
+                Sample::Record(_)
+                | Sample::MetadataChange(_)
+                | Sample::Row(..)
+                | Sample::Question(_)
+                | Sample::Reply(_)
+                | Sample::Member(_) => &parts.last().unwrap()[..],
             };
             assert_eq!(value[..2], [0xC3, 0x01], "{name}");
             let schema = &schemas[&value[2..10]];
@@ -180,6 +184,9 @@ fn write_sample(sample: &Sample) -> Vec<Vec<u8>> {
         Sample::Record(record) => vec![encode_record(record).unwrap().to_vec()],
         Sample::MetadataChange(change) => vec![encode_metadata_change(change).unwrap().to_vec()],
         Sample::Row(key, row) => vec![key.to_bytes(), encode_row(row).unwrap().to_vec()],
+        Sample::Question(question) => vec![encode_question(question).unwrap().to_vec()],
+        Sample::Reply(reply) => vec![encode_reply(reply.clone()).unwrap().to_vec()],
+        Sample::Member(member) => vec![encode_member(member).unwrap().to_vec()],
     }
 }
 
@@ -195,6 +202,9 @@ fn read_sample(kind: &Sample, parts: &[Vec<u8>]) -> Sample {
             let row = decode_row(&key, &parts[1]).unwrap();
             Sample::Row(key, row)
         }
+        Sample::Question(_) => Sample::Question(decode_question(&parts[0]).unwrap()),
+        Sample::Reply(_) => Sample::Reply(decode_reply(&parts[0]).unwrap()),
+        Sample::Member(_) => Sample::Member(decode_member(&parts[0]).unwrap()),
     }
 }
 

@@ -50,6 +50,9 @@ formats! {
     MESSAGE = "message", "level-1/message", limits::MESSAGE_BYTES_MAX;
     METADATA_CHANGE = "metadata change", "level-1/metadata-change",
         limits::METADATA_CHANGE_BYTES_MAX;
+    OWNER_QUESTION = "question", "level-1/owner-question", limits::QUESTION_BYTES_MAX;
+    OWNER_REPLY = "answer", "level-1/owner-reply", limits::REPLY_BYTES_MAX;
+    MEMBER = "member", "level-1/member", limits::MEMBER_BYTES_MAX;
     ROW_PARTITION = "partition row", "level-1/row-partition", limits::ROW_BYTES_MAX;
     ROW_INVOCATION = "invocation row", "level-1/row-invocation", limits::ROW_BYTES_MAX;
     ROW_JOURNAL = "journal entry", "level-1/row-journal", limits::ROW_BYTES_MAX;

@@ -48,6 +48,11 @@ list!(/// The services of a deployment.
 list!(/// The handlers of a service.
     handlers at most limits::HANDLERS_MAX);
 
+list!(/// The rows of a page.
+    page at most limits::PAGE_ROWS_MAX);
+list!(/// What a process holds.
+    holdings at most limits::HOLDINGS_MAX);
+
 fn write<S: Serializer, T: Serialize>(
     list: &[T],
     max: usize,

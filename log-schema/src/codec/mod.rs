@@ -1,4 +1,5 @@
-//! How messages, records, rows and changes of metadata are written, and read back.
+//! How messages, records, rows and changes of metadata are written, and read back; and likewise what
+//! processes say to each other.
 //!
 //! Reading is strict. What is larger than its limit is refused before memory is taken for it, what
 //! follows a value's end is an error, and bytes of an unknown format are told apart from damaged
@@ -13,6 +14,7 @@ mod row;
 mod row_key;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
@@ -20,6 +22,9 @@ use xxhash_rust::xxh3::xxh3_64;
 pub use envelope::{EnvelopeHeader, MessageError, decode_message, encode_message};
 pub use row::{decode_row, encode_row};
 pub use row_key::RowKeyError;
+pub use wire::{
+    decode_member, decode_question, decode_reply, encode_member, encode_question, encode_reply,
+};
 
 use crate::limits::LimitExceeded;
 use crate::metadata::MetadataChange;

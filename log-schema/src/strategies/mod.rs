@@ -9,6 +9,7 @@ mod entry;
 mod message;
 mod metadata;
 mod row;
+mod wire;
 
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -20,6 +21,7 @@ use entry::{notification_result, signal_id};
 pub use message::{envelope, invoke, message, source};
 pub use metadata::metadata_change;
 pub use row::{row, row_key};
+pub use wire::{member, question, reply};
 
 use crate::*;
 

@@ -33,7 +33,7 @@ pub fn row_key() -> impl Strategy<Value = RowKey> {
     ]
 }
 
-fn status() -> impl Strategy<Value = Status> {
+pub(super) fn status() -> impl Strategy<Value = Status> {
     prop_oneof![
         millis().prop_map(|at| Status::Scheduled { at }),
         long().prop_map(|place| Status::Pending { place }),
@@ -65,7 +65,7 @@ fn outbox_place() -> impl Strategy<Value = OutboxPlace> {
 }
 
 prop_compose! {
-    fn invocation_row()(
+    pub(super) fn invocation_row()(
         call in invoke(),
         (incarnation, created_at, modified_at, status, pin) in
             (incarnation(), millis(), millis(), status(), option::of(pin())),
@@ -87,7 +87,7 @@ prop_compose! {
     }
 }
 
-fn journal_row() -> impl Strategy<Value = JournalRow> {
+pub(super) fn journal_row() -> impl Strategy<Value = JournalRow> {
     (millis(), any::<u32>(), entry()).prop_map(|(at, attempts, entry)| JournalRow {
         at,
         attempts,

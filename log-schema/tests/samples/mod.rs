@@ -6,9 +6,11 @@ mod message;
 mod metadata;
 mod record;
 mod row;
+mod wire;
 
 use bytes::Bytes;
 use everlog_log_schema::metadata::MetadataChange;
+use everlog_log_schema::owner_api::{Question, Reply};
 use everlog_log_schema::*;
 
 /// A value of one of the kinds.
@@ -18,6 +20,9 @@ pub(crate) enum Sample {
     Record(Record),
     MetadataChange(MetadataChange),
     Row(RowKey, Row),
+    Question(Question),
+    Reply(Reply),
+    Member(Member),
 }
 
 /// What level 1 wrote, each with the name of its golden file.
@@ -32,6 +37,15 @@ pub(crate) fn level_1() -> Vec<(String, Sample)> {
     }
     for (name, key, row) in row::rows() {
         all.push((format!("row-{name}"), Sample::Row(key, row)));
+    }
+    for (name, question) in wire::questions() {
+        all.push((format!("question-{name}"), Sample::Question(question)));
+    }
+    for (name, reply) in wire::replies() {
+        all.push((format!("reply-{name}"), Sample::Reply(reply)));
+    }
+    for (name, member) in wire::members() {
+        all.push((format!("member-{name}"), Sample::Member(member)));
     }
     all
 }

@@ -93,7 +93,7 @@ fn partition() -> PartitionRow {
     }
 }
 
-fn journal() -> Vec<(String, JournalRow)> {
+pub(super) fn journal() -> Vec<(String, JournalRow)> {
     let row = |entry| JournalRow { at: Millis(1_767_225_600_123), attempts: 300, entry };
     entries().into_iter().map(|(name, entry)| (name, row(entry))).collect()
 }
@@ -109,7 +109,7 @@ fn open_kinds() -> [(&'static str, OpenKind); 5] {
     ]
 }
 
-fn invocation_rows() -> Vec<(&'static str, InvocationRow)> {
+pub(super) fn invocation_rows() -> Vec<(&'static str, InvocationRow)> {
     let spare = || InvocationRow {
         incarnation: Incarnation(77),
         request_id: spare_invoke().request_id,
