@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use everlog_cluster::Cluster;
 use everlog_log_client::EventLog;
 use everlog_log_schema::metadata::Metadata;
 use tokio::sync::watch;
@@ -16,6 +17,8 @@ use crate::invoker::Invoker;
 pub struct ExecutorConfig {
     /// The event log.
     pub log: Arc<dyn EventLog>,
+    /// What is known of the other executors: which partitions are whose to take.
+    pub cluster: Arc<dyn Cluster>,
     /// What is registered, kept up to date by a follower of the metadata topic.
     pub metadata: watch::Receiver<Arc<Metadata>>,
     /// Where the tables are kept. One process at a time.
@@ -27,6 +30,9 @@ pub struct ExecutorConfig {
     /// Limits and intervals.
     pub limits: ExecutorLimits,
 }
+
+/// How many executors may stand by for a partition.
+pub const STANDBYS_MAX: usize = 2;
 
 /// Limits and intervals of an executor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +49,18 @@ pub struct ExecutorLimits {
     pub concurrency: BTreeMap<String, ServiceConcurrency>,
     /// How many callers wait for answers at once, per partition.
     pub waiting_callers_max: usize,
+    /// How many executors stand by for each partition: they fold its log, and take over from an
+    /// owner that does not answer. At most [`STANDBYS_MAX`], and the same for all executors.
+    pub standbys: usize,
+    /// How often whoever follows a partition asks its owner whether it lives.
+    pub ping_interval: Duration,
+    /// After how many unanswered questions an owner counts as dead.
+    pub pings_missed_max: u32,
+    /// How long an executor that is asked to own a partition leaves it to the standbys to take over
+    /// from a dead owner.
+    pub standby_wait: Duration,
+    /// How long open attempts may go on while a partition is handed over.
+    pub hand_over_grace: Duration,
     /// How often the tables are flushed, so that a restart reads little of the log.
     pub flush_interval: Duration,
     /// How long records stay in the log after the tables hold them.
@@ -79,6 +97,11 @@ impl Default for ExecutorLimits {
             attempt_memory_max: 1 << 30,
             concurrency: BTreeMap::new(),
             waiting_callers_max: 100_000,
+            standbys: 1,
+            ping_interval: Duration::from_millis(100),
+            pings_missed_max: 3,
+            standby_wait: Duration::from_secs(2),
+            hand_over_grace: Duration::from_secs(1),
             flush_interval: Duration::from_secs(5),
             history_age_max: Duration::from_hours(1),
             history_bytes_max: 256 << 20,

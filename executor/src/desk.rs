@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use everlog_cluster::{StandingAnswer, StandingQuestion};
 use everlog_log_schema::owner_api::{Answer, OwnerError};
-use everlog_log_schema::{InboxOffset, InvocationId, LogOffset};
+use everlog_log_schema::{Epoch, InboxOffset, InvocationId, LogOffset};
 use tokio::sync::watch;
 
 use crate::metrics;
@@ -46,6 +47,10 @@ type Waiting = HashMap<InvocationId, watch::Sender<Option<Arc<Answer>>>>;
 #[derive(Debug)]
 pub(crate) struct Desk {
     standing: watch::Sender<Standing>,
+    /// What other executors are told.
+    told: Mutex<StandingAnswer>,
+    /// How far the last one had come that wants to own the partition.
+    wanted: watch::Sender<Option<LogOffset>>,
     waiting: Mutex<Waiting>,
     waiting_max: usize,
 }
@@ -53,7 +58,35 @@ pub(crate) struct Desk {
 impl Desk {
     pub(crate) fn new(waiting_max: usize) -> Self {
         let standing = watch::Sender::new(Standing::Standby("the partition is starting".into()));
-        Self { standing, waiting: Mutex::default(), waiting_max }
+        let told = Mutex::new(StandingAnswer { owner: None, next_log: LogOffset(0) });
+        let (wanted, waiting) = (watch::Sender::new(None), Mutex::default());
+        Self { standing, told, wanted, waiting, waiting_max }
+    }
+
+    /// Answers another executor.
+    pub(crate) fn tell(&self, question: StandingQuestion) -> StandingAnswer {
+        if let StandingQuestion::HandOver { caught_up } = question {
+            self.wanted.send_replace(Some(caught_up));
+        }
+        *self.told()
+    }
+
+    /// Who wants to own the partition from now on, by how far they have come.
+    pub(crate) fn wanted(&self) -> watch::Receiver<Option<LogOffset>> {
+        let mut wanted = self.wanted.subscribe();
+        wanted.mark_unchanged();
+        wanted
+    }
+
+    /// Takes note that this executor has announced itself: whoever knows of the announcement must
+    /// not think that it was in vain. Closing the desk takes it back.
+    pub(crate) fn claim(&self, epoch: Epoch) {
+        self.told().owner = Some(epoch);
+    }
+
+    /// Takes note of how far the tables have come.
+    pub(crate) fn followed(&self, next_log: LogOffset) {
+        self.told().next_log = next_log;
     }
 
     pub(crate) fn standing(&self) -> Standing {
@@ -63,6 +96,7 @@ impl Desk {
     /// Opens the desk, or tells how far the owner has come since.
     pub(crate) fn advance(&self, position: Position) {
         let Position { log, inbox } = position;
+        self.followed(log);
         let before =
             self.standing.send_replace(Standing::Owner { next_log: log, next_inbox: inbox });
         if !matches!(before, Standing::Owner { .. }) {
@@ -73,6 +107,7 @@ impl Desk {
     /// Closes the desk. Whoever waits is told. A partition that has stopped stays so.
     pub(crate) fn close(&self, standing: Standing) {
         assert!(!matches!(standing, Standing::Owner { .. }), "a closed desk has no owner");
+        self.told().owner = None;
         self.standing.send_if_modified(|before| {
             let stopped = matches!(before, Standing::Stopped(_));
             if !stopped && matches!(std::mem::replace(before, standing), Standing::Owner { .. }) {
@@ -127,6 +162,10 @@ impl Desk {
         let answer = waiting.entry(id).or_insert_with(|| watch::Sender::new(None)).subscribe();
         metrics::CALLERS_WAITING.inc();
         Ok(Subscription { desk: Arc::clone(self), id, answer: Some(answer) })
+    }
+
+    fn told(&self) -> MutexGuard<'_, StandingAnswer> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {

@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use everlog_log_schema::PartitionId;
+use everlog_cluster::{Cluster, Holdings, StandingAnswer, Standings};
 use everlog_log_schema::owner_api::OwnerApi;
+use everlog_log_schema::{LogOffset, PartitionId};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::config::ExecutorConfig;
+use crate::config::{ExecutorConfig, STANDBYS_MAX};
 use crate::desk::{Desk, Standing};
+use crate::holdings::Held;
 use crate::owner_api::Owners;
-use crate::shell::{Instance, Order, Places, Shell};
+use crate::shell::{Hints, Instance, Order, Places, Shell};
 use crate::store::{Positions, Store, StoreError, StoreOptions};
 use crate::{failpoints, metrics};
 
@@ -26,33 +28,44 @@ pub enum StartError {
     /// The tables cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// More standbys than can be of use.
+    #[error("{found} standbys for each partition are asked for: there may be 0 to {STANDBYS_MAX}")]
+    Standbys {
+        /// How many are asked for.
+        found: usize,
+    },
 }
 
-/// Owns partitions and runs their functions. Dropping it is a crash: all stops where it stands.
+/// Owns partitions and runs their functions, follows others, and takes over as the cluster and the
+/// log have it. Dropping it is a crash: all stops where it stands.
 pub struct Executor {
     store: Arc<Store>,
     owners: Arc<Owners>,
+    cluster: Arc<dyn Cluster>,
     orders: watch::Sender<Order>,
     partitions: JoinSet<()>,
-    /// The periodic flush.
+    /// The periodic flush, and what tells the cluster of what is held.
     background: JoinSet<()>,
 }
 
 impl Executor {
-    /// Opens the tables and begins to take over all partitions of the log. Returns before they are
-    /// owned: callers of the owner API wait, or are told to ask again.
+    /// Opens the tables and begins to take over the partitions that the cluster has assigned to it.
+    /// Returns before they are owned: callers of the owner API wait, or are told to ask again.
     ///
     /// Must be called within a tokio runtime.
     pub fn start(config: ExecutorConfig) -> Result<Self, StartError> {
         failpoints::arm();
         let limits = config.limits;
+        if limits.standbys > STANDBYS_MAX {
+            return Err(StartError::Standbys { found: limits.standbys });
+        }
         let options = StoreOptions { dirty_marks: limits.dirty_marks };
         let store = Arc::new(Store::open(&config.tables_dir, options)?);
         let partitions = config.log.partitions();
         let (orders, _) = watch::channel(Order::Serve);
         let (flushed, _) = watch::channel(Arc::new(Positions::new()));
         let places = Places::new(&limits);
-        let instance = Instance::new();
+        let (instance, held) = (Instance::new(), Held::default());
         let mut tasks = JoinSet::new();
         let mut desks = Vec::new();
         for partition in (0..partitions).map(PartitionId) {
@@ -71,16 +84,35 @@ impl Executor {
                 flushed: flushed.subscribe(),
                 orders: orders.subscribe(),
                 address: config.address.clone(),
+                hints: Hints::new(Arc::clone(&config.cluster), partition, limits.standbys),
+                held: held.clone(),
                 limits: limits.clone(),
                 progressed: false,
-                must_ask: false,
+                deposed: None,
+                resigned: None,
+                handed_over: None,
+                role: None,
             };
             tasks.spawn(shell.run());
         }
         let mut background = JoinSet::new();
         background.spawn(flush_now_and_then(Arc::clone(&store), flushed, limits.flush_interval));
+        background.spawn(held.tell(Arc::clone(&config.cluster)));
         let owners = Arc::new(Owners { log: config.log, store: Arc::clone(&store), desks });
-        Ok(Self { store, owners, orders, partitions: tasks, background })
+        let cluster = config.cluster;
+        Ok(Self { store, owners, cluster, orders, partitions: tasks, background })
+    }
+
+    /// What answers other executors that ask how this one stands with a partition. It answers for
+    /// as long as anybody holds it: once the executor has ended, that nothing is owned.
+    pub fn standings(&self) -> Standings {
+        // It holds no tables open: desks alone.
+        let desks = self.owners.desks.clone();
+        Arc::new(move |partition, question| {
+            let desk = usize::try_from(partition.0).ok().and_then(|index| desks.get(index));
+            let nothing = StandingAnswer { owner: None, next_log: LogOffset(0) };
+            desk.map_or(nothing, |desk| desk.tell(question))
+        })
     }
 
     /// The questions that gateways ask. It answers for as long as the executor lives.
@@ -105,6 +137,7 @@ impl Executor {
             tracing::warn!("some partitions did not resign in time");
         }
         self.stop_tasks().await;
+        self.cluster.hold(Arc::new(Holdings::new()));
         flush(&self.store).await.map(drop)
     }
 

@@ -12,6 +12,7 @@ mod config;
 mod desk;
 mod executor;
 mod failpoints;
+mod holdings;
 pub mod invoker;
 mod metrics;
 mod owner_api;
@@ -20,6 +21,6 @@ mod shell;
 pub mod store;
 mod timers;
 
-pub use config::{ExecutorConfig, ExecutorLimits, ServiceConcurrency};
+pub use config::{ExecutorConfig, ExecutorLimits, STANDBYS_MAX, ServiceConcurrency};
 pub use desk::Standing;
 pub use executor::{Executor, StartError};

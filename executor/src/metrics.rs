@@ -46,6 +46,18 @@ pub(crate) static PARTITIONS_OWNED: LazyLock<IntGauge> =
     LazyLock::new(|| gauge("everlog_executor_partitions_owned", "Partitions owned now."));
 pub(crate) static TAKEOVERS: LazyLock<IntCounter> =
     LazyLock::new(|| counter("everlog_executor_takeovers_total", "Terms begun."));
+pub(crate) static HAND_OVERS: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "everlog_executor_hand_overs_total",
+        "Partitions handed over to an executor that asked for them.",
+    )
+});
+pub(crate) static PINGS_MISSED: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("everlog_executor_pings_missed_total", "Pings that no owner has answered in time.")
+});
+pub(crate) static PARTITIONS_FOLLOWED: LazyLock<IntGauge> = LazyLock::new(|| {
+    gauge("everlog_executor_partitions_followed", "Partitions followed now without owning them.")
+});
 pub(crate) static CALLERS_WAITING: LazyLock<IntGauge> =
     LazyLock::new(|| gauge("everlog_executor_callers_waiting", "Callers waiting for an answer."));
 pub(crate) static FLUSH_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use everlog_cluster::Alone;
 use everlog_connect::{Connector, TlsOptions};
 use everlog_executor::invoker::{HttpInvoker, HttpInvokerOptions};
 use everlog_executor::{Executor, ExecutorConfig, Standing};
@@ -143,6 +144,7 @@ impl Server {
         let invoker = HttpInvoker::new(HttpInvokerOptions::default(), connector.clone());
         let executor = Executor::start(ExecutorConfig {
             log: Arc::clone(&log),
+            cluster: Arc::new(Alone::new(settings.partitions.0)),
             metadata: metadata.clone(),
             tables_dir: folder.path().join("tables"),
             invoker: Arc::new(invoker.traced(traces.tracer())),

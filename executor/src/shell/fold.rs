@@ -40,6 +40,11 @@ impl Step {
         Ok(Self { offset, hash: hash_of(&logged.payload), bytes: logged.payload.len(), record })
     }
 
+    /// Decodes records that were read from the log.
+    pub(crate) fn decode_all(logged: &[Logged]) -> Result<Vec<Self>, StopReason> {
+        logged.iter().map(Self::decode).collect()
+    }
+
     /// A record that this executor wrote as `payload` and that the log acknowledged at `offset`.
     pub(crate) fn acknowledged(offset: u64, payload: &Bytes, record: Record) -> Self {
         Self { offset: LogOffset(offset), hash: hash_of(payload), bytes: payload.len(), record }

@@ -6,6 +6,8 @@
 //! **Invariant:** a record counts once every offset from the announcement to it is applied. Where
 //! offsets leave a gap, somebody else may have written: the gap is read first.
 
+mod leaving;
+
 use std::time::Duration;
 
 use everlog_log_client::{LogError, Topic};
@@ -13,8 +15,11 @@ use everlog_log_schema::{
     Checkpointed, Command, InboxOffset, InvocationId, LogOffset, Millis, Timer, TimerFired,
 };
 use everlog_partition::{Action, Ignored, reads};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use self::leaving::Leaving;
+use super::Shell;
 use super::attempts::{Attempts, Sized};
 use super::begin::Reader;
 use super::error::Interruption;
@@ -25,7 +30,6 @@ use super::outbox::{Outbox, Sender};
 use super::proposals::Proposals;
 use super::purges::Purges;
 use super::standby::Reign;
-use super::{Order, Shell};
 use crate::clock::{Clock, system_now};
 use crate::invoker::{AttemptEvent, EventReceiver, Notice};
 use crate::metrics;
@@ -55,7 +59,8 @@ pub(super) struct Owner<'s> {
     checkpoint: LogOffset,
     /// Below it lies all that a checkpoint would be worth.
     worth_checkpoint: LogOffset,
-    draining_until: Option<Instant>,
+    wanted: watch::Receiver<Option<LogOffset>>,
+    leaving: Option<Leaving>,
     look_at: Instant,
 }
 
@@ -91,6 +96,7 @@ impl<'s> Owner<'s> {
         let clock = Clock::not_before(row.now);
         let worth_checkpoint = row.next_log;
         shell.flushed.mark_unchanged();
+        let wanted = shell.desk.wanted();
         let owner = Self {
             shell,
             fold,
@@ -105,14 +111,15 @@ impl<'s> Owner<'s> {
             history,
             checkpoint: LogOffset(0),
             worth_checkpoint,
-            draining_until: None,
+            wanted,
+            leaving: None,
             look_at: Instant::now(),
         };
         owner.report();
         Ok(owner)
     }
 
-    /// Serves until the term ends; well only where the partition was drained.
+    /// Serves until the term ends; well only where this executor has ended it itself.
     pub(super) async fn serve(&mut self) -> Result<(), Interruption> {
         loop {
             let now = self.clock.now();
@@ -123,7 +130,7 @@ impl<'s> Owner<'s> {
                 return self.resign().await;
             }
             let room = self.proposals.has_room();
-            let serving = self.draining_until.is_none();
+            let serving = self.leaving.is_none();
             let searches = room && self.attempts.searches();
             let timers_at = self.timers_at();
             let queue_may_have_room = self.proposals.queue_may_have_room();
@@ -151,6 +158,7 @@ impl<'s> Owner<'s> {
                     ordered.map_err(|_| Interruption::Retry("the executor has stopped".into()))?;
                     self.on_order();
                 }
+                Ok(()) = self.wanted.changed() => self.on_wanted(),
                 () = tokio::time::sleep_until(self.look_at) => self.look().await?,
                 () = queue_may_have_room => {}
             }
@@ -341,39 +349,6 @@ impl<'s> Owner<'s> {
             self.checkpoint = log;
             self.proposals.push(Command::Checkpointed(Checkpointed { log, inbox }), 0);
         }
-    }
-
-    fn on_order(&mut self) {
-        if let Order::Drain(until) = *self.shell.orders.borrow_and_update() {
-            self.draining_until = Some(until);
-            self.attempts.close();
-            // The loop comes by here at the latest when the time is up.
-            self.look_at = self.look_at.min(until);
-        }
-    }
-
-    fn may_resign(&self) -> bool {
-        self.draining_until.is_some_and(|until| {
-            Instant::now() >= until || (!self.attempts.any_open() && self.proposals.is_empty())
-        })
-    }
-
-    /// Ends the attempts that are still open, tells the log, and waits until it knows.
-    async fn resign(&mut self) -> Result<(), Interruption> {
-        // Nothing is sent any more: the loop that sends is left.
-        self.attempts.abort();
-        self.tell_arrived(true);
-        self.proposals.push(Command::Resign, 0);
-        while !self.proposals.is_empty() {
-            let now = self.clock.now();
-            self.proposals.propose(now)?;
-            let queue_may_have_room = self.proposals.queue_may_have_room();
-            tokio::select! {
-                steps = self.proposals.acknowledged() => self.settle(&steps?).await?,
-                () = queue_may_have_room => {}
-            }
-        }
-        Ok(())
     }
 
     /// Puts before the log which messages have arrived.

@@ -1,4 +1,4 @@
-//! A partition that this executor does not own: it follows the log, and takes over.
+//! How a partition is opened, and how an executor that has caught up with its log takes it over.
 //!
 //! **Invariant:** nothing is appended behind an announcement before it has come back from the log
 //! as the reigning one.
@@ -40,19 +40,24 @@ impl Instance {
     }
 }
 
-/// Catches up with the log, announces this executor, and waits until that reigns.
-///
-/// Where [`Shell::must_ask`], another owner reigns who must not be deposed: it waits until that
-/// one lets go. A late announcement of its own is no other's.
-pub(super) async fn take_over(shell: &Shell, fold: &mut Fold) -> Result<Reign, Interruption> {
+/// Opens the log where the tables end, and tells where the log ends now.
+pub(super) async fn open_log(
+    shell: &Shell,
+    fold: &mut Fold,
+) -> Result<(Box<dyn Reader>, LogOffset), Interruption> {
     check_log(shell, fold).await?;
-    let mut reader = shell.log.reader(shell.stream(Topic::Log), fold.row().next_log.0)?;
+    let reader = shell.log.reader(shell.stream(Topic::Log), fold.row().next_log.0)?;
     let end = shell.log.bounds(shell.stream(Topic::Log)).await?.end;
-    read_until(fold, &mut *reader, LogOffset(end)).await?;
-    while shell.must_ask && !fold.row().closed && !shell.instance.announced(fold.row().term) {
-        read_batch(fold, &mut *reader).await?;
-    }
+    Ok((reader, LogOffset(end)))
+}
 
+/// Announces this executor, which has caught up with the log, and waits until that reigns; nothing
+/// where another announcement came first.
+pub(super) async fn announce(
+    shell: &Shell,
+    fold: &mut Fold,
+    reader: &mut dyn Reader,
+) -> Result<Option<Reign>, Interruption> {
     check_partitions(shell, fold)?;
 
     let epoch = Epoch(fold.row().epoch.0 + 1);
@@ -70,20 +75,21 @@ pub(super) async fn take_over(shell: &Shell, fold: &mut Fold) -> Result<Reign, I
         })],
     };
     let payload = encode_record(&announcement).expect("an announcement is small");
+    // Others may learn from the log that it reigns before this executor does.
+    shell.desk.claim(epoch);
     let acknowledged = match appender.append(payload) {
         Ok(appending) => appending.await,
         Err(error) => Err(error),
     };
     let offset = acknowledged.map_err(|error| Interruption::Retry(error.to_string()))?;
-    read_until(fold, &mut *reader, LogOffset(offset + 1)).await?;
+    read_until(fold, reader, LogOffset(offset + 1)).await?;
 
     let row = fold.row();
     if (row.epoch, row.term) != (epoch, term) {
-        return Err(shell.outreigned_by(row.term));
+        return Ok(None);
     }
     metrics::TAKEOVERS.inc();
-    tracing::debug!(partition = %shell.partition, %epoch, "partition taken over");
-    Ok(Reign { appender, epoch, term })
+    Ok(Some(Reign { appender, epoch, term }))
 }
 
 /// Checks that keys are spread over as many partitions as ever: else messages would miss the
@@ -103,16 +109,10 @@ async fn read_until(
     end: LogOffset,
 ) -> Result<(), Interruption> {
     while fold.row().next_log < end {
-        read_batch(fold, reader).await?;
+        let batch = reader.next().await?;
+        // What the records want done is the owner's to do.
+        fold.apply(&Step::decode_all(&batch)?)?;
     }
-    Ok(())
-}
-
-/// Waits for records and applies them. What they want done is the owner's to do.
-async fn read_batch(fold: &mut Fold, reader: &mut dyn Reader) -> Result<(), Interruption> {
-    let batch = reader.next().await?;
-    let steps = batch.iter().map(Step::decode).collect::<Result<Vec<_>, _>>()?;
-    fold.apply(&steps)?;
     Ok(())
 }
 

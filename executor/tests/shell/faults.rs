@@ -17,6 +17,7 @@ use everlog_log_schema::owner_api::BoxFuture;
 use tokio::sync::{oneshot, watch};
 
 use crate::house::{Call, House, answer, owned, standing, text, within};
+use crate::switchboard::Way;
 
 /// What becomes of some appends.
 #[derive(Debug, Clone, Copy)]
@@ -202,8 +203,8 @@ async fn a_superseded_executor_deposes_nobody_after_an_outage() {
     let outages = log.outages.clone();
     let first = house.start_on(log, &house.tables(), ExecutorLimits::default());
     owned(&first, 0).await;
-    let tables = house.directory.path().join("second");
-    let second = house.start_in(&tables, ExecutorLimits::default());
+    house.switchboard.way("second", "tables", Some(Way::Cut));
+    let second = house.start_as("second", ExecutorLimits::default());
     owned(&second, 0).await;
     standing(&first, 0, |standing| !matches!(standing, Standing::Owner { .. })).await;
     let by_outage =

@@ -10,22 +10,24 @@ use everlog_executor::store::{Store, StoreOptions};
 use everlog_executor::{Executor, ExecutorConfig, ExecutorLimits, Standing};
 use everlog_log_client::embedded::{EmbeddedLog, EmbeddedOptions};
 use everlog_log_client::{EventLog, Stream, Topic};
-use everlog_log_schema::codec::encode_message;
+use everlog_log_schema::codec::{decode_record, encode_message};
 use everlog_log_schema::metadata::{
     Deployment, EagerState, Handler, InputRule, Metadata, OutputRule, ProtocolMode, Revision,
     Service, ServiceKind,
 };
 use everlog_log_schema::owner_api::{Answer, OwnerError};
 use everlog_log_schema::{
-    DeploymentId, Envelope, HandlerKind, InboxOffset, InvocationId, InvocationRow, Invoke, Level,
-    Message, MetadataOffset, Millis, NotificationResult, OnMaxAttempts, Order, OrderAction,
+    Command, DeploymentId, Envelope, HandlerKind, InboxOffset, InvocationId, InvocationRow, Invoke,
+    Level, Message, MetadataOffset, Millis, NotificationResult, OnMaxAttempts, Order, OrderAction,
     Outcome, PartitionId, PartitionKey, RequestId, RetryPolicy, Row, RowKey, Signal, SignalId,
     Source, StatusKind, Target, partition_of,
 };
+use futures_util::future::select_ok;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::functions::{Functions, TestInvoker};
+use crate::switchboard::Switchboard;
 
 pub(crate) const PARTITIONS: u32 = 2;
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -35,6 +37,7 @@ pub(crate) struct House {
     pub(crate) log: Arc<EmbeddedLog>,
     pub(crate) functions: Arc<Functions>,
     pub(crate) metadata: watch::Sender<Arc<Metadata>>,
+    pub(crate) switchboard: Arc<Switchboard>,
 }
 
 /// Fails the test if `future` takes too long.
@@ -44,12 +47,18 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
 
 impl House {
     pub(crate) fn build() -> Self {
+        Self::of(PARTITIONS)
+    }
+
+    /// A house with so many partitions.
+    pub(crate) fn of(partitions: u32) -> Self {
         let directory = tempfile::tempdir().unwrap();
         // What is tested here survives the process, not the machine.
-        let options = EmbeddedOptions { partitions: PARTITIONS, fsync: false };
+        let options = EmbeddedOptions { partitions, fsync: false };
         let log = EmbeddedLog::open(directory.path().join("log"), options).unwrap();
         let metadata = watch::Sender::new(Arc::new(registered()));
-        Self { directory, log, functions: Functions::new(), metadata }
+        let switchboard = Switchboard::new(partitions);
+        Self { directory, log, functions: Functions::new(), metadata, switchboard }
     }
 
     pub(crate) fn tables(&self) -> PathBuf {
@@ -64,22 +73,32 @@ impl House {
         self.start_on(Arc::clone(&self.log) as Arc<dyn EventLog>, tables, limits)
     }
 
-    /// Starts an executor that reaches the log by way of `log`.
+    /// Starts an executor of this name, with tables of its own.
+    pub(crate) fn start_as(&self, name: &str, limits: ExecutorLimits) -> Executor {
+        self.start_in(&self.directory.path().join(name), limits)
+    }
+
+    /// Starts an executor that reaches the log by way of `log`. The others know it by the name of
+    /// its tables.
     pub(crate) fn start_on(
         &self,
         log: Arc<dyn EventLog>,
         tables: &Path,
         limits: ExecutorLimits,
     ) -> Executor {
-        Executor::start(ExecutorConfig {
+        let name = tables.file_name().unwrap().to_str().unwrap();
+        let executor = Executor::start(ExecutorConfig {
             log,
+            cluster: self.switchboard.seat(name),
             metadata: self.metadata.subscribe(),
             tables_dir: tables.to_owned(),
             invoker: Arc::new(TestInvoker(Arc::clone(&self.functions))),
-            address: "in-process".into(),
+            address: name.into(),
             limits,
         })
-        .unwrap()
+        .unwrap();
+        self.switchboard.connect(name, &executor);
+        executor
     }
 
     /// Sends a message to an inbox and waits until it is durable.
@@ -91,7 +110,7 @@ impl House {
             Message::Signal(signal) => signal.target,
             Message::Order(order) => order.target,
         };
-        let partition = partition_of(target.partition_key, PARTITIONS);
+        let partition = partition_of(target.partition_key, self.log.partitions());
         self.append(Topic::Invocations, partition, encode_message(envelope).unwrap()).await
     }
 
@@ -130,6 +149,40 @@ impl House {
     pub(crate) async fn call(&self, executor: &Executor, call: &Call) -> Answer {
         let offset = self.send(&call.envelope()).await;
         answer(executor, call.id, Some(offset)).await
+    }
+
+    /// Waits for an answer of whoever owns the partition.
+    pub(crate) async fn answer_of(&self, id: InvocationId, after: Option<InboxOffset>) -> Answer {
+        within("an answer", async {
+            loop {
+                let owners = self.switchboard.owners();
+                let asked = owners.iter().map(|owner| owner.attach(id, after));
+                match select_ok(asked).await {
+                    Ok((answer, _)) => return answer,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Who has announced itself for a partition, in order.
+    pub(crate) async fn announced(&self, partition: u32) -> Vec<String> {
+        let stream = Stream { topic: Topic::Log, partition: PartitionId(partition) };
+        let end = self.log.bounds(stream).await.unwrap().end;
+        let mut reader = self.log.reader(stream, 0).unwrap();
+        let (mut next, mut announced) = (0, Vec::new());
+        while next < end {
+            for logged in reader.next().await.unwrap() {
+                next = logged.offset + 1;
+                let commands = decode_record(&logged.payload).unwrap().commands;
+                announced.extend(commands.into_iter().filter_map(|command| match command {
+                    Command::AnnounceOwner(announce) => Some(announce.address),
+                    _ => None,
+                }));
+            }
+        }
+        announced
     }
 
     pub(crate) async fn log_end(&self, partition: PartitionId) -> u64 {
