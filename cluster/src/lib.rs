@@ -4,6 +4,8 @@
 //! is told here only makes the right process try, and the wrong ones wait.
 
 mod alone;
+mod fold;
+mod joined;
 mod owners;
 mod peers;
 mod secret;
@@ -20,6 +22,7 @@ pub use alone::Alone;
 pub use everlog_log_schema::{
     Holding, Holdings, Member, MemberId, Members, Role, StandingAnswer, StandingQuestion,
 };
+pub use joined::{JoinOptions, Joined};
 pub use owners::Owners;
 pub use peers::Peers;
 pub use secret::{BadSecret, Secret};

@@ -4,6 +4,7 @@
 //! **Invariant:** no client resets an offset, creates a topic by itself, or joins a group.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use everlog_log_schema::{PartitionId, limits};
 use rdkafka::admin::AdminClient;
@@ -153,6 +154,32 @@ impl Cluster {
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.error.backoff.ms", "50")
             .set("queued.max.messages.kbytes", "16384");
+        overridden(&self.options, config)
+    }
+
+    /// The settings of a member of a consumer group that wants to know what is assigned to it, and
+    /// reads nothing.
+    pub(super) fn group_config(
+        &self,
+        group: &str,
+        member: &str,
+        session_timeout: Duration,
+        heartbeats: u32,
+    ) -> ClientConfig {
+        let heartbeat = session_timeout / heartbeats;
+        let mut config = config(&self.options);
+        config
+            .set("group.id", group)
+            .set("group.instance.id", member)
+            // The newer protocol has a session of 45 s at least.
+            .set("group.protocol", "classic")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", session_timeout.as_millis().to_string())
+            .set("heartbeat.interval.ms", heartbeat.as_millis().to_string())
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "latest")
+            .set("queued.min.messages", "1");
         overridden(&self.options, config)
     }
 

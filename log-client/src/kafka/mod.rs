@@ -11,6 +11,8 @@
 
 mod checkpoint;
 mod client;
+mod group;
+mod members;
 mod producers;
 mod properties;
 mod reader;
@@ -28,6 +30,8 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use self::checkpoint::{KafkaCheckpointer, RowsReader};
 use self::client::Cluster;
+pub use self::group::{Assigned, Group};
+pub use self::members::{MemberRow, MembersEvent, MembersReader, MembersWriter};
 use self::producers::Producers;
 pub use self::properties::{is_secret_property, property_problem};
 use self::reader::StreamReader;
