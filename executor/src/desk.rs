@@ -49,6 +49,9 @@ pub(crate) struct Desk {
     standing: watch::Sender<Standing>,
     /// What other executors are told.
     told: Mutex<StandingAnswer>,
+    /// How many callers have asked for a barrier before their read, and how many of these passed.
+    barriers_asked: watch::Sender<u64>,
+    barriers_passed: watch::Sender<u64>,
     /// How far the last one had come that wants to own the partition.
     wanted: watch::Sender<Option<LogOffset>>,
     waiting: Mutex<Waiting>,
@@ -60,7 +63,8 @@ impl Desk {
         let standing = watch::Sender::new(Standing::Standby("the partition is starting".into()));
         let told = Mutex::new(StandingAnswer { owner: None, next_log: LogOffset(0) });
         let (wanted, waiting) = (watch::Sender::new(None), Mutex::default());
-        Self { standing, told, wanted, waiting, waiting_max }
+        let (barriers_asked, barriers_passed) = (watch::Sender::new(0), watch::Sender::new(0));
+        Self { standing, told, barriers_asked, barriers_passed, wanted, waiting, waiting_max }
     }
 
     /// Answers another executor.
@@ -143,6 +147,41 @@ impl Desk {
             .await
             .map_err(|_| OwnerError::Unavailable("the executor has stopped".into()))?;
         reached.refusal().map_or(Ok(()), Err)
+    }
+
+    /// Waits until what the tables hold is current: until a record is accepted that was appended
+    /// after now.
+    pub(crate) async fn current(&self) -> Result<(), OwnerError> {
+        let mut number = 0;
+        self.barriers_asked.send_modify(|asked| {
+            *asked += 1;
+            number = *asked;
+        });
+        let (mut passed, mut standing) =
+            (self.barriers_passed.subscribe(), self.standing.subscribe());
+        tokio::select! {
+            // A desk that was closed and opened again meanwhile passes it in the next term.
+            Ok(_) = passed.wait_for(|passed| *passed >= number) => Ok(()),
+            Ok(standing) = standing.wait_for(|standing| standing.refusal().is_some()) => {
+                standing.refusal().map_or(Ok(()), Err)
+            }
+            else => Err(OwnerError::Unavailable("the executor has stopped".into())),
+        }
+    }
+
+    /// How many have asked for a barrier, as more do.
+    pub(crate) fn barriers_asked(&self) -> watch::Receiver<u64> {
+        self.barriers_asked.subscribe()
+    }
+
+    /// How many of these have passed one.
+    pub(crate) fn barriers_passed(&self) -> u64 {
+        *self.barriers_passed.borrow()
+    }
+
+    /// Lets all pass who asked up to this number.
+    pub(crate) fn pass_barriers(&self, number: u64) {
+        self.barriers_passed.send_replace(number);
     }
 
     /// Begins to wait for an invocation. Look at the tables only then.

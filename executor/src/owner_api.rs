@@ -1,7 +1,9 @@
 //! The owner API, answered from memory and tables.
 //!
-//! **Invariants:** "not found" is said only where it is certain: after the caller's own message was
-//! taken in, or, where it names none, after all that was in the inbox and the log when it asked.
+//! **Invariants:** no answer is older than its question, but one that cannot change any more: an owner
+//! that was deposed and has not learnt it answers nothing. "Not found" is said only where it is certain:
+//! after the caller's own message was taken in, or, where it names none, after all that was in the inbox
+//! and the log when it asked.
 //! What one question reads is bounded, whatever the tables hold.
 
 use std::sync::Arc;
@@ -43,7 +45,7 @@ impl OwnerApi for Owners {
             match self.look(partition, id, after)? {
                 Found::Completed(answer) => Ok(answer),
                 Found::Live(_) => subscription.answered().await,
-                Found::Nothing => Err(OwnerError::NotFound),
+                Found::Nothing => self.not_found(partition, desk).await,
             }
         })
     }
@@ -75,7 +77,7 @@ impl OwnerApi for Owners {
                 Some(row) if is_later_life(&row, after) => Err(OwnerError::NotFound),
                 Some(row) if row.request_id == request => Ok(Verdict::Accepted),
                 Some(_) => Ok(Verdict::PreviouslyAccepted),
-                None => Err(OwnerError::NotFound),
+                None => self.not_found(partition, desk).await,
             }
         })
     }
@@ -88,6 +90,9 @@ impl OwnerApi for Owners {
         Box::pin(async move {
             let (partition, desk) = self.desk_of(id)?;
             self.settled(partition, desk, id, after).await?;
+            if after.is_some() {
+                self.current(partition, desk).await?;
+            }
             self.row(partition, id)?.ok_or(OwnerError::NotFound)
         })
     }
@@ -98,7 +103,7 @@ impl OwnerApi for Owners {
         query: InvocationQuery,
     ) -> BoxFuture<'_, Result<InvocationPage, OwnerError>> {
         Box::pin(async move {
-            self.desk(partition)?.reach(|_, _| true).await?;
+            self.current(partition, self.desk(partition)?).await?;
             self.read(move |store| pages::invocations(&store.tables(partition), &query)).await
         })
     }
@@ -125,7 +130,7 @@ impl OwnerApi for Owners {
         Box::pin(async move {
             let partition = partition_of(partition_key_of(&key), self.log.partitions());
             // What is in the inbox has not changed any state yet.
-            self.applied(partition, self.desk(partition)?).await?;
+            self.current(partition, self.desk(partition)?).await?;
             let page =
                 move |store: &Store| pages::state(&store.tables(partition), &service, &key, after);
             self.read(page).await
@@ -163,7 +168,7 @@ impl Owners {
         if let Some(after) = after {
             return desk.reach(|_, next_inbox| next_inbox > after).await;
         }
-        self.applied(partition, desk).await?;
+        self.current(partition, desk).await?;
         if self.row(partition, id)?.is_some() {
             return Ok(());
         }
@@ -171,10 +176,20 @@ impl Owners {
         desk.reach(|_, next_inbox| next_inbox >= InboxOffset(inbox)).await
     }
 
-    /// Waits until all is applied that the log holds now.
-    async fn applied(&self, partition: PartitionId, desk: &Desk) -> Result<(), OwnerError> {
-        let log = self.end(Topic::Log, partition).await?;
-        desk.reach(|next_log, _| next_log >= LogOffset(log)).await
+    /// Waits until the tables hold all that had taken effect when asked, whoever owned the partition
+    /// then.
+    async fn current(&self, partition: PartitionId, desk: &Desk) -> Result<(), OwnerError> {
+        if self.log.bounds_are_current() {
+            let log = self.end(Topic::Log, partition).await?;
+            return desk.reach(|next_log, _| next_log >= LogOffset(log)).await;
+        }
+        desk.current().await
+    }
+
+    /// Says that there is nothing, once that is certain.
+    async fn not_found<T>(&self, partition: PartitionId, desk: &Desk) -> Result<T, OwnerError> {
+        self.current(partition, desk).await?;
+        Err(OwnerError::NotFound)
     }
 
     /// The offset that the next message or record of a topic will have.

@@ -79,6 +79,13 @@ pub trait EventLog: Send + Sync + 'static {
     /// Tells the extent of a stream.
     fn bounds(&self, stream: Stream) -> BoxFuture<'_, Result<Bounds, LogError>>;
 
+    /// Whether [`bounds`](Self::bounds) tell of every record that was acknowledged before they were
+    /// asked for, whoever wrote it. A broker that leads a partition no more, and has not learnt it,
+    /// tells of an older end.
+    fn bounds_are_current(&self) -> bool {
+        false
+    }
+
     /// Gives up all records below `below`. Repeating it, or going back, is harmless.
     fn trim(&self, stream: Stream, below: u64) -> BoxFuture<'_, Result<(), LogError>>;
 

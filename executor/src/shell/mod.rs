@@ -172,6 +172,7 @@ impl Shell {
             self.hints.newly_assigned();
             let times = self.deposed.map_or(0, |deposed| deposed.times).saturating_add(1);
             self.deposed = Some(Deposed { at: Instant::now(), times });
+            tracing::info!(%partition, "another executor has taken the partition over");
             return;
         }
         tracing::warn!(%partition, reason = %interruption, "a partition begins anew");

@@ -6,6 +6,7 @@
 //! **Invariant:** a record counts once every offset from the announcement to it is applied. Where
 //! offsets leave a gap, somebody else may have written: the gap is read first.
 
+mod barrier;
 mod leaving;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ use everlog_partition::{Action, Ignored, reads};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use self::barrier::Barriers;
 use self::leaving::Leaving;
 use super::Shell;
 use super::attempts::{Attempts, Sized};
@@ -61,6 +63,7 @@ pub(super) struct Owner<'s> {
     worth_checkpoint: LogOffset,
     wanted: watch::Receiver<Option<LogOffset>>,
     leaving: Option<Leaving>,
+    barriers: Barriers,
     look_at: Instant,
 }
 
@@ -96,7 +99,7 @@ impl<'s> Owner<'s> {
         let clock = Clock::not_before(row.now);
         let worth_checkpoint = row.next_log;
         shell.flushed.mark_unchanged();
-        let wanted = shell.desk.wanted();
+        let (wanted, barriers) = (shell.desk.wanted(), Barriers::new(&shell.desk));
         let owner = Self {
             shell,
             fold,
@@ -113,6 +116,7 @@ impl<'s> Owner<'s> {
             worth_checkpoint,
             wanted,
             leaving: None,
+            barriers,
             look_at: Instant::now(),
         };
         owner.report();
@@ -125,6 +129,7 @@ impl<'s> Owner<'s> {
             let now = self.clock.now();
             self.outbox.send(&self.fold.tables())?;
             self.tell_arrived(self.proposals.has_waiting());
+            self.put_barrier();
             self.proposals.propose(now)?;
             if self.may_resign() {
                 return self.resign().await;
@@ -159,6 +164,7 @@ impl<'s> Owner<'s> {
                     self.on_order();
                 }
                 Ok(()) = self.wanted.changed() => self.on_wanted(),
+                Ok(()) = self.barriers.asked.changed(), if self.barriers.may_begin() => {}
                 () = tokio::time::sleep_until(self.look_at) => self.look().await?,
                 () = queue_may_have_room => {}
             }
@@ -207,6 +213,7 @@ impl<'s> Owner<'s> {
                 self.worth_checkpoint = LogOffset(step.offset.0 + 1);
             }
         }
+        self.pass_barrier();
         self.shell.progressed = true;
         for action in folded.actions {
             self.act(action)?;

@@ -50,6 +50,8 @@ pub(crate) struct Proposals {
     next_seq: Seq,
     waiting: VecDeque<(Command, usize)>,
     waiting_bytes: usize,
+    /// Whether the next record is appended even without commands.
+    even_empty: bool,
     /// Encoded, but refused by a full queue.
     held: Option<(Record, Bytes)>,
     in_flight: VecDeque<InFlight>,
@@ -70,6 +72,7 @@ impl Proposals {
             next_seq: Seq(1),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            even_empty: false,
             held: None,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
@@ -89,6 +92,12 @@ impl Proposals {
         self.waiting_bytes += bytes;
     }
 
+    /// Has a record appended from now on, if only an empty one, and tells which it is.
+    pub(crate) fn append_something(&mut self) -> Seq {
+        self.even_empty = self.held.is_none();
+        self.next_seq
+    }
+
     /// Whether sources may be asked for more.
     pub(crate) fn has_room(&self) -> bool {
         self.waiting.len() < WAITING_MAX
@@ -103,7 +112,8 @@ impl Proposals {
 
     /// Whether everything put before the log has been acknowledged.
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.held.is_none() && self.in_flight.is_empty()
+        let waits = !self.waiting.is_empty() || self.even_empty;
+        !waits && self.held.is_none() && self.in_flight.is_empty()
     }
 
     /// Appends as many records as there is room for.
@@ -139,7 +149,8 @@ impl Proposals {
             bytes += size;
             commands.extend(self.waiting.pop_front().map(|(command, _)| command));
         }
-        if commands.is_empty() {
+        let even_empty = std::mem::take(&mut self.even_empty);
+        if commands.is_empty() && !even_empty {
             return None;
         }
         self.waiting_bytes -= bytes;

@@ -1,6 +1,6 @@
 //! The embedded log as an executor reaches it over a bad line: held up, and told of too late.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use everlog_log_client::embedded::EmbeddedLog;
@@ -15,25 +15,31 @@ use tokio::sync::watch;
 /// A log that can be held up.
 pub(crate) struct Line {
     log: Arc<EmbeddedLog>,
-    /// Whether readers get what there is.
-    reads: watch::Sender<bool>,
+    /// Whose readers get nothing.
+    held: watch::Sender<BTreeSet<Topic>>,
     /// Where streams are said to end, once that is not the truth any more.
     stale: Mutex<Option<BTreeMap<Stream, Bounds>>>,
 }
 
 impl Line {
     pub(crate) fn new(log: &Arc<EmbeddedLog>) -> Arc<Self> {
-        let (log, reads, stale) = (Arc::clone(log), watch::Sender::new(true), Mutex::default());
-        Arc::new(Self { log, reads, stale })
+        let (log, held, stale) = (Arc::clone(log), watch::Sender::default(), Mutex::default());
+        Arc::new(Self { log, held, stale })
     }
 
-    /// Lets readers read, or not.
-    pub(crate) fn let_read(&self, reads: bool) {
-        self.reads.send_replace(reads);
+    /// Lets nobody read a topic, from now on.
+    pub(crate) fn hold_up(&self, topic: Topic) {
+        self.held.send_modify(|held| {
+            held.insert(topic);
+        });
+    }
+
+    /// Lets everybody read everything.
+    pub(crate) fn let_go(&self) {
+        self.held.send_replace(BTreeSet::new());
     }
 
     /// From now on the event logs are said to end where they end now.
-    #[expect(dead_code, reason = "for the test of the barrier")]
     pub(crate) async fn tells_old_ends(&self) {
         let mut bounds = BTreeMap::new();
         for partition in (0..self.log.partitions()).map(PartitionId) {
@@ -46,14 +52,21 @@ impl Line {
 
 struct HeldReader {
     reader: Box<dyn Reader>,
-    reads: watch::Receiver<bool>,
+    topic: Topic,
+    held: watch::Receiver<BTreeSet<Topic>>,
 }
 
 impl Reader for HeldReader {
     fn next(&mut self) -> BoxFuture<'_, Result<Vec<Logged>, LogError>> {
         Box::pin(async move {
-            self.reads.wait_for(|reads| *reads).await.unwrap();
-            self.reader.next().await
+            loop {
+                let topic = self.topic;
+                self.held.wait_for(|held| !held.contains(&topic)).await.unwrap();
+                tokio::select! {
+                    read = self.reader.next() => return read,
+                    _ = self.held.wait_for(|held| held.contains(&topic)) => {}
+                }
+            }
         })
     }
 }
@@ -68,8 +81,8 @@ impl EventLog for Line {
     }
 
     fn reader(&self, stream: Stream, from: u64) -> Result<Box<dyn Reader>, LogError> {
-        let (reader, reads) = (self.log.reader(stream, from)?, self.reads.subscribe());
-        Ok(Box::new(HeldReader { reader, reads }))
+        let (reader, held) = (self.log.reader(stream, from)?, self.held.subscribe());
+        Ok(Box::new(HeldReader { reader, topic: stream.topic, held }))
     }
 
     fn bounds(&self, stream: Stream) -> BoxFuture<'_, Result<Bounds, LogError>> {

@@ -9,9 +9,11 @@
 )]
 
 mod calls;
+mod current;
 mod faults;
 mod function;
 mod functions;
+mod handovers;
 mod house;
 mod interventions;
 mod limits;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use everlog_cluster::{Holding, Members};
 use everlog_executor::{Executor, ExecutorLimits, STANDBYS_MAX, Standing, StartError};
+use everlog_log_client::Topic;
 use everlog_log_schema::InboxOffset;
 use tokio::time::Instant;
 
@@ -205,7 +206,7 @@ async fn a_cold_assignee_leaves_a_dead_owners_partition_to_the_warm_standby() {
         others.swap(0, 1);
     }
     let [(warm, standby, _), (cold, assignee, line)] = &others;
-    line.let_read(false);
+    line.hold_up(Topic::Log);
     switchboard.assign("first", []);
     switchboard.assign(cold, 0..PARTITIONS);
     switchboard.follows(cold, 0).await;
@@ -214,7 +215,7 @@ async fn a_cold_assignee_leaves_a_dead_owners_partition_to_the_warm_standby() {
     owned(standby, 0).await;
     assert_eq!(house.announced(0).await, ["first", *warm]);
     // Once it has caught up, it is given what it is asked to own.
-    line.let_read(true);
+    line.let_go();
     owned(assignee, 0).await;
     assert_eq!(house.announced(0).await, ["first", *warm, *cold]);
 }

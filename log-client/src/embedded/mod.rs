@@ -154,6 +154,10 @@ impl EventLog for EmbeddedLog {
         Box::pin(async move { Ok(self.shared.stream(stream)?.bounds()) })
     }
 
+    fn bounds_are_current(&self) -> bool {
+        true
+    }
+
     fn trim(&self, stream: Stream, below: u64) -> BoxFuture<'_, Result<(), LogError>> {
         Box::pin(async move {
             self.shared.stream(stream)?;
