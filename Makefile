@@ -17,7 +17,7 @@ export PATH := $(XDG_CACHE_HOME)/everlog/tools/bin:$(PATH)
 # is built together, and another choice would compile RocksDB again.
 PROGRAMS := -p everlog -p checkout -p counter -p demo
 # Crates whose tests are layers of their own.
-SEPARATE := everlog-simulation everlog-e2e everlog-log-client everlog-test-kafka
+SEPARATE := everlog-simulation everlog-e2e everlog-log-client everlog-test-kafka everlog-chaos
 # The layers of `make test`, in order: what fails soonest comes first.
 LAYERS := lint unit simulation e2e log-backends chaos
 CRASHES ?= 1000000
@@ -77,6 +77,7 @@ log-backends: ## Layer: one suite on the embedded log and on a real Apache Kafka
 .PHONY: chaos
 chaos: ## Layer: faults in real processes, each kind once; for longer with MINUTES=15
 	cargo build $(PROGRAMS) -p everlog-chaos
+	cargo test $(PROGRAMS) -p everlog-chaos
 	$(TARGET)/debug/everlog-chaos run --on dev --minutes $(or $(MINUTES),0) $(CHAOS_FLAGS)
 
 .PHONY: bench

@@ -57,13 +57,17 @@ impl Kind {
         Self::KillFunctions,
     ];
 
-    /// How long it may last, in milliseconds, from and below.
-    fn lasts(self, session_ms: u64) -> (u64, u64) {
+    /// How long it may last, in milliseconds, from and below. What must outlast a session lasts longest
+    /// after the first round, so that a short run stays short.
+    fn lasts(self, session_ms: u64, is_first: bool) -> (u64, u64) {
         match self {
             Self::KillExecutor | Self::KillGateway | Self::KillFunctions => (0, 3_000),
             Self::EndExecutor | Self::LoseTables => (0, 2_000),
             Self::RollTablesBack => (1_000, 4_000),
-            Self::FreezeExecutor | Self::CutExecutor => (session_ms * 4 / 3, session_ms * 5 / 2),
+            Self::FreezeExecutor | Self::CutExecutor if is_first => {
+                (session_ms * 4 / 3, session_ms * 2)
+            }
+            Self::FreezeExecutor | Self::CutExecutor => (session_ms * 4 / 3, session_ms * 5),
             Self::KillBroker => (500, 8_000),
             Self::RollBrokers => (0, 1_000),
         }
@@ -135,7 +139,7 @@ impl Iterator for Schedule {
         let kind = self.round.swap_remove(self.rng.index(self.round.len()));
         let target = self.rng.index(1 << 16);
         let after = Duration::from_millis(500 + self.rng.below(PEACE_MS_MAX));
-        let (from, below) = kind.lasts(self.session_ms);
+        let (from, below) = kind.lasts(self.session_ms, self.number < self.kinds.len());
         let lasts = Duration::from_millis(from + self.rng.below(below - from));
         self.number += 1;
         Some(Fault { number: self.number, kind, target, after, lasts })
@@ -171,5 +175,6 @@ mod tests {
         let mut frozen = schedule(3, 500);
         frozen.retain(|fault| fault.kind == Kind::FreezeExecutor);
         assert!(frozen.iter().all(|fault| fault.lasts > Duration::from_secs(6)));
+        assert!(frozen.iter().any(|fault| fault.lasts > Duration::from_secs(25)));
     }
 }

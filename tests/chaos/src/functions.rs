@@ -65,6 +65,14 @@ impl Interp {
         Ok(Json(Digest { place, began, ended, did }))
     }
 
+    /// Adds one to the sum, and does nothing else.
+    #[handler]
+    async fn bump(&self, ctx: ObjectContext<'_>) -> HandlerResult<u64> {
+        let sum = ctx.get::<u64>(SUM).await?.unwrap_or_default() + 1;
+        ctx.set(SUM, sum);
+        Ok(sum)
+    }
+
     /// Tells how long the chain is, beside whatever runs.
     #[handler]
     async fn read(&self, ctx: SharedObjectContext<'_>) -> HandlerResult<Json<Chain>> {

@@ -17,8 +17,10 @@ pub mod history;
 pub mod logs;
 pub mod model;
 pub mod outside;
+pub mod owners;
 pub mod program;
 pub mod proxy;
+pub mod recovery;
 pub mod run;
 pub mod stage;
 

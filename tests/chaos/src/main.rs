@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use everlog_chaos::driver::Load;
 use everlog_chaos::run::{Plan, new_folder, run};
 use everlog_chaos::stage::On;
-use everlog_chaos::{checks, history};
+use everlog_chaos::{checks, history, recovery};
 
 /// Does harm to real processes, and checks that no promise was broken.
 #[derive(Debug, Parser)]
@@ -22,6 +22,8 @@ struct Cli {
 enum Command {
     /// Runs a workload while faults strike, and judges its history.
     Run(Run),
+    /// Measures how long calls wait when their executor is killed.
+    Recovery(Recovery),
     /// Judges the history of an earlier run once more.
     Check {
         /// The file.
@@ -57,10 +59,24 @@ struct Run {
     keep: bool,
 }
 
+#[derive(Debug, Args)]
+struct Recovery {
+    /// How many executors keep a partition's tables beside its owner.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=2))]
+    standbys: u32,
+    /// How many kills there are.
+    #[arg(long, default_value_t = 10)]
+    kills: usize,
+    /// How many calls are made per second.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rate: u32,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(arguments) => perform(&arguments).await,
+        Command::Recovery(arguments) => recover(&arguments).await,
         Command::Check { history, partitions } => judge(&history, partitions),
     };
     match outcome {
@@ -92,6 +108,22 @@ async fn perform(arguments: &Run) -> Result<bool> {
     }
     println!("chaos: {}, seed {seed}", if well { "all is well" } else { "FAILED" });
     Ok(well)
+}
+
+async fn recover(arguments: &Recovery) -> Result<bool> {
+    let Recovery { standbys, kills, rate } = *arguments;
+    println!("recovery: {standbys} standbys, {kills} kills under {rate} calls/s");
+    let folder = new_folder()?;
+    let gaps = recovery::measure(recovery::Plan { standbys, kills, rate }, &folder).await;
+    match &gaps {
+        Ok(gaps) => {
+            let (median, max) = (gaps.median(), gaps.max());
+            println!("recovery: {standbys} standbys: median {median:.2?}, longest {max:.2?}");
+            std::fs::remove_dir_all(&folder)?;
+        }
+        Err(_) => println!("recovery: logs are kept in {}", folder.display()),
+    }
+    gaps.map(|_| true)
 }
 
 fn judge(path: &std::path::Path, partitions: u32) -> Result<bool> {

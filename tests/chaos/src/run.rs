@@ -264,3 +264,28 @@ pub fn new_folder() -> Result<PathBuf> {
     // It is kept until the run is known to be well.
     Ok(folder.keep())
 }
+
+#[cfg(test)]
+mod tests {
+    use everlog_log_schema::{PartitionId, Row, RowKey};
+    use everlog_partition::{MemoryTables, Tables as _};
+
+    use super::*;
+
+    #[test]
+    fn a_state_that_the_log_does_not_make_is_found() {
+        let mut tables = MemoryTables::default();
+        let (service, name) = ("Interp".to_owned(), "sum".into());
+        tables.put(RowKey::State { service, key: "3".into(), name }, Row::State("7".into()));
+        let tables = BTreeMap::from([(PartitionId(0), tables)]);
+        let folded = Folded { tables, ..Folded::default() };
+        let found = |value: &str| {
+            let told = Object::from([("sum".into(), value.into())]);
+            let mut violations = Vec::new();
+            compare(&folded, &BTreeMap::from([(3, told)]), &mut violations);
+            violations.len()
+        };
+        assert_eq!(found("7"), 0);
+        assert_eq!(found("8"), 1);
+    }
+}

@@ -140,6 +140,7 @@ mod tests {
             "everlog-log-client > everlog-log-schema",
             "everlog-log-client > tokio",
             "everlog-connect > tokio",
+            "everlog-cluster > everlog-log-schema",
             "everlog-traces > everlog-connect",
             "everlog-gateway > everlog-log-client",
             "everlog-executor > everlog-partition",

@@ -1,7 +1,9 @@
 //! The processes of a run: what they are, how harm is done to them, and how the log is read in the end.
 
+mod cluster;
 mod dev;
 mod functions;
+mod node;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,16 +13,23 @@ use std::time::Duration;
 use anyhow::Result;
 use everlog_log_client::EventLog;
 
+pub use cluster::Cluster;
 pub use dev::Dev;
 pub use functions::Functions;
+pub use node::Node;
 
 use crate::fault::{Fault, Kind};
+
+/// How many executors keep a partition's tables beside its owner, as by default.
+const STANDBYS: u32 = 1;
 
 /// What the run is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum On {
     /// `everlog dev` on the embedded log: one process.
     Dev,
+    /// Three brokers, three executors, two gateways.
+    Cluster,
 }
 
 /// The processes of a run.
@@ -28,6 +37,8 @@ pub enum On {
 pub enum Stage {
     /// One process.
     Dev(Box<Dev>),
+    /// A process each.
+    Cluster(Box<Cluster>),
 }
 
 impl Stage {
@@ -35,6 +46,10 @@ impl Stage {
     pub async fn start(on: On, folder: &Path, outside: SocketAddr) -> Result<Self> {
         match on {
             On::Dev => Ok(Self::Dev(Box::new(Dev::start(folder, outside).await?))),
+            On::Cluster => {
+                let cluster = Cluster::start(folder, outside, STANDBYS).await?;
+                Ok(Self::Cluster(Box::new(cluster)))
+            }
         }
     }
 
@@ -42,6 +57,7 @@ impl Stage {
     pub fn kinds(&self) -> &'static [Kind] {
         match self {
             Self::Dev(_) => &Kind::OF_DEV,
+            Self::Cluster(_) => &Kind::OF_CLUSTER,
         }
     }
 
@@ -49,6 +65,7 @@ impl Stage {
     pub fn session(&self) -> Duration {
         match self {
             Self::Dev(_) => Duration::from_secs(2),
+            Self::Cluster(_) => Cluster::session(),
         }
     }
 
@@ -56,6 +73,7 @@ impl Stage {
     pub fn partitions(&self) -> u32 {
         match self {
             Self::Dev(_) => Dev::partitions(),
+            Self::Cluster(_) => Cluster::partitions(),
         }
     }
 
@@ -63,6 +81,7 @@ impl Stage {
     pub fn ingresses(&self) -> Vec<SocketAddr> {
         match self {
             Self::Dev(dev) => vec![dev.ingress()],
+            Self::Cluster(cluster) => cluster.ingresses(),
         }
     }
 
@@ -70,6 +89,7 @@ impl Stage {
     pub fn admin(&self) -> SocketAddr {
         match self {
             Self::Dev(dev) => dev.admin(),
+            Self::Cluster(cluster) => cluster.admin(),
         }
     }
 
@@ -77,6 +97,7 @@ impl Stage {
     pub async fn strike(&mut self, fault: &Fault) -> Result<()> {
         match self {
             Self::Dev(dev) => dev.strike(fault).await,
+            Self::Cluster(cluster) => cluster.strike(fault).await,
         }
     }
 
@@ -84,6 +105,7 @@ impl Stage {
     pub async fn end(&mut self) -> Result<Arc<dyn EventLog>> {
         match self {
             Self::Dev(dev) => dev.end().await,
+            Self::Cluster(cluster) => cluster.end().await,
         }
     }
 }
