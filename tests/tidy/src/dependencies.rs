@@ -142,6 +142,7 @@ mod tests {
             "everlog-connect > tokio",
             "everlog-cluster > everlog-log-schema",
             "everlog-traces > everlog-connect",
+            "everlog-cluster > everlog-connect",
             "everlog-gateway > everlog-log-client",
             "everlog-executor > everlog-partition",
             "everlog-executor > everlog-log-client",
@@ -170,6 +171,7 @@ mod tests {
             "everlog-log-client > everlog-gateway",
             "everlog-connect > everlog-log-schema",
             "everlog-traces > everlog-log-schema",
+            "everlog-cluster > everlog-gateway",
         ] {
             assert!(!check(edge).is_empty(), "{edge}");
         }
