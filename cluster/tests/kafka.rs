@@ -15,7 +15,7 @@ use everlog_cluster::{
 use everlog_connect::{Connector, TlsOptions};
 use everlog_log_client::kafka::{KafkaLog, KafkaOptions};
 use everlog_log_schema::{Epoch, Level, LogOffset, PartitionId};
-use everlog_test_kafka::{KafkaBroker, tool};
+use everlog_test_kafka::KafkaBroker;
 use tokio::net::TcpListener;
 
 /// A bound for hangs only.
@@ -37,29 +37,7 @@ async fn topics() -> KafkaOptions {
         ..KafkaOptions::new(broker.bootstrap_servers())
     };
     KafkaLog::ensure_topics(options.clone()).await.unwrap();
-    let topic = format!("{}members", options.topic_prefix);
-    let servers = broker.bootstrap_servers().to_owned();
-    tokio::task::spawn_blocking(move || make_members(&servers, &topic)).await.unwrap();
     options
-}
-
-/// Makes the topic of members, unless `topics ensure` has made it.
-fn make_members(servers: &str, topic: &str) {
-    let arguments = [
-        "--create",
-        "--if-not-exists",
-        "--topic",
-        topic,
-        "--partitions",
-        "1",
-        "--replication-factor",
-        "1",
-        "--config",
-        "cleanup.policy=compact",
-        "--config",
-        "message.timestamp.type=LogAppendTime",
-    ];
-    tool(servers, "org.apache.kafka.tools.TopicCommand", &arguments);
 }
 
 fn peers() -> Peers {

@@ -10,6 +10,7 @@ use crate::deployments::DeploymentsCommand;
 use crate::dev::DevArguments;
 use crate::doctor::DoctorArguments;
 use crate::invocations::InvocationsCommand;
+use crate::server::{ExecutorArguments, GatewayArguments};
 use crate::services::ServicesCommand;
 use crate::state::StateCommand;
 use crate::version::VERSION;
@@ -33,6 +34,10 @@ pub(crate) struct Cli {
 pub(crate) enum Subcommand {
     /// Run a whole server in this process, its data in one folder.
     Dev(Box<DevArguments>),
+    /// Take calls, as a process of a cluster on Kafka.
+    Gateway(Box<GatewayArguments>),
+    /// Own partitions and run functions, as a process of a cluster on Kafka.
+    Executor(Box<ExecutorArguments>),
     /// Call a handler and print what it returns.
     Call(CallArguments),
     /// Hand a call over without waiting for it, and print its id.
@@ -122,6 +127,9 @@ mod tests {
             "dev --partitions 1024 --register http://a --register http://b",
             "dev reset --yes --data-dir x",
             "config show --json --partitions 3",
+            "dev --kafka 127.0.0.1:9092",
+            "gateway --kafka 127.0.0.1:9092 --ingress-address 127.0.0.1:0",
+            "executor --data-dir x --set cluster.name=a",
             "doctor --json --data-dir x",
             "completions fish",
             "deployments list --watch",

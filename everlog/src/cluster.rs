@@ -29,7 +29,20 @@ pub(crate) struct StatusArguments {
 #[serde(rename_all = "camelCase")]
 struct Cluster {
     version: String,
+    /// None where the server is one process.
+    #[serde(default)]
+    members: Vec<Member>,
     partitions: Vec<Partition>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Member {
+    id: String,
+    role: String,
+    address: String,
+    version: String,
+    owned: usize,
+    followed: usize,
 }
 
 #[derive(Debug, Deserialize)]
@@ -37,8 +50,19 @@ struct Cluster {
 struct Partition {
     id: u32,
     standing: String,
+    owner: Option<String>,
+    epoch: Option<u64>,
+    #[serde(default)]
+    standbys: Vec<Standby>,
     next_log: Option<u64>,
     next_inbox: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Standby {
+    member: String,
+    next_log: u64,
 }
 
 /// What the server says of its health.
@@ -70,9 +94,20 @@ fn text(cluster: &Cluster, health: &Health) -> String {
     let word = if health.problems.is_empty() { "well" } else { "not well" };
     let mut lines = vec![format!("Everlog {} is {word}.", printable(&cluster.version))];
     lines.extend(health.problems.iter().map(|problem| printable(&format!("  {problem}"))));
+    let lines = lines.join("\n");
+    if cluster.members.is_empty() {
+        return format!("{lines}\n\n{}", partitions_here(&cluster.partitions));
+    }
+    format!("{lines}\n\n{}\n{}", members(&cluster.members), partitions(&cluster.partitions))
+}
+
+fn offset(next: Option<u64>) -> String {
+    next.map_or_else(|| "-".into(), |next| next.to_string())
+}
+
+fn partitions_here(partitions: &[Partition]) -> Table {
     let mut table = Table::new(["PARTITION", "STANDING", "NEXT IN LOG", "NEXT IN INBOX"]);
-    let offset = |next: Option<u64>| next.map_or_else(|| "-".into(), |next| next.to_string());
-    for partition in &cluster.partitions {
+    for partition in partitions {
         table.row([
             partition.id.to_string(),
             partition.standing.clone(),
@@ -80,7 +115,40 @@ fn text(cluster: &Cluster, health: &Health) -> String {
             offset(partition.next_inbox),
         ]);
     }
-    format!("{}\n\n{table}", lines.join("\n"))
+    table
+}
+
+fn members(members: &[Member]) -> Table {
+    let mut table = Table::new(["MEMBER", "ROLE", "ADDRESS", "OWNS", "FOLLOWS", "VERSION"]);
+    for member in members {
+        table.row([
+            printable(&member.id),
+            printable(&member.role),
+            printable(&member.address),
+            member.owned.to_string(),
+            member.followed.to_string(),
+            printable(&member.version),
+        ]);
+    }
+    table
+}
+
+fn partitions(partitions: &[Partition]) -> Table {
+    let mut table = Table::new(["PARTITION", "STANDING", "OWNER", "EPOCH", "STANDBYS"]);
+    for partition in partitions {
+        let standbys = partition.standbys.iter();
+        let standbys: Vec<_> =
+            standbys.map(|by| printable(&format!("{} at {}", by.member, by.next_log))).collect();
+        let dash = || "-".to_owned();
+        table.row([
+            partition.id.to_string(),
+            partition.standing.clone(),
+            partition.owner.as_deref().map_or_else(dash, printable),
+            offset(partition.epoch),
+            if standbys.is_empty() { dash() } else { standbys.join(", ") },
+        ]);
+    }
+    table
 }
 
 #[cfg(test)]
@@ -110,5 +178,35 @@ mod tests {
         "]]
         .assert_eq(&text(&cluster, &Health { problems }));
         assert!(text(&cluster, &Health { problems: vec![] }).contains("is well."));
+    }
+    #[test]
+    fn members_are_listed_with_what_they_hold() {
+        let cluster: Cluster = serde_json::from_value(json!({
+            "version": "0.1.0 (abc)",
+            "members": [
+                { "id": "a", "role": "executor", "address": "h:1", "version": "0.1.0", "owned": 1, "followed": 0 },
+                { "id": "b", "role": "executor", "address": "h:2", "version": "0.1.0", "owned": 0, "followed": 1 },
+                { "id": "g", "role": "gateway", "address": "h:3", "version": "0.1.0", "owned": 0, "followed": 0 },
+            ],
+            "partitions": [
+                { "id": 0, "standing": "owner", "owner": "a", "epoch": 4,
+                  "standbys": [{ "member": "b", "nextLog": 17 }], "nextLog": null, "nextInbox": null },
+                { "id": 1, "standing": "nobody", "nextLog": null, "nextInbox": null },
+            ],
+        }))
+        .unwrap();
+        expect![[r"
+            Everlog 0.1.0 (abc) is well.
+
+            MEMBER  ROLE      ADDRESS  OWNS  FOLLOWS  VERSION
+            a       executor  h:1      1     0        0.1.0
+            b       executor  h:2      0     1        0.1.0
+            g       gateway   h:3      0     0        0.1.0
+
+            PARTITION  STANDING  OWNER  EPOCH  STANDBYS
+            0          owner     a      4      b at 17
+            1          nobody    -      -      -
+        "]]
+        .assert_eq(&text(&cluster, &Health { problems: vec![] }));
     }
 }

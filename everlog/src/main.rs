@@ -17,7 +17,9 @@ mod files;
 mod invocations;
 mod logs;
 mod output;
+mod register;
 mod say;
+mod server;
 mod services;
 mod signals;
 mod state;
@@ -43,6 +45,8 @@ fn main() -> ExitCode {
 fn run(command: Subcommand, runtime: Runtime) -> anyhow::Result<ExitCode> {
     Ok(match command {
         Subcommand::Dev(arguments) => dev::run(*arguments, runtime)?,
+        Subcommand::Gateway(arguments) => server::gateway(&arguments, runtime)?,
+        Subcommand::Executor(arguments) => server::executor(&arguments, runtime)?,
         Subcommand::Call(arguments) => runtime.block_on(ask::call(arguments)),
         Subcommand::Send(arguments) => runtime.block_on(ask::send(arguments)),
         Subcommand::Attach(arguments) => runtime.block_on(ask::attach(arguments)),

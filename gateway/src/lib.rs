@@ -36,7 +36,7 @@ use everlog_connect::Connector;
 use everlog_log_client::{EventLog, LogError};
 use everlog_log_schema::metadata::Metadata;
 use everlog_log_schema::owner_api::OwnerApi;
-use everlog_log_schema::{InboxOffset, LogOffset, PartitionId};
+use everlog_log_schema::{InboxOffset, LogOffset, Members, PartitionId};
 use everlog_traces::Tracer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -46,7 +46,9 @@ use inbox::Inbox;
 use ingress::{Ingress, IngressParts};
 use server::{Listening, Server};
 
-pub use admin::{AdminError, RegisterOutcome, RegisterRequest, Registered};
+pub use admin::{
+    AdminError, METRICS_TYPE, RegisterOutcome, RegisterRequest, Registered, metrics_text,
+};
 pub use limits::{GatewayLimits, ServiceDefaults};
 
 /// Tells what in this process is not well, one sentence each; nothing if all is.
@@ -93,6 +95,8 @@ pub struct GatewayConfig {
     pub health: HealthCheck,
     /// How the partitions stand, which the admin port shows.
     pub standings: StandingCheck,
+    /// The processes of the cluster, which the admin port shows; none where there is one process.
+    pub members: Option<watch::Receiver<Arc<Members>>>,
     /// The origins whose web pages may call, such as `https://shop.example`, or `*` for any; mostly
     /// none.
     pub cors_origins: Vec<String>,
@@ -173,6 +177,11 @@ impl Ports {
             admin: listen(admin, "admin API", "--admin-address").await?,
         })
     }
+
+    /// Where they are.
+    pub fn addresses(&self) -> Addresses {
+        Addresses { ingress: self.ingress.address, admin: self.admin.address }
+    }
 }
 
 impl Gateway {
@@ -205,6 +214,7 @@ impl Gateway {
             ingress_url: format!("http://{name}"),
             health: config.health,
             standings: config.standings,
+            members: config.members,
             hosts: Hosts::new(admin.address, &config.admin_hosts),
         }));
         let limits = &config.limits;

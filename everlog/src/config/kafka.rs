@@ -124,7 +124,6 @@ impl Kafka {
 impl ClusterSettings {
     /// The name of this process among the members. One that was not set is made once, and is
     /// another after a restart.
-    #[cfg_attr(not(test), expect(dead_code, reason = "asked for by the roles that join a cluster"))]
     pub(crate) fn member_name(&self) -> &str {
         static MADE: LazyLock<String> = LazyLock::new(|| {
             let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -222,7 +221,6 @@ impl From<HostPort> for String {
 
 impl Secret {
     /// The secret itself: to compare with, never to show.
-    #[expect(dead_code, reason = "asked for by the roles that join a cluster")]
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }

@@ -316,7 +316,7 @@ pub(crate) const SETTINGS: [Setting; 48] = [
         "cluster.address",
         Unit::HostPort,
         None,
-        "Where the other members reach this process. Its port is listened on by executors and gateways.",
+        "Where the other members reach this process. Executors listen on its port: on the loopback address where the host is one, else on all addresses. Port 0 lets the system choose.",
     ),
     setting(
         "cluster.secret",

@@ -25,7 +25,7 @@ use everlog_connect::Connector;
 use everlog_log_client::EventLog;
 use everlog_log_schema::metadata::Metadata;
 use everlog_log_schema::owner_api::{BoxFuture, OwnerApi, OwnerError};
-use everlog_log_schema::{DeploymentId, RetryPolicy};
+use everlog_log_schema::{DeploymentId, Members, RetryPolicy};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
@@ -68,6 +68,7 @@ pub(crate) struct Admin {
     ingress_url: String,
     health: HealthCheck,
     standings: StandingCheck,
+    members: Option<watch::Receiver<Arc<Members>>>,
     hosts: Hosts,
 }
 
@@ -95,6 +96,8 @@ pub(crate) struct AdminParts {
     pub(crate) health: HealthCheck,
     /// Tells how the partitions stand.
     pub(crate) standings: StandingCheck,
+    /// The processes of the cluster.
+    pub(crate) members: Option<watch::Receiver<Arc<Members>>>,
     /// By what names it may be addressed.
     pub(crate) hosts: Hosts,
 }
@@ -116,6 +119,7 @@ impl Admin {
             ingress_url: parts.ingress_url,
             health: parts.health,
             standings: parts.standings,
+            members: parts.members,
             hosts: parts.hosts,
         }
     }
@@ -338,16 +342,21 @@ fn not_found(what: &'static str, name: &str) -> AdminError {
     AdminError::NotFound { what, name: name.chars().take(SHOWN_CHARS_MAX).collect() }
 }
 
-fn show_metrics() -> Reply {
+/// What [`metrics_text`] is written in.
+pub const METRICS_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// The metrics of this process, as Prometheus reads them.
+pub fn metrics_text() -> Bytes {
     let mut text = Vec::new();
-    let encoder = TextEncoder::new();
-    if let Err(error) = encoder.encode(&prometheus::gather(), &mut text) {
+    if let Err(error) = TextEncoder::new().encode(&prometheus::gather(), &mut text) {
         tracing::error!(%error, "failed to render metrics");
     }
-    let mut reply = Reply::new(Bytes::from(text).into());
-    if let Ok(content_type) = HeaderValue::from_str(encoder.format_type()) {
-        reply.headers_mut().insert(CONTENT_TYPE, content_type);
-    }
+    text.into()
+}
+
+fn show_metrics() -> Reply {
+    let mut reply = Reply::new(metrics_text().into());
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
     reply
 }
 

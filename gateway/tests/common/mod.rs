@@ -133,6 +133,7 @@ async fn build(
         version: "test".into(),
         health: Arc::new(Vec::new),
         standings: Arc::new(standings),
+        members: None,
         cors_origins,
         admin_hosts: vec![],
         tracer,

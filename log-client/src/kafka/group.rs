@@ -133,7 +133,8 @@ impl ConsumerContext for Watcher {
                 tracing::debug!(?assigned, "the group of executors assigned partitions");
                 self.assigned.send_replace(assigned);
             }
-            Err(error) => tracing::warn!(%error, "the group of executors"),
+            // The client is being closed.
+            Err(error) => tracing::debug!(%error, "the group of executors"),
         }
     }
 }

@@ -117,6 +117,17 @@ impl KafkaLog {
         Ok(Arc::new(Self { producers: Producers::new(&cluster)?, cluster }))
     }
 
+    /// Tells how many brokers there are.
+    pub async fn brokers(options: KafkaOptions) -> Result<u16, LogError> {
+        let cluster = Cluster::new(options)?;
+        client::blocking(move || {
+            let metadata = cluster.admin().inner().fetch_metadata(None, ANSWER_WAIT);
+            let metadata = metadata.map_err(|error| client::unavailable(&error))?;
+            Ok(u16::try_from(metadata.brokers().len()).unwrap_or(u16::MAX))
+        })
+        .await
+    }
+
     /// Makes the topics that are missing, with the settings they need, and waits until all can be
     /// used.
     pub async fn ensure_topics(options: KafkaOptions) -> Result<(), LogError> {

@@ -26,6 +26,7 @@ fn wanted(cluster: &Cluster) -> Vec<(String, u32, &'static str)> {
         (cluster.topic(Topic::Log), partitions, "delete"),
         (cluster.topic(Topic::Metadata), 1, "delete"),
         (cluster.journal_topic(), partitions, "compact"),
+        (format!("{}members", cluster.options().topic_prefix), 1, "compact"),
     ]
 }
 
