@@ -76,8 +76,17 @@ pub struct ExecutorLimits {
     /// How long the outcome of a function's call without idempotency key is kept, where the called
     /// handler's author does not say.
     pub unkeyed_retention: Duration,
-    /// Whether the rows changed since the last checkpoint are marked, for a journal topic.
-    pub dirty_marks: bool,
+    /// Whether checkpoints go to the journal topic, so that the tables can be restored elsewhere. Always on
+    /// Kafka; on the embedded log the flush of the tables is the checkpoint without it.
+    pub journal: bool,
+    /// How often the rows that have changed are written to the journal topic, for each partition.
+    pub checkpoint_interval: Duration,
+    /// How many changes of rows bring about a checkpoint before its time, for each partition. At twice
+    /// as many nothing is taken in. A row that changes in two commits counts twice.
+    pub dirty_rows_max: u64,
+    /// How old tables on disk may be that have missed something: the `delete.retention.ms` of the journal
+    /// topic.
+    pub stale_tables_age: Duration,
 }
 
 /// How many attempts of one service are open at once, over all partitions of an executor.
@@ -109,7 +118,10 @@ impl Default for ExecutorLimits {
             abort_timeout: Duration::from_mins(10),
             eager_state_bytes_max: 1 << 20,
             unkeyed_retention: Duration::from_mins(10),
-            dirty_marks: false,
+            journal: false,
+            checkpoint_interval: Duration::from_secs(5),
+            dirty_rows_max: 500_000,
+            stale_tables_age: Duration::from_hours(24),
         }
     }
 }

@@ -59,7 +59,7 @@ impl Executor {
         if limits.standbys > STANDBYS_MAX {
             return Err(StartError::Standbys { found: limits.standbys });
         }
-        let options = StoreOptions { dirty_marks: limits.dirty_marks };
+        let options = StoreOptions { dirty_marks: limits.journal };
         let store = Arc::new(Store::open(&config.tables_dir, options)?);
         let partitions = config.log.partitions();
         let (orders, _) = watch::channel(Order::Serve);

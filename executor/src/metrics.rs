@@ -61,10 +61,52 @@ pub(crate) static PARTITIONS_FOLLOWED: LazyLock<IntGauge> = LazyLock::new(|| {
 pub(crate) static CALLERS_WAITING: LazyLock<IntGauge> =
     LazyLock::new(|| gauge("everlog_executor_callers_waiting", "Callers waiting for an answer."));
 pub(crate) static FLUSH_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
-    let options =
-        HistogramOpts::new("everlog_executor_flush_seconds", "Time taken to flush the tables.");
-    registered(Histogram::with_opts(options).expect("the options are constant"))
+    histogram("everlog_executor_flush_seconds", "Time taken to flush the tables.")
 });
+pub(crate) static CHECKPOINTS: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "everlog_executor_checkpoints_total",
+        "Checkpoints committed to the journal topic, each in one transaction.",
+    )
+});
+pub(crate) static CHECKPOINTS_FAILED: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "everlog_executor_checkpoints_failed_total",
+        "Checkpoints that were not committed, or of which that is not known. They are repeated.",
+    )
+});
+pub(crate) static CHECKPOINT_ROWS: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "everlog_executor_checkpoint_rows_total",
+        "Rows, tombstones included, that checkpoints wrote to the journal topic.",
+    )
+});
+pub(crate) static CHECKPOINT_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
+    histogram(
+        "everlog_executor_checkpoint_seconds",
+        "Time taken to write a checkpoint to the journal topic.",
+    )
+});
+pub(crate) static RESTORES: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "everlog_executor_restores_total",
+        "Partitions whose tables were restored from the journal topic.",
+    )
+});
+pub(crate) static ROWS_RESTORED: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("everlog_executor_rows_restored_total", "Rows read from the journal topic for them.")
+});
+pub(crate) static RESTORE_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
+    histogram(
+        "everlog_executor_restore_seconds",
+        "Time taken to restore the tables of a partition from the journal topic.",
+    )
+});
+
+fn histogram(name: &str, help: &str) -> Histogram {
+    let histogram = Histogram::with_opts(HistogramOpts::new(name, help));
+    registered(histogram.expect("the options are constant"))
+}
 
 fn counter(name: &str, help: &str) -> IntCounter {
     registered(IntCounter::with_opts(Opts::new(name, help)).expect("the options are constant"))

@@ -117,9 +117,17 @@ pub trait Reader: Send {
     fn next(&mut self) -> BoxFuture<'_, Result<Vec<Logged>, LogError>>;
 }
 
-/// Writes the compacted rows of one partition.
+/// Writes the compacted rows of one partition, in transactions.
+///
+/// Rows become visible with [`Checkpointer::commit`], all or none. After an error none of those added
+/// since the last commit counts, and the next row begins another transaction; after
+/// [`AppendError::Fenced`] or [`AppendError::Unknown`] another checkpointer is needed.
 pub trait Checkpointer: Send {
-    /// Writes all of `rows`, or none of them.
+    /// Adds rows to the transaction, and waits until there is room for more: so a large transaction
+    /// takes little memory where the backend is Kafka. The embedded log keeps it in memory.
+    fn add(&mut self, rows: Vec<RowChange>) -> BoxFuture<'_, Result<(), AppendError>>;
+
+    /// Writes all rows that were added, and `rows` behind them, or none of them.
     fn commit(&mut self, rows: Vec<RowChange>) -> BoxFuture<'_, Result<(), AppendError>>;
 }
 

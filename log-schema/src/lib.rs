@@ -48,6 +48,6 @@ pub use record::{
     OutboxDelivered, Pin, Record, Suspend, Then, TimerFired,
 };
 pub use rows::{
-    InvocationRow, JournalRow, LockRow, ObjectRow, OpenKind, OpenRow, OutboxPlace, OutboxRow,
-    PartitionRow, Row, RowKey, SentRow, Status, StatusKind, Timer, TimerKind,
+    CheckpointRow, InvocationRow, JournalRow, LockRow, ObjectRow, OpenKind, OpenRow, OutboxPlace,
+    OutboxRow, PartitionRow, Row, RowKey, SentRow, Status, StatusKind, Timer, TimerKind,
 };

@@ -195,4 +195,6 @@ pub struct Checkpointed {
     pub log: LogOffset,
     /// All messages below this offset are in the checkpoint.
     pub inbox: InboxOffset,
+    /// Whether the checkpoint is on the journal topic; else only the owner has it.
+    pub journal: bool,
 }

@@ -178,6 +178,20 @@ pub struct PartitionRow {
     pub room_behind: Option<OutboxPlace>,
 }
 
+/// What the rows of a partition on the journal topic stand for. It is the last row of each
+/// transaction there, and no row of the tables.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointRow {
+    /// All records of the log below are in the rows, and none above.
+    pub log: LogOffset,
+    /// All messages of the inbox below are taken in.
+    pub inbox: InboxOffset,
+    /// The epoch of the owner that wrote them.
+    pub epoch: Epoch,
+    /// The time of the last record in them.
+    pub at: Millis,
+}
+
 /// The place of a message on its way to another partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxPlace {

@@ -18,16 +18,20 @@ use apache_avro::Schema;
 use apache_avro::rabin::Rabin;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
-use everlog_log_schema::RowKey;
 use everlog_log_schema::codec::{
-    LEVEL_MAX, decode_member, decode_message, decode_metadata_change, decode_question,
-    decode_record, decode_reply, decode_row, encode_member, encode_message, encode_metadata_change,
-    encode_question, encode_record, encode_reply, encode_row,
+    CHECKPOINT_KEY, LEVEL_MAX, decode_checkpoint, decode_member, decode_message,
+    decode_metadata_change, decode_question, decode_record, decode_reply, decode_row,
+    encode_checkpoint, encode_member, encode_message, encode_metadata_change, encode_question,
+    encode_record, encode_reply, encode_row, row_changed_at,
 };
+use everlog_log_schema::{LogOffset, RowKey};
 use samples::Sample;
 
 /// The frozen header in front of a message.
 const ENVELOPE_BYTES: usize = 30;
+
+/// The record that changed every row of the golden files.
+const CHANGED_AT: LogOffset = LogOffset(1_000_000);
 
 /// The samples of each level, as a reader of today sees them.
 fn levels() -> BTreeMap<u32, Vec<(String, Sample)>> {
@@ -86,7 +90,8 @@ fn a_plain_avro_reader_understands_every_golden_file() {
                 | Sample::Row(..)
                 | Sample::Question(_)
                 | Sample::Reply(_)
-                | Sample::Member(_) => &parts.last().unwrap()[..],
+                | Sample::Member(_)
+                | Sample::Checkpoint(_) => &parts.last().unwrap()[..],
             };
             assert_eq!(value[..2], [0xC3, 0x01], "{name}");
             let schema = &schemas[&value[2..10]];
@@ -183,7 +188,12 @@ fn write_sample(sample: &Sample) -> Vec<Vec<u8>> {
         Sample::Message(envelope) => vec![encode_message(envelope).unwrap().to_vec()],
         Sample::Record(record) => vec![encode_record(record).unwrap().to_vec()],
         Sample::MetadataChange(change) => vec![encode_metadata_change(change).unwrap().to_vec()],
-        Sample::Row(key, row) => vec![key.to_bytes(), encode_row(row).unwrap().to_vec()],
+        Sample::Row(key, row) => {
+            vec![key.to_bytes(), encode_row(row, CHANGED_AT).unwrap().to_vec()]
+        }
+        Sample::Checkpoint(row) => {
+            vec![CHECKPOINT_KEY.to_vec(), encode_checkpoint(row).unwrap().to_vec()]
+        }
         Sample::Question(question) => vec![encode_question(question).unwrap().to_vec()],
         Sample::Reply(reply) => vec![encode_reply(reply.clone()).unwrap().to_vec()],
         Sample::Member(member) => vec![encode_member(member).unwrap().to_vec()],
@@ -200,11 +210,16 @@ fn read_sample(kind: &Sample, parts: &[Vec<u8>]) -> Sample {
         Sample::Row(..) => {
             let key = RowKey::from_bytes(&parts[0]).unwrap();
             let row = decode_row(&key, &parts[1]).unwrap();
+            assert_eq!(row_changed_at(&parts[0], &parts[1]), Ok(CHANGED_AT));
             Sample::Row(key, row)
         }
         Sample::Question(_) => Sample::Question(decode_question(&parts[0]).unwrap()),
         Sample::Reply(_) => Sample::Reply(decode_reply(&parts[0]).unwrap()),
         Sample::Member(_) => Sample::Member(decode_member(&parts[0]).unwrap()),
+        Sample::Checkpoint(_) => {
+            assert_eq!(parts[0], CHECKPOINT_KEY);
+            Sample::Checkpoint(decode_checkpoint(&parts[1]).unwrap())
+        }
     }
 }
 

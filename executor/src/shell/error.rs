@@ -4,16 +4,22 @@ use everlog_log_client::LogError;
 use everlog_log_schema::LogOffset;
 use everlog_partition::{ApplyError, TablesError};
 
-use crate::store::StoreError;
+use crate::store::{BulkError, StoreError};
 
 /// Why the partition stays down until somebody does something. The others live on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum StopReason {
     #[error(
-        "the log starts at offset {start}, but the tables end at {next}: what lies between is \
-         lost; restore the tables from a backup"
+        "the log starts at offset {start}, but the tables end at {next}{}: what lies between is \
+         lost; restore the tables from a backup",
+        journal_ends(*.checkpoint)
     )]
-    LogTrimmed { start: LogOffset, next: LogOffset },
+    LogTrimmed {
+        start: LogOffset,
+        next: LogOffset,
+        /// Where the last checkpoint of the journal topic ends, if there is one.
+        checkpoint: Option<LogOffset>,
+    },
     #[error(
         "the log ends at offset {end}, but the tables have applied all below {next}: the log has \
          lost records; restore it from a backup"
@@ -41,10 +47,16 @@ pub(crate) enum StopReason {
     Tables(#[from] TablesError),
     #[error(transparent)]
     Store(StoreError),
+    #[error("failed to restore the tables: {0}")]
+    Journal(BulkError),
     #[error("failed to use the log: {0}")]
     Log(LogError),
     #[error("failed to follow the metadata: its follower has stopped")]
     MetadataLost,
+}
+
+fn journal_ends(checkpoint: Option<LogOffset>) -> String {
+    checkpoint.map_or_else(String::new, |end| format!(" and the last checkpoint at {end}"))
 }
 
 /// Why a partition does not go on as it was.
@@ -86,6 +98,18 @@ impl From<StoreError> for Interruption {
             | StoreError::Locked { .. }
             | StoreError::Format { .. }
             | StoreError::Directory { .. } => Self::Stop(StopReason::Store(error)),
+        }
+    }
+}
+
+impl From<BulkError> for Interruption {
+    fn from(error: BulkError) -> Self {
+        match error {
+            BulkError::Store(error) => error.into(),
+            BulkError::Row(_)
+            | BulkError::Ahead { .. }
+            | BulkError::Torn { .. }
+            | BulkError::NoCheckpoint => Self::Stop(StopReason::Journal(error)),
         }
     }
 }

@@ -50,6 +50,19 @@ impl Step {
         Self { offset: LogOffset(offset), hash: hash_of(payload), bytes: payload.len(), record }
     }
 
+    /// Below which offset the journal topic holds all, as this record says.
+    fn checkpoint(&self) -> Option<LogOffset> {
+        let mut below = None;
+        for command in &self.record.commands {
+            if let Command::Checkpointed(said) = command
+                && said.journal
+            {
+                below = below.max(Some(said.log.min(self.offset)));
+            }
+        }
+        below
+    }
+
     /// Whether losing it from the tables would cost more than reading it again: a mark of a
     /// checkpoint must not bring about the next.
     pub(crate) fn is_substantial(&self) -> bool {
@@ -100,17 +113,24 @@ impl Fold {
             return Ok(folded);
         }
         let mut tables = self.store.tables(self.partition);
+        let mut held_by_journal = None;
         for step in steps {
             tables.begin_record(step.offset);
             let acceptance = apply_guarded(&mut tables, step, &mut folded.actions)?;
-            if let Acceptance::Ignored(why) = acceptance {
-                folded.ignored.get_or_insert((step.offset, why));
+            match acceptance {
+                Acceptance::Accepted => held_by_journal = held_by_journal.max(step.checkpoint()),
+                Acceptance::Ignored(why) => {
+                    folded.ignored.get_or_insert((step.offset, why));
+                }
             }
         }
         crash_point("executor::applied");
         let row = reads::partition(&tables)?;
         tables.commit(steps.iter().any(Step::is_substantial))?;
         self.row = row;
+        if let Some(below) = held_by_journal {
+            self.store.clear_dirty(self.partition, below)?;
+        }
         metrics::RECORDS_APPLIED.inc_by(steps.len() as u64);
         crash_point("executor::committed");
         Ok(folded)

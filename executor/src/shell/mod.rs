@@ -9,6 +9,7 @@
 
 mod attempts;
 mod begin;
+mod checkpoint;
 mod code;
 mod eager;
 mod error;
@@ -24,6 +25,7 @@ mod pings;
 mod places;
 mod proposals;
 mod purges;
+mod restore;
 mod sizes;
 mod standby;
 mod warnings;
@@ -181,13 +183,17 @@ impl Shell {
     /// Idle; or a follower, and then perhaps the owner, to the end of its term.
     async fn hold_once(&mut self) -> Result<(), Interruption> {
         self.notice_assignment();
-        let mut fold = Fold::open(Arc::clone(&self.store), self.partition)?;
-        let last_owner = fold.row().address.clone();
+        let last_owner = self.open_fold()?.row().address.clone();
         if !self.hints.part(&last_owner).follows() {
             self.idle(&last_owner).await;
             return Ok(());
         }
         let orders = self.orders.clone();
+        tokio::select! {
+            prepared = Box::pin(restore::prepare(self)) => prepared?,
+            () = drained(orders.clone()) => return Ok(()),
+        }
+        let mut fold = self.open_fold()?;
         let followed = tokio::select! {
             followed = Box::pin(follow::follow(self, &mut fold)) => followed?,
             () = drained(orders) => return Ok(()),
@@ -198,6 +204,10 @@ impl Shell {
         let ended = owner.serve().await;
         owner.end();
         ended
+    }
+
+    fn open_fold(&self) -> Result<Fold, Interruption> {
+        Ok(Fold::open(Arc::clone(&self.store), self.partition)?)
     }
 
     /// Waits until the partition is to be followed, or the order to let go.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use everlog_log_client::{LogError, Topic};
 use everlog_log_schema::{
-    Checkpointed, Command, InboxOffset, InvocationId, LogOffset, Millis, Timer, TimerFired,
+    Command, InboxOffset, InvocationId, LogOffset, Millis, Timer, TimerFired,
 };
 use everlog_partition::{Action, Ignored, reads};
 use tokio::sync::watch;
@@ -24,6 +24,7 @@ use self::leaving::Leaving;
 use super::Shell;
 use super::attempts::{Attempts, Sized};
 use super::begin::Reader;
+use super::checkpoint::Checkpoints;
 use super::error::Interruption;
 use super::fold::{Fold, Step};
 use super::history::History;
@@ -57,10 +58,7 @@ pub(super) struct Owner<'s> {
     outbox: Outbox,
     clock: Clock,
     history: History,
-    /// The last checkpoint put before the log.
-    checkpoint: LogOffset,
-    /// Below it lies all that a checkpoint would be worth.
-    worth_checkpoint: LogOffset,
+    checkpoints: Checkpoints,
     wanted: watch::Receiver<Option<LogOffset>>,
     leaving: Option<Leaving>,
     barriers: Barriers,
@@ -97,7 +95,13 @@ impl<'s> Owner<'s> {
         let history = History::new(limits.history_age_max, history_bytes, row.next_log, oldest);
         let proposals = Proposals::behind_announcement(reign.appender, reign.epoch, reign.term);
         let clock = Clock::not_before(row.now);
-        let worth_checkpoint = row.next_log;
+        let checkpoints = Checkpoints::begin(
+            shell.log.clone(),
+            shell.store.clone(),
+            shell.partition,
+            limits,
+            row.next_log,
+        );
         shell.flushed.mark_unchanged();
         let (wanted, barriers) = (shell.desk.wanted(), Barriers::new(&shell.desk));
         let owner = Self {
@@ -112,8 +116,7 @@ impl<'s> Owner<'s> {
             outbox,
             clock,
             history,
-            checkpoint: LogOffset(0),
-            worth_checkpoint,
+            checkpoints,
             wanted,
             leaving: None,
             barriers,
@@ -135,7 +138,7 @@ impl<'s> Owner<'s> {
                 return self.resign().await;
             }
             let room = self.proposals.has_room();
-            let serving = self.leaving.is_none();
+            let serving = self.leaving.is_none() && !self.checkpoints.are_behind();
             let searches = room && self.attempts.searches();
             let timers_at = self.timers_at();
             let queue_may_have_room = self.proposals.queue_may_have_room();
@@ -155,6 +158,7 @@ impl<'s> Owner<'s> {
                     self.push(failed);
                 }
                 () = self.outbox.changed() => {}
+                command = self.checkpoints.next() => self.proposals.push(command, 0),
                 flushed = self.shell.flushed.changed() => {
                     flushed.map_err(|_| Interruption::Retry("the executor has stopped".into()))?;
                     self.on_flushed();
@@ -209,9 +213,7 @@ impl<'s> Owner<'s> {
         for step in steps {
             self.history.count(step.bytes);
             step.record.commands.iter().for_each(|command| self.attempts.settle(command));
-            if step.is_substantial() {
-                self.worth_checkpoint = LogOffset(step.offset.0 + 1);
-            }
+            self.checkpoints.settle(step);
         }
         self.pass_barrier();
         self.shell.progressed = true;
@@ -351,10 +353,8 @@ impl<'s> Owner<'s> {
 
     fn on_flushed(&mut self) {
         let flushed = self.shell.flushed.borrow_and_update().get(&self.shell.partition).copied();
-        let Some(Position { log, inbox }) = flushed else { return };
-        if log > self.checkpoint && self.checkpoint < self.worth_checkpoint {
-            self.checkpoint = log;
-            self.proposals.push(Command::Checkpointed(Checkpointed { log, inbox }), 0);
+        if let Some(command) = flushed.and_then(|at| self.checkpoints.on_flushed(at)) {
+            self.proposals.push(command, 0);
         }
     }
 

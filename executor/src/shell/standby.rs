@@ -122,7 +122,7 @@ async fn check_log(shell: &Shell, fold: &Fold) -> Result<(), Interruption> {
     let (start, end) = (LogOffset(bounds.start), LogOffset(bounds.end));
     let next = fold.row().next_log;
     if start > next {
-        return Err(StopReason::LogTrimmed { start, next }.into());
+        return Err(StopReason::LogTrimmed { start, next, checkpoint: None }.into());
     }
     if end < next {
         return Err(StopReason::LogLost { end, next }.into());

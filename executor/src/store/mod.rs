@@ -7,6 +7,8 @@
 //!
 //! **Invariant:** the tables never lead the log. Only acknowledged records are committed.
 
+mod bulk;
+mod dirty;
 mod error;
 mod overlay;
 #[cfg(test)]
@@ -27,12 +29,13 @@ use rocksdb::{
     WriteBatch, WriteOptions,
 };
 
+pub(crate) use bulk::{BulkError, BulkLoad};
 pub use error::StoreError;
 use overlay::Change;
 pub use overlay::Overlay;
 
 /// The version of the way that rows are laid out in the database.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Above every row: partitions are far fewer than 2³¹.
 const FORMAT_KEY: &[u8] = b"\xff\xff\xff\xffformat";
 /// Set in the prefix of a partition's dirty marks.
@@ -72,6 +75,8 @@ pub struct Store {
     path: PathBuf,
     options: StoreOptions,
     positions: Mutex<Positions>,
+    /// How many changes of rows each partition has seen since the tables were opened.
+    changes: Mutex<BTreeMap<PartitionId, u64>>,
     /// Counts the commits that are worth a flush.
     worth_flushing: AtomicU64,
 }
@@ -100,9 +105,13 @@ impl Store {
             path,
             options,
             positions: Mutex::default(),
+            changes: Mutex::default(),
             worth_flushing: AtomicU64::new(0),
         };
         store.check_format()?;
+        if !options.dirty_marks {
+            store.give_up_marks()?;
+        }
         Ok(store)
     }
 
@@ -147,7 +156,7 @@ impl Store {
             let key = key_bytes(partition.0, key);
             match &change.row {
                 Some(row) => {
-                    let bytes = encode_row(row).map_err(|error| StoreError::Write {
+                    let bytes = encode_row(row, change.at).map_err(|error| StoreError::Write {
                         path: self.path.clone(),
                         reason: error.to_string(),
                     })?;
@@ -156,11 +165,12 @@ impl Store {
                 None => batch.delete(&key),
             }
             if self.options.dirty_marks {
-                batch.put(marked(&key), change.at.0.to_be_bytes());
+                batch.put(dirty::mark_of(&key, change.at), []);
             }
         }
         self.db.write_opt(batch, &without_wal()).map_err(|error| self.failed("write", &error))?;
         self.positions().insert(partition, position);
+        self.count_changes(partition, changes.len());
         if worth_flushing {
             self.worth_flushing.fetch_add(1, Ordering::Relaxed);
         }
@@ -188,9 +198,17 @@ impl Store {
         for prefix in [partition.0, partition.0 | DIRTY] {
             batch.delete_range(prefix.to_be_bytes(), (prefix + 1).to_be_bytes());
         }
+        batch.delete(dirty::complete_key(partition));
         self.db.write_opt(batch, &without_wal()).map_err(|error| self.failed("write", &error))?;
         self.positions().remove(&partition);
         Ok(())
+    }
+
+    /// Removes one row, as no record does: for those who look at what then happens.
+    #[doc(hidden)]
+    pub fn remove(&self, partition: PartitionId, key: &RowKey) -> Result<(), StoreError> {
+        let removed = self.db.delete_opt(key_bytes(partition.0, key), &without_wal());
+        removed.map_err(|error| self.failed("write", &error))
     }
 
     /// Reads rows in order of their keys, at most `limit` of those above `after`.
@@ -217,47 +235,6 @@ impl Store {
         }
         rows.status().map_err(|error| self.failed("read", &error))?;
         Ok(found)
-    }
-
-    /// Lists rows changed since the last checkpoint with the log offset of their last change, at
-    /// most `limit`, in order of their keys above `after`.
-    pub fn dirty_rows(
-        &self,
-        partition: PartitionId,
-        after: Option<&RowKey>,
-        limit: usize,
-    ) -> Result<Vec<(RowKey, LogOffset)>, StoreError> {
-        let prefix = partition.0 | DIRTY;
-        let from =
-            after.map_or_else(|| prefix.to_be_bytes().to_vec(), |key| key_bytes(prefix, key));
-        let mut rows = Vec::new();
-        let mut marks = self.db.raw_iterator_opt(bounded_by((prefix + 1).to_be_bytes()));
-        marks.seek(&from);
-        while rows.len() < limit {
-            let Some((key, offset)) = marks.item() else { break };
-            if after.is_none() || key > from.as_slice() {
-                rows.push((self.row_key(key)?, self.mark(offset)?));
-            }
-            marks.next();
-        }
-        marks.status().map_err(|error| self.failed("read", &error))?;
-        Ok(rows)
-    }
-
-    /// Removes the marks of rows last changed below `below`: a checkpoint holds them.
-    pub fn clear_dirty(&self, partition: PartitionId, below: LogOffset) -> Result<(), StoreError> {
-        let prefix = partition.0 | DIRTY;
-        let mut batch = WriteBatch::default();
-        let mut marks = self.db.raw_iterator_opt(bounded_by((prefix + 1).to_be_bytes()));
-        marks.seek(prefix.to_be_bytes());
-        while let Some((key, offset)) = marks.item() {
-            if self.mark(offset)? < below {
-                batch.delete(key);
-            }
-            marks.next();
-        }
-        marks.status().map_err(|error| self.failed("read", &error))?;
-        self.db.write_opt(batch, &without_wal()).map_err(|error| self.failed("write", &error))
     }
 
     fn get(
@@ -304,11 +281,6 @@ impl Store {
     fn row_key(&self, bytes: &[u8]) -> Result<RowKey, StoreError> {
         let bytes = bytes.get(4..).ok_or_else(|| self.corrupt("a key is too short"))?;
         RowKey::from_bytes(bytes).map_err(|error| self.corrupt(error))
-    }
-
-    fn mark(&self, bytes: &[u8]) -> Result<LogOffset, StoreError> {
-        let offset = bytes.try_into().map_err(|_| self.corrupt("a dirty mark is no offset"))?;
-        Ok(LogOffset(u64::from_be_bytes(offset)))
     }
 
     fn positions(&self) -> std::sync::MutexGuard<'_, Positions> {
@@ -362,13 +334,4 @@ fn key_bytes(prefix: u32, key: &RowKey) -> Vec<u8> {
     let mut bytes = prefix.to_be_bytes().to_vec();
     bytes.extend_from_slice(&key.to_bytes());
     bytes
-}
-
-/// The key of the dirty mark of the row whose key this is.
-fn marked(key: &[u8]) -> Vec<u8> {
-    let mut key = key.to_vec();
-    if let Some(first) = key.first_mut() {
-        *first |= 0x80;
-    }
-    key
 }

@@ -55,6 +55,11 @@ impl<'s> Overlay<'s> {
         self.store.commit(self.partition, &self.changes, position, worth_flushing)
     }
 
+    /// What lies below the changes, if that is one moment.
+    pub(super) fn below(&self) -> Option<&Snapshot<'s>> {
+        self.snapshot.as_ref()
+    }
+
     fn change(&mut self, key: RowKey, row: Option<Row>) {
         self.changes.insert(key, Change { row, at: self.at });
     }

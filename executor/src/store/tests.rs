@@ -1,5 +1,7 @@
 //! What the tables keep, and when.
 
+mod journal;
+
 use std::fs;
 use std::path::Path;
 
@@ -161,38 +163,6 @@ fn rows_are_read_in_order_and_in_parts() {
 }
 
 #[test]
-fn dirty_marks_name_the_last_change_of_each_row_and_survive_with_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), StoreOptions { dirty_marks: true }).unwrap();
-    write(&store, P0, 3, &[(running(1), Some(Row::Running)), (running(2), Some(Row::Running))]);
-    write(&store, P0, 7, &[(running(1), None)]);
-    let marks =
-        [(RowKey::Partition, LogOffset(7)), (running(1), LogOffset(7)), (running(2), LogOffset(3))];
-    assert_eq!(store.dirty_rows(P0, None, 10).unwrap(), marks);
-    assert_eq!(store.dirty_rows(P0, Some(&RowKey::Partition), 1).unwrap(), marks[1..2]);
-    assert_eq!(store.dirty_rows(P1, None, 10).unwrap(), []);
-    // Marks are no rows.
-    assert_eq!(store.rows(P0, None, 10).unwrap().len(), 2);
-
-    store.flush().unwrap();
-    let survivor = killed(directory.path());
-    assert_eq!(open(survivor.path()).dirty_rows(P0, None, 10).unwrap(), marks);
-
-    store.clear_dirty(P0, LogOffset(7)).unwrap();
-    assert_eq!(store.dirty_rows(P0, None, 10).unwrap(), marks[..2]);
-    store.clear_dirty(P0, LogOffset(8)).unwrap();
-    assert_eq!(store.dirty_rows(P0, None, 10).unwrap(), []);
-}
-
-#[test]
-fn without_need_no_marks_are_kept() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open(directory.path());
-    write(&store, P0, 3, &[(running(1), Some(Row::Running))]);
-    assert_eq!(store.dirty_rows(P0, None, 10).unwrap(), []);
-}
-
-#[test]
 fn tables_that_are_open_elsewhere_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let _open = open(directory.path());
@@ -224,11 +194,11 @@ fn damaged_tables_are_refused() {
 fn tables_of_a_newer_format_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
-    store.db.put_opt(FORMAT_KEY, 2_u32.to_be_bytes(), &without_wal()).unwrap();
+    store.db.put_opt(FORMAT_KEY, 3_u32.to_be_bytes(), &without_wal()).unwrap();
     store.flush().unwrap();
     drop(store);
     let newer = Store::open(directory.path(), StoreOptions::default());
-    assert!(matches!(newer, Err(StoreError::Format { found: 2, .. })), "{newer:?}");
+    assert!(matches!(newer, Err(StoreError::Format { found: 3, .. })), "{newer:?}");
 }
 
 #[test]

@@ -16,6 +16,8 @@ mod functions;
 mod handovers;
 mod house;
 mod interventions;
+mod journal;
+mod journal_log;
 mod limits;
 mod logs;
 mod messages;

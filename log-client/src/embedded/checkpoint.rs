@@ -19,17 +19,34 @@ pub(super) struct EmbeddedCheckpointer {
     pub(super) shared: Arc<Shared>,
     pub(super) partition: PartitionId,
     pub(super) generation: u64,
+    /// The rows of the transaction: the log takes it as one write, which is in memory in any case.
+    pub(super) added: Vec<RowChange>,
+}
+
+impl EmbeddedCheckpointer {
+    fn take(&mut self, rows: Vec<RowChange>) -> Result<(), AppendError> {
+        for row in &rows {
+            let bytes = row.key.len() + row.value.as_ref().map_or(0, Bytes::len);
+            if bytes > limits::ROW_BYTES_MAX {
+                self.added.clear();
+                return Err(AppendError::TooLarge { bytes, max: limits::ROW_BYTES_MAX });
+            }
+        }
+        self.added.extend(rows);
+        Ok(())
+    }
 }
 
 impl Checkpointer for EmbeddedCheckpointer {
+    fn add(&mut self, rows: Vec<RowChange>) -> BoxFuture<'_, Result<(), AppendError>> {
+        let taken = self.take(rows);
+        Box::pin(std::future::ready(taken))
+    }
+
     fn commit(&mut self, rows: Vec<RowChange>) -> BoxFuture<'_, Result<(), AppendError>> {
         Box::pin(async move {
-            for row in &rows {
-                let bytes = row.key.len() + row.value.as_ref().map_or(0, Bytes::len);
-                if bytes > limits::ROW_BYTES_MAX {
-                    return Err(AppendError::TooLarge { bytes, max: limits::ROW_BYTES_MAX });
-                }
-            }
+            self.take(rows)?;
+            let rows = std::mem::take(&mut self.added);
             let (resolve, answer) = oneshot::channel();
             let (partition, generation) = (self.partition, self.generation);
             let commit = Commit { partition, generation, rows, resolve };

@@ -174,7 +174,8 @@ impl EventLog for EmbeddedLog {
             let generation =
                 self.shared.ask(|resolve| Request::OpenCheckpointer { partition, resolve }).await?;
             let shared = Arc::clone(&self.shared);
-            let checkpointer = EmbeddedCheckpointer { shared, partition, generation };
+            let checkpointer =
+                EmbeddedCheckpointer { shared, partition, generation, added: Vec::new() };
             Ok(Box::new(checkpointer) as Box<dyn Checkpointer>)
         })
     }

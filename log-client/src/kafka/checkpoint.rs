@@ -68,6 +68,8 @@ struct Transactions {
     producer: BaseProducer<Reports>,
     topic: String,
     partition: i32,
+    /// Whether a transaction has begun and not ended.
+    open: bool,
     /// The error that ended this checkpointer.
     ended: Option<AppendError>,
 }
@@ -85,39 +87,54 @@ impl KafkaCheckpointer {
                 .map_err(|error| client::unavailable(&error))?;
             let topic = cluster.journal_topic();
             let partition = client::partition_number(partition);
-            let transactions = Transactions { producer, topic, partition, ended: None };
+            let transactions =
+                Transactions { producer, topic, partition, open: false, ended: None };
             Ok(Self { transactions: Arc::new(Mutex::new(transactions)) })
         })
         .await
     }
 }
 
-impl Checkpointer for KafkaCheckpointer {
-    fn commit(&mut self, rows: Vec<RowChange>) -> BoxFuture<'_, Result<(), AppendError>> {
+impl KafkaCheckpointer {
+    /// Works on the transactions away from the tasks that must not block.
+    async fn work(
+        &self,
+        work: impl FnOnce(&mut Transactions) -> Result<(), AppendError> + Send + 'static,
+    ) -> Result<(), AppendError> {
         let transactions = Arc::clone(&self.transactions);
-        Box::pin(async move {
-            let commit = tokio::task::spawn_blocking(move || {
-                transactions.lock().unwrap_or_else(PoisonError::into_inner).commit(&rows)
-            });
-            commit.await.unwrap_or_else(|error| Err(AppendError::Unknown(error.to_string())))
-        })
+        let done = tokio::task::spawn_blocking(move || {
+            work(&mut transactions.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        done.await.unwrap_or_else(|error| Err(AppendError::Unknown(error.to_string())))
+    }
+}
+
+impl Checkpointer for KafkaCheckpointer {
+    fn add(&mut self, rows: Vec<RowChange>) -> BoxFuture<'_, Result<(), AppendError>> {
+        Box::pin(self.work(move |transactions| transactions.step(|open| open.add(&rows))))
+    }
+
+    fn commit(&mut self, rows: Vec<RowChange>) -> BoxFuture<'_, Result<(), AppendError>> {
+        Box::pin(self.work(move |transactions| {
+            transactions.step(|open| {
+                open.add(&rows)?;
+                open.commit()
+            })
+        }))
     }
 }
 
 impl Transactions {
-    fn commit(&mut self, rows: &[RowChange]) -> Result<(), AppendError> {
+    /// Does a step of a transaction, unless an earlier one has ended this checkpointer.
+    fn step(
+        &mut self,
+        step: impl FnOnce(&mut Self) -> Result<(), AppendError>,
+    ) -> Result<(), AppendError> {
         if let Some(error) = &self.ended {
             return Err(error.clone());
         }
-        let bytes_of = |row: &RowChange| row.key.len() + row.value.as_ref().map_or(0, Bytes::len);
-        if let Some(row) = rows.iter().find(|row| bytes_of(row) > limits::ROW_BYTES_MAX) {
-            return Err(AppendError::TooLarge { bytes: bytes_of(row), max: limits::ROW_BYTES_MAX });
-        }
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let committed = self.transact(rows);
-        match &committed {
+        let done = step(self);
+        match &done {
             Err(AppendError::Fenced) => self.ended = Some(AppendError::Fenced),
             Err(AppendError::Unknown(_)) => {
                 let reason = "an earlier commit has an unknown outcome: open another checkpointer";
@@ -128,22 +145,48 @@ impl Transactions {
                 AppendError::Refused(_) | AppendError::TooLarge { .. } | AppendError::QueueFull,
             ) => {}
         }
-        committed
+        done
     }
 
-    fn transact(&self, rows: &[RowChange]) -> Result<(), AppendError> {
-        self.producer.begin_transaction().map_err(|error| self.not_begun(&error))?;
-        self.producer.context().failed.store(0, Ordering::SeqCst);
-        for row in rows {
-            self.send(row).map_err(|error| self.abort(&error))?;
+    fn add(&mut self, rows: &[RowChange]) -> Result<(), AppendError> {
+        let bytes_of = |row: &RowChange| row.key.len() + row.value.as_ref().map_or(0, Bytes::len);
+        if let Some(row) = rows.iter().find(|row| bytes_of(row) > limits::ROW_BYTES_MAX) {
+            let too_large =
+                AppendError::TooLarge { bytes: bytes_of(row), max: limits::ROW_BYTES_MAX };
+            return Err(self.dropped(too_large));
         }
-        self.await_reports().map_err(|error| self.abort(&error))?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        if !self.open {
+            self.producer.begin_transaction().map_err(|error| self.not_begun(&error))?;
+            self.producer.context().failed.store(0, Ordering::SeqCst);
+            self.open = true;
+        }
+        for row in rows {
+            if let Err(error) = self.send(row) {
+                return Err(self.aborted(&error));
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), AppendError> {
+        if !self.open {
+            return Ok(());
+        }
+        if let Err(error) = self.await_reports() {
+            return Err(self.aborted(&error));
+        }
         let deadline = Instant::now() + TRANSACTION_WAIT;
         loop {
             match self.producer.commit_transaction(TRANSACTION_WAIT) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.open = false;
+                    return Ok(());
+                }
                 Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
-                    return Err(self.abort(&KafkaError::Transaction(error)));
+                    return Err(self.aborted(&KafkaError::Transaction(error)));
                 }
                 Err(KafkaError::Transaction(error))
                     if error.is_retriable() && Instant::now() < deadline => {}
@@ -197,14 +240,33 @@ impl Transactions {
         Ok(())
     }
 
-    fn abort(&self, cause: &KafkaError) -> AppendError {
+    /// Aborts the transaction after an error, and tells what that makes of it.
+    fn aborted(&mut self, cause: &KafkaError) -> AppendError {
         if is_fenced(cause) || self.fenced() {
             return AppendError::Fenced;
         }
         match self.producer.abort_transaction(TRANSACTION_WAIT) {
-            Ok(()) => AppendError::Refused(cause.to_string()),
+            Ok(()) => {
+                self.open = false;
+                AppendError::Refused(cause.to_string())
+            }
             Err(error) if is_fenced(&error) || self.fenced() => AppendError::Fenced,
             Err(error) => AppendError::Unknown(format!("{cause}; failed to abort: {error}")),
+        }
+    }
+
+    /// Aborts the transaction, if one is open, for rows that it must not hold.
+    fn dropped(&mut self, why: AppendError) -> AppendError {
+        if !self.open {
+            return why;
+        }
+        match self.producer.abort_transaction(TRANSACTION_WAIT) {
+            Ok(()) => {
+                self.open = false;
+                why
+            }
+            Err(error) if is_fenced(&error) || self.fenced() => AppendError::Fenced,
+            Err(error) => AppendError::Unknown(format!("{why}; failed to abort: {error}")),
         }
     }
 

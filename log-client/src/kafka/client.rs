@@ -130,6 +130,9 @@ impl Cluster {
             .set("transactional.id", format!("{}-{partition}", self.journal_topic()))
             // A transaction bounds the wait itself, and refuses 0.
             .set("message.timeout.ms", "60000")
+            // A large checkpoint is one transaction. Readers wait for an open one of a dead owner, until
+            // the next owner opens its checkpointer.
+            .set("transaction.timeout.ms", "120000")
             .set("linger.ms", "5");
         overridden(&self.options, config)
     }

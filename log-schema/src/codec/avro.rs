@@ -69,6 +69,7 @@ formats! {
     ROW_SENT = "sent row", "level-1/row-sent", limits::ROW_BYTES_MAX;
     ROW_WAITING = "waiting row", "level-1/row-waiting", limits::ROW_BYTES_MAX;
     ROW_OWING = "owing row", "level-1/row-owing", limits::ROW_BYTES_MAX;
+    ROW_CHECKPOINT = "checkpoint row", "level-1/row-checkpoint", limits::ROW_BYTES_MAX;
 }
 
 impl Format {
@@ -119,26 +120,57 @@ impl Format {
     }
 
     pub(super) fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, DecodeError> {
+        let mut body = self.body(bytes)?;
+        let value =
+            self.reader.read_deser(&mut body).map_err(|error| self.malformed(reason_of(error)))?;
+        if !body.is_empty() {
+            return Err(self.malformed(format!("{} bytes follow its end", body.len())));
+        }
+        Ok(value)
+    }
+
+    /// Reads the first field of a value, which must be a number that is not negative, and nothing else.
+    pub(super) fn first_long(&self, bytes: &[u8]) -> Result<u64, DecodeError> {
+        let body = self.body(bytes)?;
+        let number = zigzag(body)
+            .ok_or_else(|| self.malformed("its first number is cut short or too large".into()))?;
+        u64::try_from(number)
+            .map_err(|_| self.malformed(format!("its first number is negative: {number}")))
+    }
+
+    /// What follows the header.
+    fn body<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], DecodeError> {
         limits::check(self.what, bytes.len(), self.bytes_max)?;
-        let malformed = |reason: String| DecodeError::Malformed { what: self.what, reason };
-        let (header, mut body) = bytes
+        let (header, body) = bytes
             .split_first_chunk::<HEADER_BYTES>()
             .filter(|(header, _)| header.starts_with(&MARKER))
             .ok_or_else(|| {
-                malformed("the marker of avro's single-object encoding is missing".into())
+                self.malformed("the marker of avro's single-object encoding is missing".into())
             })?;
         if *header != self.header {
             let fingerprint = header.last_chunk().copied().expect("the header ends in 8 bytes");
             let fingerprint = u64::from_le_bytes(fingerprint);
             return Err(DecodeError::UnknownSchema { what: self.what, fingerprint });
         }
-        let value =
-            self.reader.read_deser(&mut body).map_err(|error| malformed(reason_of(error)))?;
-        if !body.is_empty() {
-            return Err(malformed(format!("{} bytes follow its end", body.len())));
-        }
-        Ok(value)
+        Ok(body)
     }
+
+    fn malformed(&self, reason: String) -> DecodeError {
+        DecodeError::Malformed { what: self.what, reason }
+    }
+}
+
+/// Reads an Avro `long`: 7 bits to a byte, the lowest first, the sign in the lowest bit.
+fn zigzag(bytes: &[u8]) -> Option<i64> {
+    let mut number = 0_u64;
+    for (byte, shift) in bytes.iter().zip((0..u64::BITS).step_by(7)) {
+        number |= u64::from(byte & 0x7F) << shift;
+        if byte & 0x80 == 0 {
+            let magnitude = i64::try_from(number >> 1).ok()?;
+            return Some(if number & 1 == 0 { magnitude } else { -magnitude - 1 });
+        }
+    }
+    None
 }
 
 /// Says what went wrong in a few words: the Avro library would print the whole schema with it, and

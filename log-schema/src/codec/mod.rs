@@ -20,7 +20,9 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use envelope::{EnvelopeHeader, MessageError, decode_message, encode_message};
-pub use row::{decode_row, encode_row};
+pub use row::{
+    CHECKPOINT_KEY, decode_checkpoint, decode_row, encode_checkpoint, encode_row, row_changed_at,
+};
 pub use row_key::RowKeyError;
 pub use wire::{
     decode_member, decode_question, decode_reply, encode_member, encode_question, encode_reply,

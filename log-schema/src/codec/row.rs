@@ -1,79 +1,156 @@
 //! Rows: which schema the value of each kind of row has.
 //!
+//! A value begins with the offset of the record that changed the row last. The same bytes are in the
+//! tables of an executor and on the journal topic.
+//!
 //! **Invariant:** the key tells the schema, so that a value under another kind of key is refused.
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{DecodeError, EncodeError, avro, list};
-use crate::{InvocationId, JournalRow, Row, RowKey, Seq};
+use super::avro::{self, Format};
+use super::{DecodeError, EncodeError, list, row_key};
+use crate::{CheckpointRow, InvocationId, JournalRow, LogOffset, Row, RowKey, Seq};
 
-/// Writes a row's value. It is never empty: on a compacted topic that would delete the row.
-pub fn encode_row(row: &Row) -> Result<Bytes, EncodeError> {
+/// The key of the checkpoint row on the journal topic, which is no row of the tables. It is below
+/// every row key.
+pub const CHECKPOINT_KEY: &[u8] = &[0x00];
+
+/// Writes a row's value, with the offset of the record that changed it. It is never empty: on a
+/// compacted topic that would delete the row.
+pub fn encode_row(row: &Row, changed_at: LogOffset) -> Result<Bytes, EncodeError> {
+    let at = changed_at;
     match row {
-        Row::Partition(row) => avro::ROW_PARTITION.encode(row),
-        Row::Invocation(row) => avro::ROW_INVOCATION.encode(row),
-        Row::Journal(row) => avro::ROW_JOURNAL.encode(row),
-        Row::Open(row) => avro::ROW_OPEN.encode(row),
-        Row::Running => avro::ROW_RUNNING.encode(&RunningRow {}),
-        Row::Timer => avro::ROW_TIMER.encode(&TimerRow {}),
-        Row::Lock(row) => avro::ROW_LOCK.encode(row),
-        Row::Queue(invocation) => avro::ROW_QUEUE.encode(&QueueRow { invocation: *invocation }),
-        Row::Sender(seq) => avro::ROW_SENDER.encode(&SenderRow { seq: *seq }),
-        Row::Packed(entries) => avro::ROW_PACKED.encode(&BorrowedPackedRow { entries }),
-        Row::Object(row) => avro::ROW_OBJECT.encode(row),
-        Row::State(value) => avro::ROW_STATE.encode(&StateRow { value }),
-        Row::Outbox(row) => avro::ROW_OUTBOX.encode(row),
-        Row::Sent(row) => avro::ROW_SENT.encode(row),
-        Row::Waiting => avro::ROW_WAITING.encode(&WaitingRow {}),
-        Row::Owing => avro::ROW_OWING.encode(&OwingRow {}),
+        Row::Partition(row) => encode(&avro::ROW_PARTITION, at, row),
+        Row::Invocation(row) => encode(&avro::ROW_INVOCATION, at, row),
+        Row::Journal(row) => encode(&avro::ROW_JOURNAL, at, row),
+        Row::Open(row) => encode(&avro::ROW_OPEN, at, row),
+        Row::Running => encode(&avro::ROW_RUNNING, at, &RunningRow {}),
+        Row::Timer => encode(&avro::ROW_TIMER, at, &TimerRow {}),
+        Row::Lock(row) => encode(&avro::ROW_LOCK, at, row),
+        Row::Queue(invocation) => {
+            encode(&avro::ROW_QUEUE, at, &QueueRow { invocation: *invocation })
+        }
+        Row::Sender(seq) => encode(&avro::ROW_SENDER, at, &SenderRow { seq: *seq }),
+        Row::Packed(entries) => encode(&avro::ROW_PACKED, at, &BorrowedPackedRow { entries }),
+        Row::Object(row) => encode(&avro::ROW_OBJECT, at, row),
+        Row::State(value) => encode(&avro::ROW_STATE, at, &StateRow { value }),
+        Row::Outbox(row) => encode(&avro::ROW_OUTBOX, at, row),
+        Row::Sent(row) => encode(&avro::ROW_SENT, at, row),
+        Row::Waiting => encode(&avro::ROW_WAITING, at, &WaitingRow {}),
+        Row::Owing => encode(&avro::ROW_OWING, at, &OwingRow {}),
     }
 }
 
 /// Reads the value of the row that `key` names.
 pub fn decode_row(key: &RowKey, bytes: &[u8]) -> Result<Row, DecodeError> {
     Ok(match key {
-        RowKey::Partition => Row::Partition(avro::ROW_PARTITION.decode(bytes)?),
-        RowKey::Invocation(_) => Row::Invocation(avro::ROW_INVOCATION.decode(bytes)?),
-        RowKey::Journal(..) => Row::Journal(avro::ROW_JOURNAL.decode(bytes)?),
-        RowKey::Open(..) => Row::Open(avro::ROW_OPEN.decode(bytes)?),
+        RowKey::Partition => Row::Partition(decode(&avro::ROW_PARTITION, bytes)?),
+        RowKey::Invocation(_) => Row::Invocation(decode(&avro::ROW_INVOCATION, bytes)?),
+        RowKey::Journal(..) => Row::Journal(decode(&avro::ROW_JOURNAL, bytes)?),
+        RowKey::Open(..) => Row::Open(decode(&avro::ROW_OPEN, bytes)?),
         RowKey::Running(_) => {
-            let RunningRow {} = avro::ROW_RUNNING.decode(bytes)?;
+            let RunningRow {} = decode(&avro::ROW_RUNNING, bytes)?;
             Row::Running
         }
         RowKey::Timer(_) => {
-            let TimerRow {} = avro::ROW_TIMER.decode(bytes)?;
+            let TimerRow {} = decode(&avro::ROW_TIMER, bytes)?;
             Row::Timer
         }
-        RowKey::Lock { .. } => Row::Lock(avro::ROW_LOCK.decode(bytes)?),
+        RowKey::Lock { .. } => Row::Lock(decode(&avro::ROW_LOCK, bytes)?),
         RowKey::Queue { .. } => {
-            let QueueRow { invocation } = avro::ROW_QUEUE.decode(bytes)?;
+            let QueueRow { invocation } = decode(&avro::ROW_QUEUE, bytes)?;
             Row::Queue(invocation)
         }
         RowKey::Sender(_) => {
-            let SenderRow { seq } = avro::ROW_SENDER.decode(bytes)?;
+            let SenderRow { seq } = decode(&avro::ROW_SENDER, bytes)?;
             Row::Sender(seq)
         }
         RowKey::Packed(..) => {
-            let PackedRow { entries } = avro::ROW_PACKED.decode(bytes)?;
+            let PackedRow { entries } = decode(&avro::ROW_PACKED, bytes)?;
             Row::Packed(entries)
         }
-        RowKey::Object { .. } => Row::Object(avro::ROW_OBJECT.decode(bytes)?),
+        RowKey::Object { .. } => Row::Object(decode(&avro::ROW_OBJECT, bytes)?),
         RowKey::State { .. } => {
-            let StateRow::<Bytes> { value } = avro::ROW_STATE.decode(bytes)?;
+            let StateRow::<Bytes> { value } = decode(&avro::ROW_STATE, bytes)?;
             Row::State(value)
         }
-        RowKey::Outbox(..) => Row::Outbox(avro::ROW_OUTBOX.decode(bytes)?),
-        RowKey::Sent(_) => Row::Sent(avro::ROW_SENT.decode(bytes)?),
+        RowKey::Outbox(..) => Row::Outbox(decode(&avro::ROW_OUTBOX, bytes)?),
+        RowKey::Sent(_) => Row::Sent(decode(&avro::ROW_SENT, bytes)?),
         RowKey::Waiting(..) => {
-            let WaitingRow {} = avro::ROW_WAITING.decode(bytes)?;
+            let WaitingRow {} = decode(&avro::ROW_WAITING, bytes)?;
             Row::Waiting
         }
         RowKey::Owing(_) => {
-            let OwingRow {} = avro::ROW_OWING.decode(bytes)?;
+            let OwingRow {} = decode(&avro::ROW_OWING, bytes)?;
             Row::Owing
         }
     })
+}
+
+/// Reads the offset of the record that changed a row last, from the bytes of its key and value, without
+/// reading the row.
+pub fn row_changed_at(key: &[u8], value: &[u8]) -> Result<LogOffset, DecodeError> {
+    let kind = key.first().copied();
+    let format = kind.and_then(format_of_kind).ok_or_else(|| DecodeError::Malformed {
+        what: "row",
+        reason: format!("its key has an unknown kind ({key:02x?})"),
+    })?;
+    format.first_long(value).map(LogOffset)
+}
+
+/// Writes the checkpoint row's value.
+pub fn encode_checkpoint(row: &CheckpointRow) -> Result<Bytes, EncodeError> {
+    avro::ROW_CHECKPOINT.encode(row)
+}
+
+/// Reads the checkpoint row's value.
+pub fn decode_checkpoint(bytes: &[u8]) -> Result<CheckpointRow, DecodeError> {
+    avro::ROW_CHECKPOINT.decode(bytes)
+}
+
+fn encode<T: Serialize>(
+    format: &Format,
+    changed_at: LogOffset,
+    row: &T,
+) -> Result<Bytes, EncodeError> {
+    format.encode(&Changed { changed_at, row })
+}
+
+fn decode<T: DeserializeOwned>(format: &Format, bytes: &[u8]) -> Result<T, DecodeError> {
+    let Changed { row, .. } = format.decode(bytes)?;
+    Ok(row)
+}
+
+fn format_of_kind(kind: u8) -> Option<&'static Format> {
+    Some(match kind {
+        row_key::PARTITION => &avro::ROW_PARTITION,
+        row_key::INVOCATION => &avro::ROW_INVOCATION,
+        row_key::JOURNAL => &avro::ROW_JOURNAL,
+        row_key::OPEN => &avro::ROW_OPEN,
+        row_key::RUNNING => &avro::ROW_RUNNING,
+        row_key::TIMER => &avro::ROW_TIMER,
+        row_key::LOCK => &avro::ROW_LOCK,
+        row_key::QUEUE => &avro::ROW_QUEUE,
+        row_key::SENDER => &avro::ROW_SENDER,
+        row_key::PACKED => &avro::ROW_PACKED,
+        row_key::OBJECT => &avro::ROW_OBJECT,
+        row_key::STATE => &avro::ROW_STATE,
+        row_key::OUTBOX => &avro::ROW_OUTBOX,
+        row_key::SENT => &avro::ROW_SENT,
+        row_key::OWING => &avro::ROW_OWING,
+        row_key::WAITING => &avro::ROW_WAITING,
+        _ => return None,
+    })
+}
+
+/// A row with the offset of its last change. The reader compares its name with the schema's.
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "Row")]
+struct Changed<T> {
+    changed_at: LogOffset,
+    row: T,
 }
 
 #[derive(Serialize, Deserialize)]

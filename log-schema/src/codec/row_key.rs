@@ -11,22 +11,22 @@ use crate::{
     TimerKind,
 };
 
-const PARTITION: u8 = 0x01;
-const INVOCATION: u8 = 0x02;
-const JOURNAL: u8 = 0x03;
-const OPEN: u8 = 0x04;
-const RUNNING: u8 = 0x05;
-const TIMER: u8 = 0x06;
-const LOCK: u8 = 0x07;
-const QUEUE: u8 = 0x08;
-const SENDER: u8 = 0x09;
-const PACKED: u8 = 0x0A;
-const OBJECT: u8 = 0x0B;
-const STATE: u8 = 0x0C;
-const OUTBOX: u8 = 0x0D;
-const SENT: u8 = 0x0E;
-const OWING: u8 = 0x0F;
-const WAITING: u8 = 0x10;
+pub(super) const PARTITION: u8 = 0x01;
+pub(super) const INVOCATION: u8 = 0x02;
+pub(super) const JOURNAL: u8 = 0x03;
+pub(super) const OPEN: u8 = 0x04;
+pub(super) const RUNNING: u8 = 0x05;
+pub(super) const TIMER: u8 = 0x06;
+pub(super) const LOCK: u8 = 0x07;
+pub(super) const QUEUE: u8 = 0x08;
+pub(super) const SENDER: u8 = 0x09;
+pub(super) const PACKED: u8 = 0x0A;
+pub(super) const OBJECT: u8 = 0x0B;
+pub(super) const STATE: u8 = 0x0C;
+pub(super) const OUTBOX: u8 = 0x0D;
+pub(super) const SENT: u8 = 0x0E;
+pub(super) const OWING: u8 = 0x0F;
+pub(super) const WAITING: u8 = 0x10;
 
 const TIMER_START: u8 = 0x01;
 const TIMER_RETRY: u8 = 0x02;

@@ -10,9 +10,10 @@ use super::*;
 use crate::limits::{self, LimitExceeded};
 use crate::metadata::EagerState;
 use crate::{
-    Append, AttemptId, Command, Complete, CompletionId, Entry, Envelope, Epoch, Failure, Header,
-    Incarnation, Intake, InvocationId, Invoke, JournalRow, Life, Message, MetadataOffset, Millis,
-    NotificationResult, PartitionId, Row, RowKey, Seq, Signal, SignalId, Source, Term, strategies,
+    Append, AttemptId, CheckpointRow, Command, Complete, CompletionId, Entry, Envelope, Epoch,
+    Failure, Header, InboxOffset, Incarnation, Intake, InvocationId, Invoke, JournalRow, Life,
+    LogOffset, Message, MetadataOffset, Millis, NotificationResult, PartitionId, Row, RowKey, Seq,
+    Signal, SignalId, Source, Term, strategies,
 };
 
 proptest! {
@@ -27,10 +28,22 @@ proptest! {
     }
 
     #[test]
-    fn a_row_is_read_back((key, row) in strategies::row()) {
-        let bytes = encode_row(&row).unwrap();
+    fn a_row_is_read_back((key, row) in strategies::row(), changed_at in strategies::long()) {
+        let bytes = encode_row(&row, LogOffset(changed_at)).unwrap();
         prop_assert!(!bytes.is_empty());
+        prop_assert_eq!(row_changed_at(&key.to_bytes(), &bytes), Ok(LogOffset(changed_at)));
         prop_assert_eq!(decode_row(&key, &bytes).unwrap(), row);
+    }
+
+    #[test]
+    fn a_checkpoint_is_read_back([log, inbox, epoch, at] in prop::array::uniform4(strategies::long())) {
+        let row = CheckpointRow {
+            log: LogOffset(log),
+            inbox: InboxOffset(inbox),
+            epoch: Epoch(epoch),
+            at: Millis(at),
+        };
+        prop_assert_eq!(decode_checkpoint(&encode_checkpoint(&row).unwrap()), Ok(row));
     }
 
     #[test]
@@ -97,7 +110,7 @@ proptest! {
         at in any::<prop::sample::Index>(),
         with in any::<u8>(),
     ) {
-        let whole = [encode_record(&record), encode_message(&envelope), encode_row(&row), encode_metadata_change(&change)];
+        let whole = [encode_record(&record), encode_message(&envelope), encode_row(&row, LogOffset(7)), encode_metadata_change(&change)];
         for bytes in whole {
             let mut bytes = bytes.unwrap().to_vec();
             let at = at.index(bytes.len());
@@ -119,7 +132,15 @@ fn decode_everything(key: &RowKey, bytes: &[u8]) {
         Err(error) => assert_brief(&error),
     }
     match decode_row(key, bytes) {
-        Ok(row) => drop(encode_row(&row).unwrap()),
+        Ok(row) => drop(encode_row(&row, LogOffset(7)).unwrap()),
+        Err(error) => assert_brief(&error),
+    }
+    match row_changed_at(&key.to_bytes(), bytes) {
+        Ok(offset) => assert!(i64::try_from(offset.0).is_ok()),
+        Err(error) => assert_brief(&error),
+    }
+    match decode_checkpoint(bytes) {
+        Ok(row) => drop(encode_checkpoint(&row).unwrap()),
         Err(error) => assert_brief(&error),
     }
     match decode_metadata_change(bytes) {
@@ -204,9 +225,24 @@ fn an_unknown_schema_is_told_apart_from_damage() {
 
 #[test]
 fn the_row_of_another_key_is_refused() {
-    let bytes = encode_row(&Row::Running).unwrap();
+    let bytes = encode_row(&Row::Running, LogOffset(7)).unwrap();
     let refused = decode_row(&RowKey::Sender(PartitionId(1)), &bytes);
     assert!(matches!(refused, Err(DecodeError::UnknownSchema { what: "sender row", .. })));
+}
+
+#[test]
+fn the_offset_of_a_row_s_change_is_read_only_from_a_whole_and_known_row() {
+    let key = RowKey::Running(id()).to_bytes();
+    let bytes = encode_row(&Row::Running, LogOffset(300)).unwrap();
+    assert_eq!(row_changed_at(&key, &bytes), Ok(LogOffset(300)));
+    let malformed = |found| matches!(found, Err(DecodeError::Malformed { .. }));
+    assert!(malformed(row_changed_at(&key, &bytes[..11])), "cut within the number");
+    assert!(malformed(row_changed_at(&key, &bytes[..9])), "cut within the header");
+    assert!(malformed(row_changed_at(&key, &[&bytes[..10], &[1]].concat())), "negative");
+    assert!(malformed(row_changed_at(&[0xFE], &bytes)), "of no known kind");
+    assert!(malformed(row_changed_at(&[], &bytes)), "without a key");
+    let other = row_changed_at(&RowKey::Sender(PartitionId(1)).to_bytes(), &bytes);
+    assert!(matches!(other, Err(DecodeError::UnknownSchema { .. })), "{other:?}");
 }
 
 #[test]
@@ -310,13 +346,14 @@ fn a_record_takes_its_limit_of_bytes_and_not_one_more() {
 
 #[test]
 fn a_length_beyond_the_bytes_is_refused() {
-    let mut bytes = encode_row(&Row::Journal(journal_row(input(0)))).unwrap().to_vec();
+    let mut bytes =
+        encode_row(&Row::Journal(journal_row(input(0))), LogOffset(0)).unwrap().to_vec();
     assert_eq!(
         bytes[10..],
-        [0, 0, 0, 0, 0],
-        "time, attempts, branch of the union, no headers, no body"
+        [0, 0, 0, 0, 0, 0],
+        "offset, time, attempts, branch of the union, no headers, no body"
     );
-    bytes.truncate(14);
+    bytes.truncate(15);
     // 2^40 bytes, as a zigzag number.
     bytes.extend_from_slice(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x40]);
     let refused = decode_row(&RowKey::Journal(id(), 0), &bytes);
@@ -437,7 +474,7 @@ fn a_handler_names_its_limit_of_state_keys_and_not_one_more() {
 fn a_packed_journal_takes_its_limit_of_entries_and_not_one_more() {
     let max = usize::try_from(limits::JOURNAL_ENTRIES_MAX).unwrap();
     let of = |count| Row::Packed(vec![journal_row(input(0)); count]);
-    let bytes = encode_row(&of(max)).unwrap();
+    let bytes = encode_row(&of(max), LogOffset(7)).unwrap();
     assert_eq!(decode_row(&RowKey::Packed(id(), 0), &bytes), Ok(of(max)));
-    assert!(matches!(encode_row(&of(max + 1)), Err(EncodeError::Unwritable(_))));
+    assert!(matches!(encode_row(&of(max + 1), LogOffset(7)), Err(EncodeError::Unwritable(_))));
 }

@@ -18,6 +18,9 @@ use crate::{
     StandingQuestion, Status, StatusKind, Target,
 };
 
+/// Stands for when a row was changed: that is not told.
+const NOT_TOLD: LogOffset = LogOffset(0);
+
 /// Writes a question to an owner.
 pub fn encode_question(question: &Question) -> Result<Bytes, EncodeError> {
     let question = WireQuestion::of(question);
@@ -256,16 +259,18 @@ impl WireReply {
             Reply::Unfinished { status, last_error } => Self::Unfinished { status, last_error },
             Reply::Verdict(Verdict::Accepted) => Self::Accepted,
             Reply::Verdict(Verdict::PreviouslyAccepted) => Self::PreviouslyAccepted,
-            Reply::Invocation(row) => Self::Invocation { row: encode_row(&Row::Invocation(row))? },
+            Reply::Invocation(row) => {
+                Self::Invocation { row: encode_row(&Row::Invocation(row), NOT_TOLD)? }
+            }
             Reply::Invocations(InvocationPage { found, next }) => {
                 let found = found.into_iter().map(|(id, row)| {
-                    let row = encode_row(&Row::Invocation(Box::new(row)))?;
+                    let row = encode_row(&Row::Invocation(Box::new(row)), NOT_TOLD)?;
                     Ok::<_, EncodeError>(Found { id, row })
                 });
                 Self::Invocations { found: found.collect::<Result<_, _>>()?, next }
             }
             Reply::Journal(entries) => {
-                Self::Journal { entries: encode_row(&Row::Packed(entries))? }
+                Self::Journal { entries: encode_row(&Row::Packed(entries), NOT_TOLD)? }
             }
             Reply::State(StatePage { entries, next }) => {
                 let entries = entries.into_iter().map(|(key, value)| StateEntry { key, value });

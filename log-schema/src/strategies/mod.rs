@@ -201,8 +201,9 @@ pub fn command() -> impl Strategy<Value = Command> {
             Command::OutboxDelivered(OutboxDelivered { to, up_to: Seq(up_to) })
         }),
         Just(Command::CheckpointOpened),
-        (long(), long()).prop_map(|(log, inbox)| {
-            Command::Checkpointed(Checkpointed { log: LogOffset(log), inbox: InboxOffset(inbox) })
+        (long(), long(), any::<bool>()).prop_map(|(log, inbox, journal)| {
+            let (log, inbox) = (LogOffset(log), InboxOffset(inbox));
+            Command::Checkpointed(Checkpointed { log, inbox, journal })
         }),
     ]
 }

@@ -23,6 +23,7 @@ pub(crate) enum Sample {
     Question(Question),
     Reply(Reply),
     Member(Member),
+    Checkpoint(CheckpointRow),
 }
 
 /// What level 1 wrote, each with the name of its golden file.
@@ -47,6 +48,7 @@ pub(crate) fn level_1() -> Vec<(String, Sample)> {
     for (name, member) in wire::members() {
         all.push((format!("member-{name}"), Sample::Member(member)));
     }
+    all.push((String::from("row-checkpoint"), Sample::Checkpoint(row::checkpoint())));
     all
 }
 

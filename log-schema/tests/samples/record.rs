@@ -32,7 +32,8 @@ pub(super) fn records() -> Vec<(&'static str, Vec<Command>)> {
     let failed =
         |error, then| Command::AttemptFailed(AttemptFailed { invocation, attempt, error, then });
     let delivered = OutboxDelivered { to: PartitionId(23), up_to: Seq(1_000_000) };
-    let checkpointed = Checkpointed { log: LogOffset(4_000), inbox: InboxOffset(70) };
+    let checkpointed =
+        Checkpointed { log: LogOffset(4_000), inbox: InboxOffset(70), journal: true };
     vec![
         ("empty", vec![]),
         ("announce-owner", vec![Command::AnnounceOwner(announce)]),

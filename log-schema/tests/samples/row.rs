@@ -169,3 +169,12 @@ pub(super) fn invocation_rows() -> Vec<(&'static str, InvocationRow)> {
         ("completed", with(Status::Completed { at: Millis(1_767_225_601_000), parts: 2 })),
     ]
 }
+
+pub(super) fn checkpoint() -> CheckpointRow {
+    CheckpointRow {
+        log: LogOffset(1_000_001),
+        inbox: InboxOffset(70),
+        epoch: Epoch(3),
+        at: Millis(1_700_000_000_000),
+    }
+}

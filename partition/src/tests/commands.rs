@@ -62,6 +62,7 @@ impl Log {
             "checkpointed" => Command::Checkpointed(Checkpointed {
                 log: LogOffset(words.number()),
                 inbox: InboxOffset(words.number()),
+                journal: true,
             }),
             other => panic!("unknown command {other:?}"),
         };

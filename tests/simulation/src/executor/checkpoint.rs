@@ -81,7 +81,7 @@ impl Executor {
         }
         let ahead = env.is(ShellBug::CheckpointAhead);
         let log = if ahead { env.log.end() } else { offset };
-        self.outgoing.push(Command::Checkpointed(Checkpointed { log, inbox }));
+        self.outgoing.push(Command::Checkpointed(Checkpointed { log, inbox, journal: true }));
         debug_assert!(matches!(self.role, Role::Owner(_)), "only an owner checkpoints");
         Ok(())
     }
