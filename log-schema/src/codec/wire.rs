@@ -14,12 +14,14 @@ use crate::owner_api::{
 };
 use crate::{
     AttemptError, Epoch, Holding, InboxOffset, InvocationId, InvocationRow, JournalRow, Level,
-    LogOffset, Member, Millis, Outcome, PartitionId, RequestId, Role, Row, RowKey, StandingAnswer,
-    StandingQuestion, Status, StatusKind, Target,
+    LogOffset, Member, Millis, Outcome, PartitionId, PartitionKey, RequestId, Role, Row, RowKey,
+    StandingAnswer, StandingQuestion, Status, StatusKind, Target,
 };
 
 /// Stands for when a row was changed: that is not told.
 const NOT_TOLD: LogOffset = LogOffset(0);
+/// Stands for an invocation where only the kind of its row counts.
+const NOBODY: InvocationId = InvocationId { partition_key: PartitionKey(0), uuid: 0 };
 
 /// Writes a question to an owner.
 pub fn encode_question(question: &Question) -> Result<Bytes, EncodeError> {
@@ -315,13 +317,15 @@ impl WireReply {
 }
 
 fn invocation(row: &[u8]) -> Result<Box<InvocationRow>, DecodeError> {
-    avro::ROW_INVOCATION.decode(row).map(Box::new)
+    // Any id tells the schema.
+    let Row::Invocation(row) = decode_row(&RowKey::Invocation(NOBODY), row)? else {
+        unreachable!("the key tells the kind of the row");
+    };
+    Ok(row)
 }
 
 fn journal(entries: &[u8]) -> Result<Vec<JournalRow>, DecodeError> {
-    // Any key of a part of a packed journal tells the schema.
-    let nobody = InvocationId::from_bytes(&[0; InvocationId::BYTES]);
-    let Row::Packed(entries) = decode_row(&RowKey::Packed(nobody, 0), entries)? else {
+    let Row::Packed(entries) = decode_row(&RowKey::Packed(NOBODY, 0), entries)? else {
         unreachable!("the key tells the kind of the row");
     };
     Ok(entries)
