@@ -7,6 +7,7 @@
 //! offsets leave a gap, somebody else may have written: the gap is read first.
 
 mod barrier;
+mod clock_check;
 mod leaving;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::barrier::Barriers;
+use self::clock_check::ClockCheck;
 use self::leaving::Leaving;
 use super::Shell;
 use super::attempts::{Attempts, Sized};
@@ -62,6 +64,7 @@ pub(super) struct Owner<'s> {
     wanted: watch::Receiver<Option<LogOffset>>,
     leaving: Option<Leaving>,
     barriers: Barriers,
+    clock_check: ClockCheck,
     look_at: Instant,
 }
 
@@ -102,6 +105,7 @@ impl<'s> Owner<'s> {
             limits,
             row.next_log,
         );
+        let clock_check = ClockCheck::new(shell.partition, reign.clock_off);
         shell.flushed.mark_unchanged();
         let (wanted, barriers) = (shell.desk.wanted(), Barriers::new(&shell.desk));
         let owner = Self {
@@ -120,6 +124,7 @@ impl<'s> Owner<'s> {
             wanted,
             leaving: None,
             barriers,
+            clock_check,
             look_at: Instant::now(),
         };
         owner.report();
@@ -141,6 +146,7 @@ impl<'s> Owner<'s> {
             let serving = self.leaving.is_none() && !self.checkpoints.are_behind();
             let searches = room && self.attempts.searches();
             let timers_at = self.timers_at();
+            let in_time = room && self.clock_check.is_right();
             let queue_may_have_room = self.proposals.queue_may_have_room();
             tokio::select! {
                 steps = self.proposals.acknowledged() => self.settle(&steps?).await?,
@@ -148,7 +154,7 @@ impl<'s> Owner<'s> {
                 taken = self.intake.next(), if room && serving => {
                     self.push(taken?);
                 }
-                () = sleep_until(timers_at), if room => self.on_timers()?,
+                () = sleep_until(timers_at), if in_time => self.on_timers()?,
                 news = self.attempts.news() => {
                     let failed = self.attempts.on_news(&self.fold.tables(), news, now)?;
                     self.push(failed);
@@ -212,6 +218,7 @@ impl<'s> Owner<'s> {
         }
         for step in steps {
             self.history.count(step.bytes);
+            self.clock_check.note(step);
             step.record.commands.iter().for_each(|command| self.attempts.settle(command));
             self.checkpoints.settle(step);
         }
@@ -255,6 +262,7 @@ impl<'s> Owner<'s> {
     /// owner that has nothing to append would not learn otherwise.
     async fn look(&mut self) -> Result<(), Interruption> {
         self.look_at = Instant::now() + LOOK_INTERVAL;
+        self.check_clock().await;
         let now = system_now();
         if self.purges.wait_for_horizon(now)
             && let Some(end) = end_of(self.shell, Topic::Invocations).await?

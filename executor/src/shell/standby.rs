@@ -5,13 +5,13 @@
 
 use everlog_log_client::{Appender, Reader, Topic};
 use everlog_log_schema::codec::{encode_record, hash_of};
-use everlog_log_schema::{AnnounceOwner, Command, Epoch, LogOffset, Record, Seq, Term};
+use everlog_log_schema::{AnnounceOwner, Command, Epoch, LogOffset, Millis, Record, Seq, Term};
 use everlog_partition::SUPPORTED_LEVEL;
 
 use super::Shell;
 use super::error::{Interruption, StopReason};
 use super::fold::{Fold, Step};
-use crate::clock::Clock;
+use crate::clock::{Clock, Skew, system_now};
 use crate::metrics;
 
 /// An announcement that reigns, and the appender that it came by.
@@ -19,6 +19,8 @@ pub(super) struct Reign {
     pub(super) appender: Box<dyn Appender>,
     pub(super) epoch: Epoch,
     pub(super) term: Term,
+    /// How far the system's clock is from the log's, if too far.
+    pub(super) clock_off: Option<Skew>,
 }
 
 /// One running executor. Its terms are known by their upper half, so that a late announcement of
@@ -77,19 +79,22 @@ pub(super) async fn announce(
     let payload = encode_record(&announcement).expect("an announcement is small");
     // Others may learn from the log that it reigns before this executor does.
     shell.desk.claim(epoch);
+    let before = system_now();
     let acknowledged = match appender.append(payload) {
         Ok(appending) => appending.await,
         Err(error) => Err(error),
     };
     let offset = acknowledged.map_err(|error| Interruption::Retry(error.to_string()))?;
-    read_until(fold, reader, LogOffset(offset + 1)).await?;
+    let after = system_now();
+    let dated = read_until(fold, reader, LogOffset(offset + 1)).await?;
 
     let row = fold.row();
     if (row.epoch, row.term) != (epoch, term) {
         return Ok(None);
     }
     metrics::TAKEOVERS.inc();
-    Ok(Some(Reign { appender, epoch, term }))
+    let clock_off = dated.and_then(|dated| Skew::of(dated, before, after));
+    Ok(Some(Reign { appender, epoch, term, clock_off }))
 }
 
 /// Checks that keys are spread over as many partitions as ever: else messages would miss the
@@ -102,18 +107,21 @@ fn check_partitions(shell: &Shell, fold: &Fold) -> Result<(), StopReason> {
     Ok(())
 }
 
-/// Applies the log up to `end`.
+/// Applies the log up to `end`, and tells how the log has dated the last record before that.
 async fn read_until(
     fold: &mut Fold,
     reader: &mut dyn Reader,
     end: LogOffset,
-) -> Result<(), Interruption> {
+) -> Result<Option<Millis>, Interruption> {
+    let mut dated = None;
     while fold.row().next_log < end {
         let batch = reader.next().await?;
+        let before_end = batch.iter().rev().find(|logged| LogOffset(logged.offset) < end);
+        dated = before_end.map(|logged| Millis(logged.appended_at_ms));
         // What the records want done is the owner's to do.
         fold.apply(&Step::decode_all(&batch)?)?;
     }
-    Ok(())
+    Ok(dated)
 }
 
 /// Checks that the log goes on where the tables end, and is the log that they were made from.

@@ -1,5 +1,5 @@
 //! Answers that must be current: what an owner says that was deposed and has not learnt it, and what
-//! it costs not to be one.
+//! it costs not to be one. And what an owner does whose clock is not that of the log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,4 +101,23 @@ async fn where_the_log_knows_its_end_a_read_appends_nothing() {
     }
     assert_eq!(house.log_end(PartitionId(0)).await, before);
     executor.drain(Duration::from_secs(5)).await.unwrap();
+}
+
+/// By the log's clock the sleep is not over yet, or was long ago.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_whose_clock_is_wrong_fires_no_timer_until_it_is_right() {
+    for hour in [-3_600_000, 3_600_000] {
+        let house = House::build();
+        let line = Line::new(&house.log);
+        line.set_clock(hour);
+        let limits = ExecutorLimits::default();
+        let executor = house.start_on(Arc::clone(&line) as _, &house.tables(), limits);
+        let call = Call::new(1, "sleep").body("1");
+        house.send(&call.envelope()).await;
+        status(&executor, call.id, StatusKind::Suspended).await;
+        let woken = tokio::time::timeout(Duration::from_secs(3), house.answer_of(call.id, None));
+        assert!(woken.await.is_err(), "a timer has fired by a wrong clock");
+        line.set_clock(0);
+        house.answer_of(call.id, None).await;
+    }
 }

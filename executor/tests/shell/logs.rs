@@ -17,6 +17,8 @@ pub(crate) struct Line {
     log: Arc<EmbeddedLog>,
     /// Whose readers get nothing.
     held: watch::Sender<BTreeSet<Topic>>,
+    /// How far the log's clock is ahead, in milliseconds.
+    clock_ms: watch::Sender<i64>,
     /// Where streams are said to end, once that is not the truth any more.
     stale: Mutex<Option<BTreeMap<Stream, Bounds>>>,
 }
@@ -24,7 +26,7 @@ pub(crate) struct Line {
 impl Line {
     pub(crate) fn new(log: &Arc<EmbeddedLog>) -> Arc<Self> {
         let (log, held, stale) = (Arc::clone(log), watch::Sender::default(), Mutex::default());
-        Arc::new(Self { log, held, stale })
+        Arc::new(Self { log, held, clock_ms: watch::Sender::new(0), stale })
     }
 
     /// Lets nobody read a topic, from now on.
@@ -32,6 +34,11 @@ impl Line {
         self.held.send_modify(|held| {
             held.insert(topic);
         });
+    }
+
+    /// Sets the log's clock: so far ahead, or behind, of the system's.
+    pub(crate) fn set_clock(&self, ahead_ms: i64) {
+        self.clock_ms.send_replace(ahead_ms);
     }
 
     /// Lets everybody read everything.
@@ -54,6 +61,7 @@ struct HeldReader {
     reader: Box<dyn Reader>,
     topic: Topic,
     held: watch::Receiver<BTreeSet<Topic>>,
+    clock_ms: watch::Receiver<i64>,
 }
 
 impl Reader for HeldReader {
@@ -63,7 +71,14 @@ impl Reader for HeldReader {
                 let topic = self.topic;
                 self.held.wait_for(|held| !held.contains(&topic)).await.unwrap();
                 tokio::select! {
-                    read = self.reader.next() => return read,
+                    read = self.reader.next() => {
+                        let mut read = read?;
+                        for logged in &mut read {
+                            let dated = &mut logged.appended_at_ms;
+                            *dated = dated.saturating_add_signed(*self.clock_ms.borrow());
+                        }
+                        return Ok(read);
+                    }
                     _ = self.held.wait_for(|held| held.contains(&topic)) => {}
                 }
             }
@@ -82,7 +97,8 @@ impl EventLog for Line {
 
     fn reader(&self, stream: Stream, from: u64) -> Result<Box<dyn Reader>, LogError> {
         let (reader, held) = (self.log.reader(stream, from)?, self.held.subscribe());
-        Ok(Box::new(HeldReader { reader, topic: stream.topic, held }))
+        let clock_ms = self.clock_ms.subscribe();
+        Ok(Box::new(HeldReader { reader, topic: stream.topic, held, clock_ms }))
     }
 
     fn bounds(&self, stream: Stream) -> BoxFuture<'_, Result<Bounds, LogError>> {
