@@ -13,6 +13,7 @@ use crate::invocations::InvocationsCommand;
 use crate::server::{ExecutorArguments, GatewayArguments};
 use crate::services::ServicesCommand;
 use crate::state::StateCommand;
+use crate::topics::TopicsCommand;
 use crate::version::VERSION;
 
 /// Durable functions on a log.
@@ -59,6 +60,9 @@ pub(crate) enum Subcommand {
     /// See how the server does.
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Make and check the topics on Kafka.
+    #[command(subcommand)]
+    Topics(TopicsCommand),
     /// See the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -100,6 +104,8 @@ mod tests {
             "dev --ingress-address 8080",
             "dev --inactivity-timeout 5",
             "dev reset --set",
+            "topics",
+            "topics check --kafka",
             "config",
             "config show --ephemeral=no",
             "completions tcsh",
@@ -131,6 +137,8 @@ mod tests {
             "gateway --kafka 127.0.0.1:9092 --ingress-address 127.0.0.1:0",
             "executor --data-dir x --set cluster.name=a",
             "doctor --json --data-dir x",
+            "topics ensure --kafka a:1,b:2 --set kafka.replication_factor=1",
+            "topics check --json",
             "completions fish",
             "deployments list --watch",
             "deployments register http://127.0.0.1:9080 --force",

@@ -23,6 +23,7 @@ mod server;
 mod services;
 mod signals;
 mod state;
+mod topics;
 mod version;
 
 use std::process::ExitCode;
@@ -55,6 +56,7 @@ fn run(command: Subcommand, runtime: Runtime) -> anyhow::Result<ExitCode> {
         Subcommand::Deployments(command) => runtime.block_on(deployments::run(command)),
         Subcommand::State(command) => runtime.block_on(state::run(command)),
         Subcommand::Cluster(command) => runtime.block_on(cluster::run(command)),
+        Subcommand::Topics(command) => runtime.block_on(topics::run(command))?,
         Subcommand::Config(command) => config::run(command)?,
         Subcommand::Doctor(arguments) => runtime.block_on(doctor::run(*arguments)),
         Subcommand::Completions(arguments) => completions::run(&arguments),

@@ -26,6 +26,8 @@ fn options(prefix: &str, servers: &str) -> KafkaOptions {
         topic_prefix: format!("{prefix}."),
         partitions: 2,
         replication_factor: 1,
+        // What waits for a broker that starts again must not be given up.
+        append_stall_max: WAIT,
         ..KafkaOptions::new(servers)
     }
 }
@@ -67,6 +69,7 @@ async fn rows(log: &KafkaLog) -> Vec<RowChange> {
 /// A log whose topic takes less than Everlog believes.
 async fn log_with_small_records(options: KafkaOptions) -> Arc<KafkaLog> {
     KafkaLog::ensure_topics(options.clone()).await.unwrap();
+    let log = KafkaLog::connect(options.clone()).await.unwrap();
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", &options.bootstrap_servers).create().unwrap();
     let topic = format!("{}log", options.topic_prefix);
@@ -76,7 +79,7 @@ async fn log_with_small_records(options: KafkaOptions) -> Arc<KafkaLog> {
     for altered in admin.alter_configs(&[smaller], &AdminOptions::new()).await.unwrap() {
         altered.unwrap();
     }
-    KafkaLog::connect(options).await.unwrap()
+    log
 }
 
 /// Thirty pipelined records, of which the topic does not take one.
@@ -248,7 +251,7 @@ async fn what_is_wrong_with_the_topics_is_said() {
     let other = KafkaOptions { partitions: 5, ..options("counted", servers) };
     let counted = KafkaLog::connect(other).await.unwrap_err();
     let LogError::Setup(text) = &counted else { panic!("{counted:?}") };
-    assert!(text.contains("has 2 partitions and 5 are asked for"), "{text}");
+    assert!(text.contains("counted.log has 2 partitions and needs 5"), "{text}");
 }
 
 #[tokio::test]

@@ -113,7 +113,7 @@ serve() {
     touch "$dir/log"
     said=$(($(wc -c <"$dir/log") + 1))
     # shellcheck disable=SC2086
-    java -Xmx512m -XX:+UseSerialGC ${EVERLOG_KAFKA_JAVA_FLAGS:-} \
+    java -Xmx512m -XX:+UseSerialGC ${BROKER_JAVA_FLAGS:-} \
         "-Dlog4j2.configurationFile=$dir/log4j2.properties" -cp "$cache/*" \
         kafka.Kafka "$dir/server.properties" >>"$dir/log" 2>&1 </dev/null &
     local broker=$!

@@ -1,10 +1,10 @@
 //! What all clients of one Kafka share: settings, names, the extent of a stream, and how errors are
 //! told.
 //!
-//! **Invariant:** no client resets an offset, creates a topic by itself, or joins a group.
+//! **Invariant:** no client resets an offset or creates a topic by itself, and none reads by a group.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use everlog_log_schema::{PartitionId, limits};
 use rdkafka::admin::AdminClient;
@@ -19,10 +19,16 @@ use crate::{Bounds, LogError, Stream, Topic};
 /// What a record may need beside its payload, in bytes.
 pub(super) const RECORD_OVERHEAD_BYTES: usize = 1 << 20;
 
+/// How long a client gets to say why it reaches no broker.
+const REASON_WAIT: Duration = Duration::from_secs(5);
+
 /// Sends librdkafka's own messages to the log of the process. What matters reaches the callers as
 /// errors; a broker that is away is expected to come back.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Logging;
+#[derive(Debug, Clone, Default)]
+pub(super) struct Logging {
+    /// What went wrong last.
+    last: Arc<Mutex<Option<String>>>,
+}
 
 impl ClientContext for Logging {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -31,6 +37,7 @@ impl ClientContext for Logging {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client");
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
     }
 }
 
@@ -71,8 +78,45 @@ pub(super) struct Cluster {
 impl Cluster {
     pub(super) fn new(options: KafkaOptions) -> Result<Self, LogError> {
         properties::check(&options)?;
-        let admin = config(&options).create_with_context(Logging).map_err(|error| setup(&error))?;
+        let admin = config(&options).create_with_context(Logging::default());
+        let admin = admin.map_err(|error| setup(&error))?;
         Ok(Self { options: Arc::new(options), admin: Arc::new(admin) })
+    }
+
+    /// An error of a question to the brokers; where none answered, with what keeps them from it. Blocks
+    /// for a while then.
+    pub(super) fn unanswered(&self, error: &KafkaError) -> LogError {
+        let silent = matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::OperationTimedOut
+                    | RDKafkaErrorCode::BrokerTransportFailure
+                    | RDKafkaErrorCode::AllBrokersDown
+            )
+        );
+        let reason = if silent { self.why_silent() } else { None };
+        match reason {
+            Some(reason) => LogError::Unavailable(format!("no broker answers: {reason}")),
+            None => unavailable(error),
+        }
+    }
+
+    /// Connects once more to hear why that fails: the client for administration is never polled for
+    /// it.
+    fn why_silent(&self) -> Option<String> {
+        let logging = Logging::default();
+        let config = self.consumer_config(Purpose::Follow);
+        let asking: BaseConsumer<Logging> = config.create_with_context(logging.clone()).ok()?;
+        let deadline = Instant::now() + REASON_WAIT;
+        while Instant::now() < deadline {
+            // What it says comes to its context.
+            asking.poll(Duration::from_millis(50));
+            let said = logging.last.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if said.is_some() {
+                return said;
+            }
+        }
+        None
     }
 
     pub(super) fn options(&self) -> &KafkaOptions {
@@ -91,6 +135,16 @@ impl Cluster {
     /// The compacted topic of rows.
     pub(super) fn journal_topic(&self) -> String {
         format!("{}journal", self.options.topic_prefix)
+    }
+
+    /// The compacted topic in which the processes tell of themselves.
+    pub(super) fn members_topic(&self) -> String {
+        format!("{}members", self.options.topic_prefix)
+    }
+
+    /// The topic of records that are to be delivered later, from any producer.
+    pub(super) fn delayed_topic(&self) -> String {
+        format!("{}delayed", self.options.topic_prefix)
     }
 
     /// Fails for a stream that the log does not have.
@@ -114,8 +168,8 @@ impl Cluster {
             .set("message.timeout.ms", "0")
             .set("linger.ms", "0")
             .set("allow.auto.create.topics", "false")
-            .set("queue.buffering.max.messages", "16384")
-            .set("queue.buffering.max.kbytes", "131072")
+            .set("queue.buffering.max.messages", "65536")
+            .set("queue.buffering.max.kbytes", "262144")
             .set(
                 "message.max.bytes",
                 (limits::RECORD_BYTES_MAX + RECORD_OVERHEAD_BYTES).to_string(),
@@ -139,9 +193,11 @@ impl Cluster {
 
     /// The settings of consumers.
     fn consumer_config(&self, purpose: Purpose) -> ClientConfig {
-        let (isolation, end) = match purpose {
-            Purpose::Follow => ("read_uncommitted", "false"),
-            Purpose::Restore => ("read_committed", "true"),
+        let (isolation, end, wait) = match purpose {
+            // A record that comes ends the wait.
+            Purpose::Follow => ("read_uncommitted", "false", "500"),
+            // The end of the partition shows only once the wait is over.
+            Purpose::Restore => ("read_committed", "true", "50"),
         };
         let mut config = config(&self.options);
         config
@@ -153,7 +209,7 @@ impl Cluster {
             .set("isolation.level", isolation)
             .set("enable.partition.eof", end)
             .set("check.crcs", "true")
-            .set("fetch.wait.max.ms", "50")
+            .set("fetch.wait.max.ms", wait)
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.error.backoff.ms", "50")
             .set("queued.max.messages.kbytes", "16384");
@@ -196,7 +252,7 @@ impl Cluster {
     ) -> Result<BaseConsumer<Logging>, LogError> {
         let consumer: BaseConsumer<Logging> = self
             .consumer_config(purpose)
-            .create_with_context(Logging)
+            .create_with_context(Logging::default())
             .map_err(|error| setup(&error))?;
         let mut assignment = TopicPartitionList::new();
         assignment
@@ -236,6 +292,11 @@ fn config(options: &KafkaOptions) -> ClientConfig {
     config
         .set("bootstrap.servers", &options.bootstrap_servers)
         .set("socket.nagle.disable", "true")
+        // A broker that hangs is given up, and what was sent to it is sent to the next leader.
+        .set("socket.timeout.ms", "10000")
+        .set("socket.connection.setup.timeout.ms", "5000")
+        // A right that was granted, or a topic that came back, is seen so soon.
+        .set("topic.metadata.refresh.interval.ms", "10000")
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", "1000");
     overridden(options, config)
@@ -267,31 +328,54 @@ pub(super) fn offset_number(offset: u64) -> i64 {
     i64::try_from(offset).unwrap_or(i64::MAX)
 }
 
-/// An error of a client that may pass.
+/// An error of a client that is used: it may pass. What somebody has to put right first is said
+/// with it. Nothing of ours has to be started again then.
 pub(super) fn unavailable(error: &KafkaError) -> LogError {
-    match error.rdkafka_error_code() {
-        Some(code) if lasts(code) => setup(error),
-        _ => LogError::Unavailable(error.to_string()),
-    }
+    let advice = error.rdkafka_error_code().map(advice).unwrap_or_default();
+    LogError::Unavailable(format!("{error}{advice}"))
 }
 
-/// An error that somebody has to put right.
+/// An error of a client that could not even be made.
 pub(super) fn setup(error: &KafkaError) -> LogError {
-    LogError::Setup(format!(
-        "Kafka says: {error}; check the topics, the client's properties and its rights"
-    ))
+    LogError::Setup(format!("the Kafka client cannot be made: {error}; see kafka.properties"))
 }
 
-/// Whether waiting does not help.
-pub(super) fn lasts(code: RDKafkaErrorCode) -> bool {
+/// What to do about an error that does not pass by itself; begins with what parts it from the error.
+pub(super) fn advice(code: RDKafkaErrorCode) -> &'static str {
+    if is_missing(code) {
+        return "; if no broker is just starting, a topic is missing: see `everlog topics check`";
+    }
+    if is_refused(code) {
+        return "; grant the rights that docs/kafka.md lists, or correct kafka.properties: it goes on then";
+    }
+    ""
+}
+
+/// Whether a topic is said not to be there. A broker that has just started says so, too.
+fn is_missing(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
         RDKafkaErrorCode::UnknownTopic
             | RDKafkaErrorCode::UnknownPartition
             | RDKafkaErrorCode::UnknownTopicOrPartition
-            | RDKafkaErrorCode::TopicAuthorizationFailed
+    )
+}
+
+/// Whether the brokers refuse this process.
+fn is_refused(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::GroupAuthorizationFailed
             | RDKafkaErrorCode::ClusterAuthorizationFailed
             | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
             | RDKafkaErrorCode::SaslAuthenticationFailed
+            | RDKafkaErrorCode::Authentication
     )
+}
+
+/// Whether a reader should give up, so that its caller learns why nothing comes. Another one may be
+/// opened at once.
+pub(super) fn keeps_waiting(code: RDKafkaErrorCode) -> bool {
+    is_missing(code) || is_refused(code)
 }

@@ -109,8 +109,9 @@ impl MembersWriter {
         let cluster = Cluster::new(options)?;
         let mut config = cluster.producer_config();
         config.set("message.timeout.ms", WRITE_MAX_MS).set("queue.buffering.max.messages", "16");
-        let producer =
-            config.create_with_context(Logging).map_err(|error| client::setup(&error))?;
+        let producer = config
+            .create_with_context(Logging::default())
+            .map_err(|error| client::setup(&error))?;
         Ok(Self { producer, topic: topic(&cluster), id: id.into() })
     }
 

@@ -16,6 +16,8 @@ mod members;
 mod producers;
 mod properties;
 mod reader;
+mod stall;
+mod topic_check;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -35,6 +37,7 @@ pub use self::members::{MemberRow, MembersEvent, MembersReader, MembersWriter};
 use self::producers::Producers;
 pub use self::properties::{is_secret_property, property_problem};
 use self::reader::StreamReader;
+pub use self::topic_check::{TopicProblem, TopicReport};
 use crate::{
     Appender, Bounds, CheckpointReader, Checkpointer, EventLog, LogError, Reader, Stream, Topic,
 };
@@ -107,13 +110,14 @@ impl fmt::Debug for KafkaLog {
 }
 
 impl KafkaLog {
-    /// Connects, and checks that each topic is there with the partitions it must have.
+    /// Connects, and checks that each topic is there and is as it must be.
     ///
-    /// Fails with [`LogError::Unavailable`] where no broker answers, with [`LogError::Setup`] where
-    /// a topic is missing or has another number of partitions.
+    /// Fails with [`LogError::Unavailable`] where no broker answers or the brokers refuse this
+    /// process, with [`LogError::Setup`] where a topic is missing or a promise would not hold on it:
+    /// the error says what to change.
     pub async fn connect(options: KafkaOptions) -> Result<Arc<Self>, LogError> {
         let cluster = Cluster::new(options)?;
-        topics::check(&cluster).await?;
+        topic_check::check(&cluster).await?;
         Ok(Arc::new(Self { producers: Producers::new(&cluster)?, cluster }))
     }
 
@@ -122,16 +126,21 @@ impl KafkaLog {
         let cluster = Cluster::new(options)?;
         client::blocking(move || {
             let metadata = cluster.admin().inner().fetch_metadata(None, ANSWER_WAIT);
-            let metadata = metadata.map_err(|error| client::unavailable(&error))?;
+            let metadata = metadata.map_err(|error| cluster.unanswered(&error))?;
             Ok(u16::try_from(metadata.brokers().len()).unwrap_or(u16::MAX))
         })
         .await
     }
 
-    /// Makes the topics that are missing, with the settings they need, and waits until all can be
-    /// used.
-    pub async fn ensure_topics(options: KafkaOptions) -> Result<(), LogError> {
+    /// Makes the topics that are missing, with the settings they need, waits until all can be used,
+    /// and checks them. Returns the names of those that it made.
+    pub async fn ensure_topics(options: KafkaOptions) -> Result<Vec<String>, LogError> {
         topics::ensure(&Cluster::new(options)?).await
+    }
+
+    /// Looks at each topic and tells how it is, without changing anything.
+    pub async fn check_topics(options: KafkaOptions) -> Result<Vec<TopicReport>, LogError> {
+        topic_check::inspect(&Cluster::new(options)?).await
     }
 }
 

@@ -1,16 +1,31 @@
 //! Appending to Kafka: a few idempotent producers, each with its share of the streams.
 //!
 //! A client sends one request per broker connection at a time, so that one producer would make all
-//! partitions wait for each other. A stream always goes through the same producer: that is what
-//! keeps its order. A producer that has failed for good is replaced when the next appender is
-//! opened; the appenders of the old one fail for ever, and their owners announce themselves anew.
+//! partitions wait for each other. All appenders of a stream go through the same producer, as long
+//! as that tells of what it was given.
+//!
+//! When an appender has stalled ([`super::stall`]), its records are still in its producer's queue, and
+//! nothing but the end of the whole producer takes them out: they may be written at any time from now
+//! on. The next appender of the stream goes through another producer, whose records may be written
+//! before them, between them, or behind them. That must be harmless, and is: in the log, a record of
+//! a term that does not reign has no effect, and one that comes before the next announcement is folded
+//! before it; in an inbox, a partition's messages are numbered and a gateway's have an id; in the
+//! metadata, the version that a change replaces decides. It would do no harm to go through the same
+//! producer either, but gain nothing: what is queued there waits for the same broker, and each new
+//! attempt would add to it. So where every producer holds abandoned records of a stream, no appender
+//! is opened: the caller waits until one of them has told, or has failed for good.
+//!
+//! A producer that has failed for good is replaced when the next appender is opened; the appenders of
+//! the old one fail for ever, and their owners announce themselves anew.
 //!
 //! **Invariant:** a delivery report without an offset, and any error that does not say for certain
 //! that nothing was written, is *unknown*.
 
+use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::time::Duration;
 
 use bytes::Bytes;
 use everlog_log_schema::limits;
@@ -19,15 +34,23 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
-use tokio::sync::oneshot;
 
 use super::client::{self, Cluster};
+use super::stall::{Line, Queue, Queued};
 use crate::{AppendError, Appender, Appending, LogError, Stream};
 
-type Outcome = Result<u64, AppendError>;
+/// How often appenders are looked at, within one deadline.
+const LOOKS_PER_DEADLINE: u32 = 20;
+/// The longest and the shortest time between two looks.
+const LOOK_WAIT_MAX: Duration = Duration::from_millis(250);
+const LOOK_WAIT_MIN: Duration = Duration::from_millis(5);
 
 /// Resolves appends as the brokers report on them.
-pub(super) struct Deliveries;
+#[derive(Default)]
+struct Deliveries {
+    /// What went wrong last: a producer that fails for good lets its records go without a reason.
+    last: Mutex<Option<(KafkaError, String)>>,
+}
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -36,46 +59,88 @@ impl ClientContext for Deliveries {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka producer");
+        *lock(&self.last) = Some((error, reason.to_owned()));
     }
 }
 
 impl ProducerContext for Deliveries {
-    type DeliveryOpaque = Box<oneshot::Sender<Outcome>>;
+    type DeliveryOpaque = Box<Queued>;
 
-    fn delivery(&self, report: &DeliveryResult<'_>, resolve: Self::DeliveryOpaque) {
-        let outcome = match report {
+    fn delivery(&self, report: &DeliveryResult<'_>, queued: Self::DeliveryOpaque) {
+        queued.told(match report {
             Ok(message) => u64::try_from(message.offset()).map_err(|_| {
                 // A duplicate that the broker had already: it is there, but nobody knows where.
                 AppendError::Unknown("the broker acknowledged the record without an offset".into())
             }),
-            Err((error, message)) => Err(failed(error, message.payload_len())),
-        };
-        // Whoever appended may be gone.
-        let _ = resolve.send(outcome);
+            Err((error, message)) => Err(self.failed(error, message.payload_len())),
+        });
     }
 }
 
-fn failed(error: &KafkaError, bytes: usize) -> AppendError {
-    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
-        // It says so of a whole batch: small records refused with a large one are not in the log
-        // either.
-        let batch = format!("Kafka refused the batch with this record of {bytes} bytes: {error}");
-        return AppendError::Refused(batch);
+impl Deliveries {
+    fn failed(&self, error: &KafkaError, bytes: usize) -> AppendError {
+        let code = error.rdkafka_error_code();
+        if code == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
+            // It says so of a whole batch: small records refused with a large one are not in the log
+            // either.
+            let batch =
+                format!("Kafka refused the batch with this record of {bytes} bytes: {error}");
+            return AppendError::Refused(batch);
+        }
+        let purged = [RDKafkaErrorCode::PurgeQueue, RDKafkaErrorCode::PurgeInflight];
+        if code.is_some_and(|code| purged.contains(&code))
+            && let Some((error, reason)) = &*lock(&self.last)
+        {
+            let advice = error.rdkafka_error_code().map(client::advice).unwrap_or_default();
+            return AppendError::Unknown(format!("the Kafka producer has ended: {reason}{advice}"));
+        }
+        // Also where a broker refuses this process: an earlier try of the same record may have
+        // arrived.
+        AppendError::Unknown(told(error))
     }
-    AppendError::Unknown(error.to_string())
+}
+
+/// An error, with what to do about it.
+fn told(error: &KafkaError) -> String {
+    let advice = error.rdkafka_error_code().map(client::advice).unwrap_or_default();
+    format!("{error}{advice}")
+}
+
+/// A producer, and what it holds of each stream.
+struct Channel {
+    producer: ThreadedProducer<Deliveries>,
+    lines: Mutex<HashMap<Stream, Arc<Line>>>,
+}
+
+impl Channel {
+    fn open(cluster: &Cluster) -> Result<Arc<Self>, LogError> {
+        let producer = cluster.producer_config().create_with_context(Deliveries::default());
+        let producer = producer.map_err(|error| client::setup(&error))?;
+        Ok(Arc::new(Self { producer, lines: Mutex::default() }))
+    }
+
+    fn line(&self, stream: Stream) -> Arc<Line> {
+        Arc::clone(lock(&self.lines).entry(stream).or_default())
+    }
 }
 
 /// The producers of a process.
 pub(super) struct Producers {
-    slots: Vec<Mutex<Arc<ThreadedProducer<Deliveries>>>>,
+    channels: Mutex<Vec<Arc<Channel>>>,
+    /// The producer of each stream that is not at its first.
+    moved: Mutex<HashMap<Stream, usize>>,
+    watched: Arc<Mutex<Vec<Weak<Queue>>>>,
+    /// Ends the thread that watches.
+    _watch: mpsc::Sender<()>,
 }
 
 impl Producers {
     pub(super) fn new(cluster: &Cluster) -> Result<Self, LogError> {
-        let slots = (0..cluster.options().producers.max(1))
-            .map(|_| Ok(Mutex::new(Arc::new(producer(cluster)?))))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { slots })
+        let count = cluster.options().producers.max(1);
+        let channels = (0..count).map(|_| Channel::open(cluster)).collect::<Result<_, _>>()?;
+        let watched = Arc::default();
+        let watch = watch(Arc::clone(&watched), cluster.options().append_stall_max)?;
+        Ok(Self { channels: Mutex::new(channels), moved: Mutex::default(), watched, _watch: watch })
     }
 
     pub(super) fn appender(
@@ -83,29 +148,80 @@ impl Producers {
         cluster: &Cluster,
         stream: Stream,
     ) -> Result<KafkaAppender, LogError> {
-        let mut hasher = DefaultHasher::new();
-        stream.hash(&mut hasher);
-        let slots = self.slots.len() as u64;
-        let index = usize::try_from(hasher.finish() % slots).expect("less than a length");
-        let slot = self.slots.get(index).expect("less than the length");
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((code, reason)) = slot.client().fatal_error() {
-            tracing::warn!(%code, reason, "a Kafka producer failed for good and is replaced");
-            *slot = Arc::new(producer(cluster)?);
-        }
         let topic = cluster.topic(stream.topic);
-        let partition = client::partition_number(stream.partition);
-        Ok(KafkaAppender { producer: Arc::clone(&slot), topic, partition })
+        let mut channels = lock(&self.channels);
+        let count = channels.len();
+        let first = lock(&self.moved).get(&stream).copied().unwrap_or_else(|| place(stream, count));
+        for index in (0..count).map(|step| (first + step) % count) {
+            let channel = channels.get_mut(index).expect("less than the length");
+            if let Some((code, reason)) = channel.producer.client().fatal_error() {
+                tracing::warn!(%code, reason, "a Kafka producer failed for good and is replaced");
+                *channel = Channel::open(cluster)?;
+            }
+            let line = channel.line(stream);
+            if line.abandoned() > 0 {
+                continue;
+            }
+            if index != first {
+                lock(&self.moved).insert(stream, index);
+            }
+            let queue = Queue::new(line);
+            lock(&self.watched).push(Arc::downgrade(&queue));
+            let partition = client::partition_number(stream.partition);
+            return Ok(KafkaAppender { channel: Arc::clone(channel), queue, topic, partition });
+        }
+        Err(LogError::Unavailable(format!(
+            "{topic} [{}]: no broker has told of earlier appends, by any of {count} producers",
+            stream.partition
+        )))
     }
 }
 
-fn producer(cluster: &Cluster) -> Result<ThreadedProducer<Deliveries>, LogError> {
-    cluster.producer_config().create_with_context(Deliveries).map_err(|error| client::setup(&error))
+/// The producer that a stream has first.
+fn place(stream: Stream, count: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    stream.hash(&mut hasher);
+    usize::try_from(hasher.finish() % count as u64).expect("less than a length")
+}
+
+/// Watches appenders until the returned sender is dropped.
+fn watch(
+    watched: Arc<Mutex<Vec<Weak<Queue>>>>,
+    stall_max: Duration,
+) -> Result<mpsc::Sender<()>, LogError> {
+    let (sender, ended) = mpsc::channel();
+    let wait = (stall_max / LOOKS_PER_DEADLINE).clamp(LOOK_WAIT_MIN, LOOK_WAIT_MAX);
+    let look = move || {
+        while ended.recv_timeout(wait) == Err(mpsc::RecvTimeoutError::Timeout) {
+            // What an appender has queued is watched even when the appender is gone.
+            lock(&watched).retain(|queue| {
+                let Some(queue) = queue.upgrade() else { return false };
+                if let Some(records) = queue.stall_after(stall_max) {
+                    tracing::info!(
+                        records,
+                        ?stall_max,
+                        "no broker acknowledges an appender's records"
+                    );
+                }
+                true
+            });
+        }
+    };
+    std::thread::Builder::new()
+        .name("append-stalls".into())
+        .spawn(look)
+        .map_err(|error| LogError::Unavailable(format!("failed to start a thread: {error}")))?;
+    Ok(sender)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Appends to one stream.
 pub(super) struct KafkaAppender {
-    producer: Arc<ThreadedProducer<Deliveries>>,
+    channel: Arc<Channel>,
+    queue: Arc<Queue>,
     topic: String,
     partition: i32,
 }
@@ -116,16 +232,16 @@ impl Appender for KafkaAppender {
         if bytes > max {
             return Err(AppendError::TooLarge { bytes, max });
         }
-        let (resolve, appending) = Appending::new();
-        let record = BaseRecord::<(), [u8], _>::with_opaque_to(&self.topic, Box::new(resolve))
+        let (queued, appending) = self.queue.enter(bytes)?;
+        let record = BaseRecord::<(), [u8], _>::with_opaque_to(&self.topic, Box::new(queued))
             .partition(self.partition)
             .payload(&payload);
-        match self.producer.send(record) {
-            Ok(()) => Ok(appending),
-            Err((error, _)) => match error.rdkafka_error_code() {
-                Some(RDKafkaErrorCode::QueueFull) => Err(AppendError::QueueFull),
-                _ => Err(AppendError::Refused(error.to_string())),
-            },
-        }
+        let Err((error, record)) = self.channel.producer.send(record) else { return Ok(appending) };
+        let refused = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::QueueFull) => AppendError::QueueFull,
+            _ => AppendError::Refused(told(&error)),
+        };
+        record.delivery_opaque.told(Err(refused.clone()));
+        Err(refused)
     }
 }

@@ -156,11 +156,8 @@ fn stop(error: &KafkaError) -> Option<Stop> {
         let reason = "the log was cut below what was read before";
         return Some(Stop::Failed(LogError::Corrupt(reason.into())));
     }
-    if client::lasts(code) {
-        return Some(Stop::Failed(client::setup(error)));
-    }
-    if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
-        return Some(Stop::Failed(LogError::Unavailable(error.to_string())));
+    if client::keeps_waiting(code) || matches!(error, KafkaError::MessageConsumptionFatal(_)) {
+        return Some(Stop::Failed(client::unavailable(error)));
     }
     tracing::debug!(%code, "a Kafka reader waits");
     None

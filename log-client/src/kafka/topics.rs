@@ -1,4 +1,4 @@
-//! The topics that must be there.
+//! The topics that must be there, and how they are made.
 //!
 //! **Invariant:** the brokers never delete a record by time or size: only what was trimmed goes.
 
@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 use everlog_log_schema::{PartitionId, limits};
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::metadata::MetadataTopic;
 
-use super::ANSWER_WAIT;
 use super::client::{self, Cluster, RECORD_OVERHEAD_BYTES};
+use super::{ANSWER_WAIT, topic_check};
 use crate::{LogError, Topic};
 
 /// How long new topics may take until every broker knows them.
@@ -18,105 +17,135 @@ const READY_WAIT: Duration = Duration::from_secs(30);
 /// How long to wait before asking again.
 const RETRY_WAIT: Duration = Duration::from_millis(50);
 
-/// Names each topic with its partitions and its policy.
-fn wanted(cluster: &Cluster) -> Vec<(String, u32, &'static str)> {
-    let partitions = cluster.options().partitions;
+/// What a topic must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) name: String,
+    /// What it holds, for people.
+    pub(super) holds: &'static str,
+    pub(super) partitions: u32,
+    /// The setting that says how many partitions it has; none where that is always one.
+    pub(super) partitions_setting: Option<&'static str>,
+    /// Its `cleanup.policy`.
+    pub(super) policy: &'static str,
+}
+
+/// All topics, as they must be.
+pub(super) fn wanted(cluster: &Cluster) -> Vec<Wanted> {
+    let options = cluster.options();
+    let of_partitions = (options.partitions, Some("partitions"));
+    let delayed = (options.delayed_partitions, Some("kafka.delayed_partitions"));
+    let topic = |name, holds, (partitions, partitions_setting), policy| Wanted {
+        name,
+        holds,
+        partitions,
+        partitions_setting,
+        policy,
+    };
+    let log = |topic| cluster.topic(topic);
     vec![
-        (cluster.topic(Topic::Invocations), partitions, "delete"),
-        (cluster.topic(Topic::Log), partitions, "delete"),
-        (cluster.topic(Topic::Metadata), 1, "delete"),
-        (cluster.journal_topic(), partitions, "compact"),
-        (format!("{}members", cluster.options().topic_prefix), 1, "compact"),
+        topic(log(Topic::Invocations), "messages to each partition", of_partitions, "delete"),
+        topic(log(Topic::Log), "what each partition decided", of_partitions, "delete"),
+        topic(cluster.journal_topic(), "rows of the tables", of_partitions, "compact"),
+        topic(log(Topic::Metadata), "deployments and services", (1, None), "delete"),
+        topic(cluster.members_topic(), "the processes that live", (1, None), "compact"),
+        topic(cluster.delayed_topic(), "records to deliver later", delayed, "delete"),
     ]
 }
 
-/// Checks that each topic is there with the partitions it must have.
-pub(super) async fn check(cluster: &Cluster) -> Result<(), LogError> {
-    let cluster = cluster.clone();
-    client::blocking(move || {
-        for (name, partitions, _) in wanted(&cluster) {
-            let metadata = cluster
-                .admin()
-                .inner()
-                .fetch_metadata(Some(&name), ANSWER_WAIT)
-                .map_err(|error| client::unavailable(&error))?;
-            let topic = metadata.topics().iter().find(|topic| topic.name() == name);
-            let found =
-                topic.filter(|topic| topic.error().is_none()).map(MetadataTopic::partitions);
-            let Some(found) = found else {
-                return Err(LogError::Setup(format!("topic {name} does not exist: create it")));
-            };
-            if found.len() != partitions as usize {
+/// The largest batch that a topic must take.
+pub(super) const fn batch_bytes_max() -> usize {
+    limits::RECORD_BYTES_MAX + RECORD_OVERHEAD_BYTES
+}
+
+/// How many replicas must have a record before it is acknowledged.
+pub(super) const fn insync_replicas(replication: u32) -> u32 {
+    if replication >= 3 { 2 } else { 1 }
+}
+
+/// Makes the topics that are missing, waits until all can be used, and returns the names of those
+/// that it made.
+pub(super) async fn ensure(cluster: &Cluster) -> Result<Vec<String>, LogError> {
+    // A question for metadata says why no broker answers, where none does.
+    let asked = (cluster.clone(), cluster.journal_topic());
+    client::blocking(move || topic_check::described(&asked.0, &asked.1)).await?;
+    let made = create(cluster).await?;
+    let deadline = Instant::now() + READY_WAIT;
+    loop {
+        match ready(cluster).await {
+            Ok(()) => break,
+            Err(error) if Instant::now() >= deadline => return Err(error),
+            Err(_) => tokio::time::sleep(RETRY_WAIT).await,
+        }
+    }
+    topic_check::check(cluster).await?;
+    Ok(made)
+}
+
+async fn create(cluster: &Cluster) -> Result<Vec<String>, LogError> {
+    let bytes_max = batch_bytes_max().to_string();
+    let replication = cluster.options().replication_factor;
+    let insync = insync_replicas(replication.into()).to_string();
+    let wanted = wanted(cluster);
+    let topics: Vec<_> = wanted
+        .iter()
+        .map(|topic| {
+            let partitions = i32::try_from(topic.partitions).unwrap_or(i32::MAX);
+            let replication = TopicReplication::Fixed(replication.into());
+            NewTopic::new(&topic.name, partitions, replication)
+                .set("cleanup.policy", topic.policy)
+                .set("retention.ms", "-1")
+                .set("retention.bytes", "-1")
+                .set("max.message.bytes", &bytes_max)
+                .set("message.timestamp.type", "LogAppendTime")
+                .set("min.insync.replicas", &insync)
+                .set("unclean.leader.election.enable", "false")
+        })
+        .collect();
+    let options = AdminOptions::new().operation_timeout(Some(ANSWER_WAIT));
+    let answers = cluster.admin().create_topics(&topics, &options).await;
+    let mut made = Vec::new();
+    for answer in answers.map_err(|error| client::unavailable(&error))? {
+        match answer {
+            Ok(name) => made.push(name),
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, RDKafkaErrorCode::InvalidReplicationFactor)) => {
                 return Err(LogError::Setup(format!(
-                    "topic {name} has {} partitions and {partitions} are asked for: their number \
-                     is fixed when the topic is made",
-                    found.len()
+                    "topic {name} cannot be on {replication} brokers: fewer are there; start them, \
+                     or set kafka.replication_factor"
                 )));
             }
-            if found.iter().any(|partition| partition.leader() < 0) {
-                return Err(LogError::Unavailable(format!("topic {name} has no leader yet")));
+            Err((name, code)) => {
+                return Err(LogError::Setup(format!(
+                    "failed to create topic {name}: {code}{}",
+                    client::advice(code)
+                )));
             }
         }
-        Ok(())
-    })
-    .await
+    }
+    Ok(made)
 }
 
 /// Checks that every partition answers: a leader is named before it takes up its work.
-async fn answer(cluster: &Cluster) -> Result<(), LogError> {
+async fn ready(cluster: &Cluster) -> Result<(), LogError> {
+    let reports = topic_check::inspect(cluster).await?;
+    if let Some(missing) = reports.iter().find(|report| report.partitions.is_none()) {
+        let reason = format!("topic {} was made, and no broker knows it yet", missing.name);
+        return Err(LogError::Unavailable(reason));
+    }
     let cluster = cluster.clone();
     client::blocking(move || {
-        for (name, partitions, _) in wanted(&cluster) {
-            for partition in (0..partitions).map(PartitionId) {
+        for topic in wanted(&cluster) {
+            let asked = topic_check::described(&cluster, &topic.name)?;
+            let count = asked.map_or(0, |found| found.partitions).min(topic.partitions);
+            for partition in (0..count).map(PartitionId) {
                 let partition = client::partition_number(partition);
                 let watermarks =
-                    cluster.admin().inner().fetch_watermarks(&name, partition, ANSWER_WAIT);
+                    cluster.admin().inner().fetch_watermarks(&topic.name, partition, ANSWER_WAIT);
                 watermarks.map_err(|error| client::unavailable(&error))?;
             }
         }
         Ok(())
     })
     .await
-}
-
-/// Makes the topics that are missing and waits until all can be used.
-pub(super) async fn ensure(cluster: &Cluster) -> Result<(), LogError> {
-    let bytes_max = (limits::RECORD_BYTES_MAX + RECORD_OVERHEAD_BYTES).to_string();
-    let wanted = wanted(cluster);
-    let topics: Vec<_> = wanted
-        .iter()
-        .map(|(name, partitions, policy)| {
-            let partitions = i32::try_from(*partitions).unwrap_or(i32::MAX);
-            let replication =
-                TopicReplication::Fixed(i32::from(cluster.options().replication_factor));
-            NewTopic::new(name, partitions, replication)
-                .set("cleanup.policy", policy)
-                .set("retention.ms", "-1")
-                .set("retention.bytes", "-1")
-                .set("max.message.bytes", &bytes_max)
-                .set("message.timestamp.type", "LogAppendTime")
-        })
-        .collect();
-    let options = AdminOptions::new().operation_timeout(Some(ANSWER_WAIT));
-    let made = cluster.admin().create_topics(&topics, &options).await;
-    for topic in made.map_err(|error| client::unavailable(&error))? {
-        match topic {
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((name, code)) => {
-                return Err(LogError::Setup(format!("failed to create topic {name}: {code}")));
-            }
-        }
-    }
-    let deadline = Instant::now() + READY_WAIT;
-    loop {
-        let ready = match check(cluster).await {
-            Ok(()) => answer(cluster).await,
-            not_there => not_there,
-        };
-        match ready {
-            Ok(()) => return Ok(()),
-            Err(error) if Instant::now() >= deadline => return Err(error),
-            Err(_) => tokio::time::sleep(RETRY_WAIT).await,
-        }
-    }
 }

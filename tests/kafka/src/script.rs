@@ -27,7 +27,7 @@ impl Script {
     /// Starts the broker of a cluster.
     pub(crate) fn spawn_serve(directory: &Path) -> Self {
         let mut command = Command::new(PATH);
-        command.arg("serve").arg(directory).env("EVERLOG_KAFKA_JAVA_FLAGS", JAVA_FLAGS);
+        command.arg("serve").arg(directory).env("BROKER_JAVA_FLAGS", JAVA_FLAGS);
         Self::spawn(&mut command)
     }
 
