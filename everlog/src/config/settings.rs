@@ -157,6 +157,22 @@ impl Default for Retry {
 impl Settings {
     /// The limits of the executor.
     pub(crate) fn executor_limits(&self) -> ExecutorLimits {
+        let limits = self.local_executor_limits();
+        if self.kafka.bootstrap_servers.is_none() {
+            return limits;
+        }
+        ExecutorLimits {
+            journal: true,
+            standbys: self.cluster.standbys.0 as usize,
+            checkpoint_interval: self.cluster.checkpoint_interval.0,
+            history_age_max: self.cluster.history_age_max.0,
+            // The disks are the brokers': age alone bounds the history there.
+            history_bytes_max: u64::MAX,
+            ..limits
+        }
+    }
+
+    fn local_executor_limits(&self) -> ExecutorLimits {
         ExecutorLimits {
             open_attempts_max: self.open_attempts_max.get(),
             history_age_max: self.history_age_max.0,
@@ -225,6 +241,24 @@ const fn local(port: u16) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn on_kafka_checkpoints_go_to_the_journal_topic() {
+        let settings: Settings = serde_json::from_str(
+            r#"{ "kafka": { "bootstrap_servers": "127.0.0.1:9092" },
+                 "cluster": { "standbys": 2, "checkpoint_interval": "3s", "history_age_max": "4h" } }"#,
+        )
+        .unwrap();
+        let expected = ExecutorLimits {
+            journal: true,
+            standbys: 2,
+            checkpoint_interval: Duration::from_secs(3),
+            history_age_max: Duration::from_hours(4),
+            history_bytes_max: u64::MAX,
+            ..ExecutorLimits::default()
+        };
+        assert_eq!(settings.executor_limits(), expected);
+    }
 
     #[test]
     fn limits_are_what_is_set_and_default_otherwise() {
