@@ -377,5 +377,8 @@ fn is_refused(code: RDKafkaErrorCode) -> bool {
 /// Whether a reader should give up, so that its caller learns why nothing comes. Another one may be
 /// opened at once.
 pub(super) fn keeps_waiting(code: RDKafkaErrorCode) -> bool {
-    is_missing(code) || is_refused(code)
+    // The client looks for the coordinator of its group even though it never joins: whether it may,
+    // is of no account to what is assigned by hand.
+    let of_group = code == RDKafkaErrorCode::GroupAuthorizationFailed;
+    is_missing(code) || is_refused(code) && !of_group
 }

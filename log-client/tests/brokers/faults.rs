@@ -84,6 +84,17 @@ async fn an_append_to_a_broker_that_is_away_stalls_and_the_next_goes_on_when_it_
     assert_eq!(of("b "), [Some("b 1"), Some("b 2"), None]);
 }
 
+/// Asks where the log ends until a leader answers.
+async fn end_at_last(log: &KafkaLog) -> u64 {
+    loop {
+        match log.bounds(STREAM).await {
+            Ok(bounds) => return bounds.end,
+            Err(LogError::Unavailable(_)) => {}
+            Err(error) => panic!("it would stop for good: {error}"),
+        }
+    }
+}
+
 /// Reads until each of these was there.
 async fn read_all(log: &KafkaLog, wanted: &[&str]) -> Vec<String> {
     let mut reader = log.reader(STREAM, 0).unwrap();
@@ -112,7 +123,7 @@ async fn below_the_replicas_in_sync_appends_stall_and_go_on_when_there_are_enoug
     stall(&log, STREAM, ["too few 1", "too few 2"]).await;
     tokio::task::block_in_place(|| cluster.start_again(&[1, 2]));
     append_at_last(&log, STREAM, "after").await;
-    let end = log.bounds(STREAM).await.unwrap().end;
+    let end = soon(end_at_last(&log)).await;
     let records = read(&log, STREAM, usize::try_from(end).unwrap()).await;
     let count = |text: &str| records.iter().filter(|record| *record == text).count();
     assert_eq!((count("before"), count("after")), (1, 1), "{records:?}");

@@ -60,6 +60,7 @@ fn acls(cluster: &KafkaCluster, change: &str, resource: &[&str], operations: &[&
 }
 
 const TOPICS: [&str; 2] = ["--topic", "acl."];
+const GROUPS: [&str; 2] = ["--group", "acl."];
 const TRANSACTIONS: [&str; 2] = ["--transactional-id", "acl."];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -101,7 +102,9 @@ async fn what_is_not_allowed_waits_and_goes_on_when_it_is_granted() {
     acls(&cluster, "--add", &TOPICS, &["Read", "Write", "Delete"]);
     acls(&cluster, "--add", &TRANSACTIONS, &["Write", "Describe"]);
     append_at_last(&log, STREAM, "granted").await;
-    assert_eq!(read(&log, STREAM, 1).await, ["granted"], "what was refused was never written");
+    let records = read(&log, STREAM, 1).await;
+    assert_eq!(records, ["granted"], "what was refused was never written, and no group is needed");
+    acls(&cluster, "--add", &GROUPS, &["Read"]);
     let row = RowChange { key: "key".into(), value: Some("value".into()) };
     soon(async {
         loop {
