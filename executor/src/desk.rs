@@ -318,4 +318,45 @@ mod tests {
         let _same = desk.subscribe(ID).unwrap();
         assert!(matches!(desk.subscribe(OTHER), Err(OwnerError::Unavailable(_))));
     }
+
+    #[test]
+    fn other_executors_are_told_of_an_announcement_until_the_desk_closes() {
+        let desk = Desk::new(1);
+        let told = |owner, next_log| StandingAnswer { owner, next_log: LogOffset(next_log) };
+        assert_eq!(desk.tell(StandingQuestion::Ping), told(None, 0));
+        desk.followed(LogOffset(7));
+        desk.claim(Epoch(2));
+        assert_eq!(desk.tell(StandingQuestion::Ping), told(Some(Epoch(2)), 7));
+        let wanted = desk.wanted();
+        let question = StandingQuestion::HandOver { caught_up: LogOffset(6) };
+        assert_eq!(desk.tell(question), told(Some(Epoch(2)), 7));
+        assert!(wanted.has_changed().unwrap());
+        assert_eq!(*wanted.borrow(), Some(LogOffset(6)));
+        // Who begins a term owes nothing to who asked in the last one.
+        assert!(!desk.wanted().has_changed().unwrap());
+        desk.close(Standing::Standby("gone".into()));
+        assert_eq!(desk.tell(StandingQuestion::Ping), told(None, 7));
+    }
+
+    #[tokio::test]
+    async fn a_current_read_waits_for_its_barrier_or_the_end_of_the_ownership() {
+        let desk = open(1);
+        let mut asked = desk.barriers_asked();
+        let read = |desk: &Arc<Desk>| {
+            let desk = Arc::clone(desk);
+            tokio::spawn(async move { desk.current().await })
+        };
+        let (first, second) = (read(&desk), read(&desk));
+        asked.wait_for(|asked| *asked == 2).await.unwrap();
+        desk.pass_barriers(1);
+        let (passed, waits) = match futures_util::future::select(first, second).await {
+            futures_util::future::Either::Left((passed, other))
+            | futures_util::future::Either::Right((passed, other)) => (passed, other),
+        };
+        assert_eq!(passed.unwrap(), Ok(()));
+        assert!(!waits.is_finished());
+        desk.close(Standing::Standby("gone".into()));
+        assert_eq!(waits.await.unwrap(), Err(OwnerError::Unavailable("gone".into())));
+        assert_eq!(desk.current().await, Err(OwnerError::Unavailable("gone".into())));
+    }
 }
