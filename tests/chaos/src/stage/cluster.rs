@@ -58,11 +58,11 @@ impl Cluster {
                 ("EVERLOG_KAFKA__BOOTSTRAP_SERVERS".to_owned(), bootstrap.to_owned()),
                 ("EVERLOG_PARTITIONS".to_owned(), PARTITIONS.to_string()),
                 ("EVERLOG_CLUSTER__STANDBYS".to_owned(), standbys.to_string()),
-                ("EVERLOG_CLUSTER__SECRET".to_owned(), "not much of a secret".to_owned()),
+                ("EVERLOG_CLUSTER__SECRET".to_owned(), "not-much-of-a-secret".to_owned()),
                 ("EVERLOG_LOG_FORMAT".to_owned(), "json".to_owned()),
             ]
         };
-        Node::new(Role::Topics, 0, folder, common(&direct)).run_to_its_end().await?;
+        KafkaLog::ensure_topics(options_of(&direct)).await?;
         let executor = |number| {
             let bootstrap = if number == 0 { &cut } else { &direct };
             Node::new(Role::Executor, number, folder, common(bootstrap))
@@ -144,9 +144,7 @@ impl Cluster {
 
     /// Opens the log.
     pub async fn log(&self) -> Result<Arc<dyn EventLog>> {
-        let mut options = KafkaOptions::new(self.brokers.bootstrap_servers());
-        options.partitions = PARTITIONS;
-        Ok(KafkaLog::connect(options).await?)
+        Ok(KafkaLog::connect(options_of(&self.brokers.bootstrap_servers())).await?)
     }
 
     /// Does harm, and mends it.
@@ -221,6 +219,10 @@ impl Cluster {
         }
         self.log().await
     }
+}
+
+fn options_of(bootstrap_servers: &str) -> KafkaOptions {
+    KafkaOptions { partitions: PARTITIONS, ..KafkaOptions::new(bootstrap_servers) }
 }
 
 fn nth(nodes: &mut [Node], target: usize) -> Result<&mut Node> {

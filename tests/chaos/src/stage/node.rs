@@ -13,8 +13,6 @@ use tokio::time::sleep;
 /// What a process is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Makes the topics, and ends.
-    Topics,
     /// Owns partitions.
     Executor,
     /// Takes calls.
@@ -47,7 +45,6 @@ impl Node {
         mut environment: Vec<(String, String)>,
     ) -> Self {
         let name = match role {
-            Role::Topics => "topics".to_owned(),
             Role::Executor => format!("executor-{number}"),
             Role::Gateway => format!("gateway-{number}"),
         };
@@ -67,7 +64,6 @@ impl Node {
     fn command(&self) -> Result<Command> {
         let mut command = Command::new(program("everlog")?);
         match self.role {
-            Role::Topics => command.args(["topics", "ensure"]),
             Role::Executor => command.arg("executor"),
             Role::Gateway => command.arg("gateway"),
         };
@@ -99,14 +95,6 @@ impl Node {
     pub fn start(&mut self) -> Result<()> {
         ensure!(self.process.is_none(), "{} runs already", self.name);
         self.process = Some(Process::start(&mut self.command()?, Some(&self.output))?);
-        Ok(())
-    }
-
-    /// Starts it and waits until it has ended, which it must do well.
-    pub async fn run_to_its_end(&mut self) -> Result<()> {
-        self.start()?;
-        let status = self.process.take().context("it was started")?.ended().await?;
-        ensure!(status.success(), "{} ended with {status}; {}", self.name, self.printed());
         Ok(())
     }
 
