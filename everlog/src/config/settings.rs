@@ -184,6 +184,9 @@ impl Settings {
             concurrency: self.services.iter().map(ServiceSettings::concurrency).collect(),
             eager_state_bytes_max: self.eager_state_bytes_max.0,
             unkeyed_retention: self.unkeyed_retention.0,
+            // On Kafka others restore from it what this disk holds.
+            journal: self.kafka_options().is_some(),
+            checkpoint_interval: self.cluster.checkpoint_interval.0,
             ..ExecutorLimits::default()
         }
     }
@@ -303,6 +306,15 @@ mod tests {
             ..ExecutorLimits::default()
         };
         assert_eq!(settings.executor_limits(), executor);
+        let mut on_kafka = settings.clone();
+        on_kafka.kafka.bootstrap_servers = Some(serde_json::from_str("\"a:9092\"").unwrap());
+        on_kafka.cluster.checkpoint_interval = Period(Duration::from_secs(14));
+        let executor = ExecutorLimits {
+            journal: true,
+            checkpoint_interval: Duration::from_secs(14),
+            ..executor
+        };
+        assert_eq!(on_kafka.executor_limits(), executor);
         let gateway = settings.gateway_limits();
         assert_eq!((gateway.requests_max, gateway.body_bytes_in_flight_max), (6, 7));
         assert_eq!(gateway.service_requests_max, 3);

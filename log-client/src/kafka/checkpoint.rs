@@ -1,4 +1,4 @@
-//! The compacted topic of rows: written in transactions, read up to the last committed one.
+//! The compacted topic of rows, written in transactions. It is read in [`super::rows`].
 //!
 //! The transactional id is per partition, so that opening a checkpointer fences the one before:
 //! the broker refuses whatever that still tries. The broker's fence follows the order in which
@@ -13,24 +13,18 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use everlog_log_schema::owner_api::BoxFuture;
 use everlog_log_schema::{PartitionId, limits};
+use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
-use rdkafka::{ClientContext, Offset};
 
-use super::client::{self, Cluster, Logging, Purpose};
-use crate::{AppendError, CheckpointReader, Checkpointer, LogError, RowChange};
+use super::client::{self, Cluster};
+use crate::{AppendError, Checkpointer, LogError, RowChange};
 
 /// How long a step of a transaction may take.
 const TRANSACTION_WAIT: Duration = Duration::from_secs(30);
 /// How long to wait for reports before looking again.
 const POLL_WAIT: Duration = Duration::from_millis(5);
-/// How long to wait for rows before looking whether the partition has any at all.
-const READ_WAIT: Duration = Duration::from_secs(30);
-const BATCH_ROWS_MAX: usize = 1_024;
-const BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// Counts the rows that brokers did not take.
 #[derive(Default)]
@@ -245,7 +239,7 @@ impl Transactions {
         if is_fenced(cause) || self.fenced() {
             return AppendError::Fenced;
         }
-        match self.producer.abort_transaction(TRANSACTION_WAIT) {
+        match self.abort() {
             Ok(()) => {
                 self.open = false;
                 AppendError::Refused(cause.to_string())
@@ -260,7 +254,7 @@ impl Transactions {
         if !self.open {
             return why;
         }
-        match self.producer.abort_transaction(TRANSACTION_WAIT) {
+        match self.abort() {
             Ok(()) => {
                 self.open = false;
                 why
@@ -268,6 +262,14 @@ impl Transactions {
             Err(error) if is_fenced(&error) || self.fenced() => AppendError::Fenced,
             Err(error) => AppendError::Unknown(format!("{why}; failed to abort: {error}")),
         }
+    }
+
+    /// Aborting waits for rows on their way, whose reports only come where they are asked for.
+    fn abort(&self) -> Result<(), KafkaError> {
+        if let Err(error) = self.await_reports() {
+            tracing::debug!(%error, "rows of a transaction to be aborted were not taken");
+        }
+        self.producer.abort_transaction(TRANSACTION_WAIT)
     }
 
     fn fenced(&self) -> bool {
@@ -286,70 +288,4 @@ fn is_fence(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::ProducerFenced
             | RDKafkaErrorCode::InvalidProducerEpoch
     )
-}
-
-/// Reads a partition's rows from the beginning of the topic to its end.
-pub(super) struct RowsReader {
-    state: Reading,
-}
-
-enum Reading {
-    /// There may be more.
-    Open(Arc<Mutex<BaseConsumer<Logging>>>),
-    /// All rows were returned.
-    Ended,
-    /// Rows were taken from the consumer and not returned: an error, or a dropped future.
-    Lost,
-}
-
-impl RowsReader {
-    pub(super) fn open(cluster: &Cluster, partition: PartitionId) -> Result<Self, LogError> {
-        let topic = cluster.journal_topic();
-        let consumer = cluster.consumer(&topic, partition, Offset::Beginning, Purpose::Restore)?;
-        Ok(Self { state: Reading::Open(Arc::new(Mutex::new(consumer))) })
-    }
-
-    async fn next_batch(&mut self) -> Result<Vec<RowChange>, LogError> {
-        let consumer = match &self.state {
-            Reading::Open(consumer) => Arc::clone(consumer),
-            Reading::Ended => return Ok(Vec::new()),
-            Reading::Lost => {
-                let reason = "an earlier read of the rows did not end: read again from the start";
-                return Err(LogError::Unavailable(reason.into()));
-            }
-        };
-        self.state = Reading::Lost;
-        let kept = Arc::clone(&consumer);
-        let (rows, ended) = client::blocking(move || {
-            gather(&consumer.lock().unwrap_or_else(PoisonError::into_inner))
-        })
-        .await?;
-        self.state = if ended { Reading::Ended } else { Reading::Open(kept) };
-        Ok(rows)
-    }
-}
-
-impl CheckpointReader for RowsReader {
-    fn next(&mut self) -> BoxFuture<'_, Result<Vec<RowChange>, LogError>> {
-        Box::pin(self.next_batch())
-    }
-}
-
-/// Takes the next rows; the flag tells that they are the last.
-fn gather(consumer: &BaseConsumer<Logging>) -> Result<(Vec<RowChange>, bool), LogError> {
-    let mut rows = Vec::new();
-    let mut bytes = 0;
-    while rows.len() < BATCH_ROWS_MAX && bytes < BATCH_BYTES_MAX {
-        let message = match consumer.poll(READ_WAIT) {
-            Some(Ok(message)) => message,
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok((rows, true)),
-            Some(Err(error)) => return Err(client::unavailable(&error)),
-            None => return Err(LogError::Unavailable("no broker gives the rows".into())),
-        };
-        let key = Bytes::copy_from_slice(message.key().unwrap_or_default());
-        let value = message.payload().map(Bytes::copy_from_slice);
-        bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
-        rows.push(RowChange { key, value });
-    }
-    Ok((rows, false))
 }

@@ -213,6 +213,14 @@ impl Cluster {
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.error.backoff.ms", "50")
             .set("queued.max.messages.kbytes", "16384");
+        if matches!(purpose, Purpose::Restore) {
+            // Many small rows: large fetches, and the next one under way while these are handed out.
+            config
+                .set("fetch.message.max.bytes", "8388608")
+                .set("fetch.max.bytes", "33554432")
+                .set("queued.min.messages", "1000000")
+                .set("queued.max.messages.kbytes", "32768");
+        }
         overridden(&self.options, config)
     }
 

@@ -16,6 +16,7 @@ mod members;
 mod producers;
 mod properties;
 mod reader;
+mod rows;
 mod stall;
 mod topic_check;
 mod topics;
@@ -30,13 +31,14 @@ use everlog_log_schema::owner_api::BoxFuture;
 use rdkafka::admin::AdminOptions;
 use rdkafka::{Offset, TopicPartitionList};
 
-use self::checkpoint::{KafkaCheckpointer, RowsReader};
+use self::checkpoint::KafkaCheckpointer;
 use self::client::Cluster;
 pub use self::group::{Assigned, Group};
 pub use self::members::{MemberRow, MembersEvent, MembersReader, MembersWriter};
 use self::producers::Producers;
 pub use self::properties::{is_secret_property, property_problem};
 use self::reader::StreamReader;
+use self::rows::RowsReader;
 pub use self::topic_check::{TopicProblem, TopicReport};
 use crate::{
     Appender, Bounds, CheckpointReader, Checkpointer, EventLog, LogError, Reader, Stream, Topic,

@@ -41,6 +41,18 @@ shell_bugs! {
     CheckpointAhead = "checkpoint-ahead",
     /// A checkpoint begins without its `CheckpointOpened`.
     CheckpointUnopened = "checkpoint-unopened",
+    /// Marks of changed rows are forgotten when a commit is sent, not when it is known.
+    MarksClearedAtCommit = "marks-cleared-at-commit",
+    /// An applied `Checkpointed` forgets all marks, later ones too.
+    MarksClearedWhole = "marks-cleared-whole",
+    /// A standby does not mark what it applies.
+    StandbyMarksNothing = "standby-marks-nothing",
+    /// Marks do not survive a restart.
+    MarksNotFlushed = "marks-not-flushed",
+    /// Rows that are gone are not written as tombstones.
+    TombstonesLeftOut = "tombstones-left-out",
+    /// A restore leaves the old rows where they are.
+    OldRowsKept = "old-rows-kept",
     /// A checkpoint of unknown outcome counts as committed.
     CommitAssumed = "commit-assumed",
     /// A reader that finds its offset trimmed goes on where the log begins.

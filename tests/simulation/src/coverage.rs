@@ -65,6 +65,14 @@ cases! {
     Trimmed = "log trimmed",
     /// A deposed owner's checkpoint was refused.
     FencedCheckpoint = "checkpoint fenced",
+    /// The cleaner passed over the journal topic.
+    Compacted = "journal compacted",
+    /// A row came and went between two checkpoints.
+    BornAndGone = "row born and gone between checkpoints",
+    /// A process restarted with tables older than the last checkpoint.
+    OlderTables = "restart with tables older than the checkpoint",
+    /// A process restarted with tables newer than the last checkpoint.
+    NewerTables = "restart with tables newer than the checkpoint",
     /// A checkpoint's outcome was unknown.
     UnknownCommit = "checkpoint of unknown outcome",
     /// The inbox could not be read for a while.

@@ -9,7 +9,8 @@ use crate::bug::{Bug, ShellBug};
 use crate::coverage::{Case, Coverage};
 use crate::fault::Faults;
 use crate::history::{CallId, Event, Recorded, hash_of};
-use crate::inbox::{Checkpoints, Inbox};
+use crate::inbox::Inbox;
+use crate::journal::Journal;
 use crate::log::Log;
 use crate::observer::{Observer, describe};
 use crate::properties::{Properties, Violation};
@@ -55,8 +56,8 @@ pub struct Env {
     pub log: Log,
     /// The inbox.
     pub inbox: Inbox,
-    /// The checkpoint topic.
-    pub checkpoints: Checkpoints,
+    /// The journal topic.
+    pub journal: Journal,
     /// What functions wait for that somebody outside must send them.
     pub awaited: Vec<(Life, SignalId)>,
     /// Replies on their way to callers.
@@ -82,7 +83,7 @@ impl Env {
             coverage: Coverage::default(),
             log: Log::default(),
             inbox: Inbox::default(),
-            checkpoints: Checkpoints::default(),
+            journal: Journal::default(),
             awaited: Vec::new(),
             replies: Vec::new(),
             observer: Observer::default(),

@@ -1,13 +1,8 @@
-//! A model of the inbox, and of the compacted topic that checkpoints go to.
-//!
-//! Both are kept simple, as both are simple to rely on: a message, once acknowledged, keeps its
-//! offset; a checkpoint is committed whole or not at all, and only by the checkpointer that was
-//! opened last.
+//! A model of the inbox: a message, once acknowledged, keeps its offset.
 
 use std::rc::Rc;
 
-use everlog_log_schema::{Envelope, InboxOffset, LogOffset, Millis, Source};
-use everlog_partition::MemoryTables;
+use everlog_log_schema::{Envelope, InboxOffset, Millis, Source};
 
 /// What stands in the inbox.
 #[derive(Debug, Clone)]
@@ -62,47 +57,5 @@ impl Inbox {
     /// Gives up all messages below an offset.
     pub fn trim(&mut self, below: InboxOffset) {
         self.start = self.start.max(below);
-    }
-}
-
-/// The right to commit checkpoints, until a later one is given out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Checkpointer(u64);
-
-/// A later checkpointer exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fenced;
-
-/// One partition's checkpoints: the last committed one.
-#[derive(Debug, Default)]
-pub struct Checkpoints {
-    last: Option<(LogOffset, Rc<MemoryTables>)>,
-    opened: u64,
-}
-
-impl Checkpoints {
-    /// Opens the only checkpointer: one opened before can commit nothing any more.
-    pub fn open(&mut self) -> Checkpointer {
-        self.opened += 1;
-        Checkpointer(self.opened)
-    }
-
-    /// Commits the tables as of an offset.
-    pub fn commit(
-        &mut self,
-        by: Checkpointer,
-        offset: LogOffset,
-        tables: Rc<MemoryTables>,
-    ) -> Result<(), Fenced> {
-        if by.0 != self.opened {
-            return Err(Fenced);
-        }
-        self.last = Some((offset, tables));
-        Ok(())
-    }
-
-    /// Reads the last checkpoint.
-    pub fn last(&self) -> Option<&(LogOffset, Rc<MemoryTables>)> {
-        self.last.as_ref()
     }
 }

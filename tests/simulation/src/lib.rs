@@ -15,6 +15,7 @@ pub mod executor;
 pub mod fault;
 pub mod history;
 pub mod inbox;
+pub mod journal;
 pub mod log;
 pub mod observer;
 pub mod operators;

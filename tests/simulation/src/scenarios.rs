@@ -9,9 +9,9 @@ use std::rc::Rc;
 use bytes::Bytes;
 use everlog_log_schema::{
     Append, AttemptError, AttemptFailed, AttemptId, Command, Effect, Entry, Envelope, Epoch,
-    HandlerKind, InboxOffset, Incarnation, Ingest, Intake, InvocationId, Invoke, Level, Message,
-    MetadataOffset, Millis, OnMaxAttempts, PartitionKey, RequestId, RetryPolicy, Source, Status,
-    Target, Then, Timer, TimerFired, TimerKind,
+    HandlerKind, InboxOffset, Incarnation, Ingest, Intake, InvocationId, Invoke, Level, LogOffset,
+    Message, MetadataOffset, Millis, OnMaxAttempts, PartitionKey, RequestId, RetryPolicy, Source,
+    Status, Target, Then, Timer, TimerFired, TimerKind,
 };
 use everlog_partition::{planted, reads};
 
@@ -21,6 +21,7 @@ use crate::executor::{Executor, Process, Waiter};
 use crate::fault::Faults;
 use crate::history::CallId;
 use crate::inbox::Item;
+use crate::journal::Held;
 use crate::world::World;
 
 /// A world in which nothing fails but what the script makes fail.
@@ -385,8 +386,10 @@ fn a_term_closed_before_a_checkpoint_stays_closed_for_who_restores_it() {
     read_all(&mut world, 1);
     let position = world.executors[1].position();
     let closed = world.executors[1].tables().clone();
-    let checkpointer = world.env.checkpoints.open();
-    world.env.checkpoints.commit(checkpointer, position, Rc::new(closed)).unwrap();
+    let checkpointer = world.env.journal.open();
+    let held = Held { log: position, inbox: reads::partition(&closed).unwrap().next_inbox };
+    let rows = closed.rows().map(|(key, row)| (key.clone(), Some((row.clone(), LogOffset(0)))));
+    world.env.journal.commit(checkpointer, rows.collect(), held).unwrap();
     world.env.log.trim(position);
     land_all(&mut world, 0);
     read_all(&mut world, 2);

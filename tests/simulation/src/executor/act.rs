@@ -225,10 +225,8 @@ impl Executor {
 
 /// What is trimmed must stand in a committed checkpoint.
 fn check_trim(env: &mut Env, log: LogOffset, inbox: InboxOffset) {
-    let held = env.checkpoints.last().map(|(offset, tables)| {
-        (*offset, reads::partition(tables.as_ref()).unwrap_or_default().next_inbox)
-    });
-    if !held.is_some_and(|(held_log, held_inbox)| log <= held_log && inbox <= held_inbox) {
+    let held = env.journal.held();
+    if !held.is_some_and(|held| log <= held.log && inbox <= held.inbox) {
         let what = format!("trim to {log} and {inbox}, but the checkpoint is at {held:?}");
         env.violate(Violation::new("only what is checkpointed is trimmed", what));
     }

@@ -27,6 +27,7 @@ use crate::bug::ShellBug;
 use crate::coverage::Case;
 use crate::env::{Crashed, Env};
 use crate::history::Event;
+use crate::journal::Noting;
 use crate::log::{AppenderId, Outcome, Stored, Ticket};
 use crate::properties::Violation;
 
@@ -93,6 +94,10 @@ pub struct Executor {
     disk: MemoryTables,
     tables: MemoryTables,
     position: LogOffset,
+    /// Which rows the journal may not hold, with the record that changed them last.
+    dirty: BTreeMap<RowKey, LogOffset>,
+    /// The same, as of the last flush.
+    disk_dirty: BTreeMap<RowKey, LogOffset>,
     role: Role,
     inbox_next: InboxOffset,
     attempts: BTreeMap<InvocationId, Attempt>,
@@ -117,6 +122,8 @@ impl Executor {
             disk: MemoryTables::default(),
             tables: MemoryTables::default(),
             position: LogOffset(0),
+            dirty: BTreeMap::new(),
+            disk_dirty: BTreeMap::new(),
             role: Role::Standby,
             inbox_next: InboxOffset(0),
             attempts: BTreeMap::new(),
@@ -246,13 +253,9 @@ impl Executor {
     /// Starts again from the last checkpoint: what the log no longer holds must be in there.
     fn restore(&mut self, env: &mut Env) {
         let start = env.log.start();
-        match env.checkpoints.last() {
-            Some((offset, tables)) if *offset >= start => {
-                self.tables = tables.as_ref().clone();
-                env.coverage.hit(Case::Restored);
-            }
-            found => {
-                let held = found.map(|(offset, _)| *offset);
+        match self.load_journal(env) {
+            Some(held) if held >= start => env.coverage.hit(Case::Restored),
+            held => {
                 let what = format!("log starts at {start}, last checkpoint is at {held:?}");
                 env.violate(Violation::new("the log below a checkpoint is kept", what));
             }
@@ -280,7 +283,10 @@ impl Executor {
     ) -> Result<(), Crashed> {
         env.crash_point(Case::CrashBeforeApply)?;
         let mut actions = Vec::new();
-        let applied = apply(&mut self.tables, Logged { offset, hash, record }, &mut actions);
+        let mut tables = Noting { tables: &mut self.tables, written: Vec::new() };
+        let applied = apply(&mut tables, Logged { offset, hash, record }, &mut actions);
+        let written = tables.written;
+        self.mark(env, offset, written);
         let acceptance = match applied {
             Ok(acceptance) => acceptance,
             Err(error) => {
@@ -292,6 +298,9 @@ impl Executor {
         env.crash_point(Case::CrashBeforeCommit)?;
         self.position = LogOffset(offset.0 + 1);
         let accepted = acceptance == Acceptance::Accepted;
+        if accepted {
+            self.forget_marks(env, record);
+        }
         env.observe(&Event::Applied { executor: self.id, offset, accepted });
         env.crash_point(Case::CrashBeforeAct)?;
         self.after_commit(env, record, acceptance, actions)
@@ -389,6 +398,7 @@ impl Executor {
             self.disk.put(RowKey::Partition, Row::Partition(row));
         } else {
             self.disk = self.tables.clone();
+            self.disk_dirty = self.dirty.clone();
         }
     }
 
@@ -414,9 +424,22 @@ impl Executor {
         if env.rng.chance(env.faults.lost_tables) {
             env.coverage.hit(Case::LostTables);
             self.disk = MemoryTables::default();
+            self.disk_dirty.clear();
         }
         self.tables = self.disk.clone();
+        self.dirty = self.disk_dirty.clone();
+        if env.is(ShellBug::MarksNotFlushed) {
+            self.dirty.clear();
+        }
         self.read_position(env);
+        if let Some(held) = env.journal.held().filter(|_| self.position.0 > 0) {
+            let newer = self.position > held.log;
+            env.coverage.hit(if newer { Case::NewerTables } else { Case::OlderTables });
+        }
+        if self.position.0 == 0 && self.load_journal(env).is_some() {
+            env.coverage.hit(Case::Restored);
+            self.read_position(env);
+        }
         if self.position.0 > 0 && self.position < env.log.end() {
             env.coverage.hit(Case::StaleTables);
         }
