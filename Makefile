@@ -17,7 +17,7 @@ export PATH := $(XDG_CACHE_HOME)/everlog/tools/bin:$(PATH)
 # is built together, and another choice would compile RocksDB again.
 PROGRAMS := -p everlog -p checkout -p counter -p demo
 # Crates whose tests are layers of their own.
-SEPARATE := everlog-simulation everlog-e2e everlog-log-client everlog-test-kafka everlog-chaos
+SEPARATE := everlog-simulation everlog-e2e everlog-log-client everlog-test-kafka everlog-chaos everlog-cluster
 # The layers of `make test`, in order: what fails soonest comes first.
 LAYERS := lint unit simulation e2e log-backends chaos
 CRASHES ?= 1000000
@@ -70,9 +70,15 @@ e2e: ## Layer: real processes, real functions, kill -9, on the embedded log
 	cargo build $(PROGRAMS) -p everlog-e2e
 	cargo test $(PROGRAMS) -p everlog-e2e
 
+.PHONY: e2e-kafka
+e2e-kafka: ## The same over a real Apache Kafka, as far as they are about calls (no layer yet)
+	@scripts/functions
+	cargo build $(PROGRAMS) -p everlog-e2e
+	E2E_LOG=kafka cargo test $(PROGRAMS) -p everlog-e2e --test calls --test cluster --test kills --test languages --test sleeps
+
 .PHONY: log-backends
 log-backends: ## Layer: one suite on the embedded log and on a real Apache Kafka
-	cargo test $(PROGRAMS) -p everlog-log-client -p everlog-test-kafka
+	cargo test $(PROGRAMS) -p everlog-log-client -p everlog-test-kafka -p everlog-cluster
 
 .PHONY: chaos
 chaos: ## Layer: faults in real processes, each kind once; for longer with MINUTES=15

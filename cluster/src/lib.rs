@@ -25,7 +25,7 @@ pub use everlog_log_schema::{
 pub use joined::{JoinOptions, Joined};
 pub use owners::Owners;
 pub use peers::Peers;
-pub use secret::{BadSecret, Secret};
+pub use secret::Secret;
 pub use server::{Answers, OwnerServer, ServeError, Standings};
 
 /// What an executor knows of the others, and how it reaches them.

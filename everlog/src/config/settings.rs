@@ -191,6 +191,19 @@ impl Settings {
         }
     }
 
+    /// The limits of an executor of a cluster: other executors restore its tables from the journal
+    /// topic, and nothing but age trims the log behind a checkpoint.
+    pub(crate) fn cluster_limits(&self) -> ExecutorLimits {
+        ExecutorLimits {
+            journal: true,
+            checkpoint_interval: self.cluster.checkpoint_interval.0,
+            standbys: usize::try_from(self.cluster.standbys.0).unwrap_or(usize::MAX),
+            history_age_max: self.cluster.history_age_max.0,
+            history_bytes_max: u64::MAX,
+            ..self.executor_limits()
+        }
+    }
+
     /// How the log on Kafka is reached; nothing where no brokers are set.
     pub(crate) fn kafka_options(&self) -> Option<KafkaOptions> {
         self.kafka.options(self.partitions.0)
@@ -320,5 +333,22 @@ mod tests {
         assert_eq!(gateway.service_requests_max, 3);
         let settings = Settings { service_requests_max: NonZeroUsize::new(5), ..settings };
         assert_eq!(settings.gateway_limits().service_requests_max, 5);
+    }
+
+    #[test]
+    fn an_executor_of_a_cluster_writes_checkpoints_and_has_its_own_limits() {
+        let mut settings = Settings { requests_max: count(6), ..Settings::default() };
+        settings.cluster.checkpoint_interval = Period(Duration::from_secs(3));
+        settings.cluster.history_age_max = Period(Duration::from_secs(4));
+        settings.cluster.standbys = super::super::units::Bounded(2);
+        let expected = ExecutorLimits {
+            journal: true,
+            checkpoint_interval: Duration::from_secs(3),
+            history_age_max: Duration::from_secs(4),
+            history_bytes_max: u64::MAX,
+            standbys: 2,
+            ..ExecutorLimits::default()
+        };
+        assert_eq!(settings.cluster_limits(), expected);
     }
 }

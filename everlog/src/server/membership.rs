@@ -33,7 +33,7 @@ impl Listening {
     /// addresses of this host, as its name may be known to others alone.
     pub(super) async fn bind(settings: &Settings) -> Result<Self> {
         let address = &settings.cluster.address.0;
-        let secret = secret_of(settings)?;
+        let secret = secret_of(settings);
         let (host, port) = address.rsplit_once(':').context("cluster.address has no port")?;
         let port: u16 = port.parse().context("the port of cluster.address is no number")?;
         let bare = host.trim_start_matches('[').trim_end_matches(']');
@@ -81,7 +81,7 @@ pub(super) async fn join(
     bound: &Bound,
     listening: Option<&Listening>,
 ) -> Result<Arc<Membership>> {
-    let secret = secret_of(settings)?;
+    let secret = secret_of(settings);
     let connector = Connector::new(&TlsOptions { ca_file: settings.tls_ca_file.clone() })?;
     let address = match (listening, bound) {
         (Some(listening), _) => listening.advertised().to_owned(),
@@ -139,7 +139,6 @@ impl Membership {
     }
 }
 
-fn secret_of(settings: &Settings) -> Result<Option<Secret>> {
-    let secret = settings.cluster.secret.as_ref();
-    Ok(secret.map(|secret| Secret::new(secret.reveal())).transpose()?)
+fn secret_of(settings: &Settings) -> Option<Secret> {
+    settings.cluster.secret.as_ref().map(|secret| Secret::new(secret.reveal()))
 }

@@ -256,9 +256,9 @@ fn start_executor(
     data: &Path,
 ) -> Result<Executor> {
     let invoker = HttpInvoker::new(HttpInvokerOptions::default(), base.connector.clone());
-    let cluster: Arc<dyn Cluster> = match membership {
-        Some(membership) => membership.cluster(),
-        None => Arc::new(Alone::new(settings.partitions.0)),
+    let (cluster, limits): (Arc<dyn Cluster>, _) = match membership {
+        Some(membership) => (membership.cluster(), settings.cluster_limits()),
+        None => (Arc::new(Alone::new(settings.partitions.0)), settings.executor_limits()),
     };
     Ok(Executor::start(ExecutorConfig {
         log: Arc::clone(&base.log),
@@ -267,7 +267,7 @@ fn start_executor(
         tables_dir: data.join("tables"),
         invoker: Arc::new(invoker.traced(base.tracer.clone())),
         address: listening.map_or_else(|| "in-process".into(), |at| at.advertised().to_owned()),
-        limits: settings.executor_limits(),
+        limits,
     })?)
 }
 

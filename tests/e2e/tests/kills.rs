@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use everlog_e2e::{Functions, Killed, call_until_answered, read_journals, runs_recorded};
-use everlog_harness::{Everlog, Http, within};
+use everlog_harness::{Everlog, Http, on_kafka, within};
 use everlog_log_schema::Entry;
 use rand::{Rng as _, SeedableRng as _};
 
@@ -86,6 +86,10 @@ async fn a_thousand_calls_survive_twenty_kills() -> Result<()> {
 
     // The log: each journal has each step's result once.
     everlog.stop().await?;
+    if on_kafka() {
+        // What is in a log on Kafka is judged by the layer of chaos.
+        return Ok(());
+    }
     let journals = read_journals(&data).await?;
     assert_eq!(journals.len(), CALLS);
     for (id, journal) in &journals {

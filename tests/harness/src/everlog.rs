@@ -26,6 +26,8 @@ pub struct Everlog {
     pub http: Http,
     data: PathBuf,
     arguments: Vec<String>,
+    /// Where its log is, if not in its folder.
+    log: Vec<String>,
     environment: Vec<(String, String)>,
     mounts_of: Option<u32>,
     process: Option<Process>,
@@ -55,6 +57,7 @@ impl Everlog {
             http: Http::default(),
             data: data.to_owned(),
             arguments: arguments.iter().map(ToString::to_string).collect(),
+            log: crate::kafka::log_arguments()?,
             environment: Vec::new(),
             mounts_of: None,
             process: None,
@@ -93,6 +96,7 @@ impl Everlog {
             .arg(&self.data)
             .args(["--ingress-address", &self.ingress.to_string()])
             .args(["--admin-address", &self.admin.to_string()])
+            .args(&self.log)
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.process = Some(Process::start(&mut command, Some(&self.output_path()))?);

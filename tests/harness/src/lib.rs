@@ -6,9 +6,11 @@
 mod collector;
 mod everlog;
 mod http;
+mod kafka;
 mod process;
 
 pub use collector::{TraceCollector, TraceRequest};
 pub use everlog::{Everlog, program};
 pub use http::{Http, Reply};
+pub use kafka::on_kafka;
 pub use process::{Process, Usage, free_address, until_listening, within};
