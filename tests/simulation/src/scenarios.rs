@@ -327,11 +327,14 @@ fn a_restart_goes_on_from_tables_older_and_newer_than_the_last_checkpoint() {
     let mut world = calm(Bug::None);
     world.env.faults.checkpoint = 1_000;
     world.executors[0].assigned = true;
+    live_until(&mut world, |world| world.executors[0].is_owner());
     read_all(&mut world, 2);
     world.executors[2].flush(&mut world.env);
     world.executors[2].crash(&mut world.env);
     send(&mut world, 1, 1);
-    live_until(&mut world, |world| ended(world, 1) && world.env.log.start().0 > 2);
+    live_until(&mut world, |world| {
+        ended(world, 1) && world.env.log.start() > world.executors[2].position()
+    });
     // Newer: the standby has flushed what the checkpoint lacks.
     read_all(&mut world, 1);
     let newest = world.executors[1].position();
