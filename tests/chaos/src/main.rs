@@ -10,6 +10,7 @@ use everlog_chaos::driver::Load;
 use everlog_chaos::run::{Plan, new_folder, run};
 use everlog_chaos::stage::On;
 use everlog_chaos::{checks, history, recovery};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Does harm to real processes, and checks that no promise was broken.
 #[derive(Debug, Parser)]
@@ -74,10 +75,10 @@ struct Recovery {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Run(arguments) => perform(&arguments).await,
-        Command::Recovery(arguments) => recover(&arguments).await,
-        Command::Check { history, partitions } => judge(&history, partitions),
+    // Who is asked to end lets go of what runs, which ends all processes.
+    let outcome = tokio::select! {
+        outcome = obey(Cli::parse().command) => outcome,
+        () = asked_to_end() => Err(anyhow::anyhow!("stopped by a signal")),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -86,6 +87,27 @@ async fn main() -> ExitCode {
             println!("chaos: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn obey(command: Command) -> Result<bool> {
+    match command {
+        Command::Run(arguments) => perform(&arguments).await,
+        Command::Recovery(arguments) => recover(&arguments).await,
+        Command::Check { history, partitions } => judge(&history, partitions),
+    }
+}
+
+/// Returns once somebody wants this program to end.
+async fn asked_to_end() {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
 }
 
