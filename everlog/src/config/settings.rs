@@ -157,22 +157,6 @@ impl Default for Retry {
 impl Settings {
     /// The limits of the executor.
     pub(crate) fn executor_limits(&self) -> ExecutorLimits {
-        let limits = self.local_executor_limits();
-        if self.kafka.bootstrap_servers.is_none() {
-            return limits;
-        }
-        ExecutorLimits {
-            journal: true,
-            standbys: self.cluster.standbys.0 as usize,
-            checkpoint_interval: self.cluster.checkpoint_interval.0,
-            history_age_max: self.cluster.history_age_max.0,
-            // The disks are the brokers': age alone bounds the history there.
-            history_bytes_max: u64::MAX,
-            ..limits
-        }
-    }
-
-    fn local_executor_limits(&self) -> ExecutorLimits {
         ExecutorLimits {
             open_attempts_max: self.open_attempts_max.get(),
             history_age_max: self.history_age_max.0,
@@ -184,9 +168,6 @@ impl Settings {
             concurrency: self.services.iter().map(ServiceSettings::concurrency).collect(),
             eager_state_bytes_max: self.eager_state_bytes_max.0,
             unkeyed_retention: self.unkeyed_retention.0,
-            // On Kafka others restore from it what this disk holds.
-            journal: self.kafka_options().is_some(),
-            checkpoint_interval: self.cluster.checkpoint_interval.0,
             ..ExecutorLimits::default()
         }
     }
@@ -259,24 +240,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn on_kafka_checkpoints_go_to_the_journal_topic() {
-        let settings: Settings = serde_json::from_str(
-            r#"{ "kafka": { "bootstrap_servers": "127.0.0.1:9092" },
-                 "cluster": { "standbys": 2, "checkpoint_interval": "3s", "history_age_max": "4h" } }"#,
-        )
-        .unwrap();
-        let expected = ExecutorLimits {
-            journal: true,
-            standbys: 2,
-            checkpoint_interval: Duration::from_secs(3),
-            history_age_max: Duration::from_hours(4),
-            history_bytes_max: u64::MAX,
-            ..ExecutorLimits::default()
-        };
-        assert_eq!(settings.executor_limits(), expected);
-    }
-
-    #[test]
     fn limits_are_what_is_set_and_default_otherwise() {
         let settings = Settings::default();
         assert_eq!(settings.executor_limits(), ExecutorLimits::default());
@@ -319,15 +282,6 @@ mod tests {
             ..ExecutorLimits::default()
         };
         assert_eq!(settings.executor_limits(), executor);
-        let mut on_kafka = settings.clone();
-        on_kafka.kafka.bootstrap_servers = Some(serde_json::from_str("\"a:9092\"").unwrap());
-        on_kafka.cluster.checkpoint_interval = Period(Duration::from_secs(14));
-        let executor = ExecutorLimits {
-            journal: true,
-            checkpoint_interval: Duration::from_secs(14),
-            ..executor
-        };
-        assert_eq!(on_kafka.executor_limits(), executor);
         let gateway = settings.gateway_limits();
         assert_eq!((gateway.requests_max, gateway.body_bytes_in_flight_max), (6, 7));
         assert_eq!(gateway.service_requests_max, 3);
