@@ -132,6 +132,17 @@ async fn calls_survive_the_death_of_an_executor_and_of_a_gateway() -> Result<()>
     until_owned_by(&http, h_admin, &["a", "b"]).await?;
     let body = format!(r#"{{"uri":"{}"}}"#, functions.uri());
     http.post(h_admin, "/deployments", &[], body).await?.success()?;
+    // Each gateway follows what is registered for itself.
+    within(TEST_MAX, "both gateways know the functions", || async {
+        for [_, admin] in gateways {
+            let known = http.get(admin, "/services/Steps").await;
+            if !known.is_ok_and(|reply| reply.status.is_success()) {
+                return false;
+            }
+        }
+        true
+    })
+    .await?;
     for admin in [a_admin, b_admin] {
         http.get(admin, "/health").await?.success()?;
         let metrics = http.get(admin, "/metrics").await?.text();
