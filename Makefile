@@ -84,7 +84,7 @@ log-backends: ## Layer: one suite on the embedded log and on a real Apache Kafka
 chaos: ## Layer: faults in real processes, each kind once; for longer with MINUTES=15
 	cargo build $(PROGRAMS) -p everlog-chaos
 	cargo test $(PROGRAMS) -p everlog-chaos
-	$(TARGET)/debug/everlog-chaos run --on cluster --minutes $(or $(MINUTES),0) $(CHAOS_FLAGS)
+	$(TARGET)/debug/everlog-chaos run --on cluster $(if $(MINUTES),--minutes $(MINUTES),--minutes 0 --seed 5) $(CHAOS_FLAGS)
 
 .PHONY: recovery
 recovery: ## Measure how long calls wait when their executor is killed, with a standby and without

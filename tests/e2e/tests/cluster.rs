@@ -62,6 +62,8 @@ impl Topics {
         command.arg(role).current_dir(folder).envs([
             ("EVERLOG_KAFKA__BOOTSTRAP_SERVERS", self.kafka.bootstrap_servers.as_str()),
             ("EVERLOG_KAFKA__TOPIC_PREFIX", self.kafka.topic_prefix.as_str()),
+            ("EVERLOG_KAFKA__REPLICATION_FACTOR", "1"),
+            ("EVERLOG_KAFKA__DELAYED_PARTITIONS", &self.kafka.delayed_partitions.to_string()),
             ("EVERLOG_PARTITIONS", &PARTITIONS.to_string()),
             ("EVERLOG_CLUSTER__NAME", name),
             ("EVERLOG_CLUSTER__ADDRESS", "127.0.0.1:0"),
