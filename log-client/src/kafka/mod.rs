@@ -1,10 +1,9 @@
 //! The event log on Apache Kafka.
 //!
-//! A first backend, to hold the trait against the real thing: plain topics are appended to by a few
-//! idempotent producers ([`producers`]), read by consumers with manual assignment ([`reader`]), and
-//! the compacted topic is written by one transactional producer per partition ([`checkpoint`]).
-//! Ownership is decided in the log itself, never by a consumer group. What was learnt on the way
-//! is in `docs/kafka-notes.md`.
+//! Plain topics are appended to by a few idempotent producers ([`producers`]) and read by consumers
+//! with manual assignment ([`reader`]); the compacted topic of rows is written by one transactional
+//! producer per partition ([`checkpoint`]). A consumer group ([`group`]) hints who should own what;
+//! ownership is decided in the log itself. What was learnt on the way is in `docs/kafka-notes.md`.
 //!
 //! **Invariant:** an append resolves to an offset only if Kafka acknowledged it with one; what Kafka
 //! leaves open stays *unknown*. No offset is ever reset, and no record is retried by hand.
