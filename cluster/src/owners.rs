@@ -1,11 +1,12 @@
 //! The owner API of a whole cluster: each question goes to the process that owns its partition.
 //!
-//! **Invariant:** where the owner changes, goes away or is not known, the question ends with
-//! [`OwnerError::Unavailable`] at once, so that whoever asks can ask the next owner. It never waits
-//! for an owner that is deposed.
+//! **Invariant:** where the owner changes, goes away or is not known, the next one is asked as soon as
+//! it says that it is there; after a while without one, the question ends with
+//! [`OwnerError::Unavailable`]. It never waits for an owner that is deposed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use everlog_log_schema::owner_api::{
@@ -18,6 +19,7 @@ use everlog_log_schema::{
 };
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 use crate::Unreachable;
 use crate::peers::Peers;
@@ -32,6 +34,9 @@ struct Owner {
 }
 
 type Routes = BTreeMap<PartitionId, Owner>;
+
+/// How long a question waits for another owner than the one that has not answered it.
+const NEXT_OWNER_MAX: Duration = Duration::from_secs(1);
 
 /// Asks the owner of each partition, wherever it is.
 pub struct Owners {
@@ -56,26 +61,40 @@ impl Owners {
         Self { partitions, peers, here, routes, follower }
     }
 
+    /// Asks the owner, and whoever follows it. All questions may be asked twice.
     async fn ask(&self, partition: PartitionId, question: Question) -> Result<Reply, OwnerError> {
         let mut routes = self.routes.clone();
-        let owner = routes.borrow_and_update().get(&partition).cloned();
-        let owner = owner.ok_or_else(|| {
-            OwnerError::Unavailable(format!("no member says that it owns partition {partition}"))
-        })?;
-        let asking = async {
-            match &self.here {
-                Some((me, here)) if *me == owner.member => Ok(answer(&**here, question).await),
-                Some(_) | None => self.peers.ask(&owner.address, &question).await,
+        let mut deadline = None;
+        loop {
+            let owner = routes.borrow_and_update().get(&partition).cloned();
+            let moved = |routes: &Arc<Routes>| routes.get(&partition) != owner.as_ref();
+            let unavailable = match &owner {
+                None => OwnerError::Unavailable(format!(
+                    "no member says that it owns partition {partition}"
+                )),
+                Some(owner) => {
+                    let mut others = self.routes.clone();
+                    tokio::select! {
+                        biased;
+                        reply = self.ask_owner(owner, &question) => match reply {
+                            Err(error @ OwnerError::Unavailable(_)) => error,
+                            reply => return reply,
+                        },
+                        _ = others.wait_for(moved) => continue,
+                    }
+                }
+            };
+            let until = *deadline.get_or_insert_with(|| Instant::now() + NEXT_OWNER_MAX);
+            if timeout_at(until, routes.wait_for(moved)).await.is_err() {
+                return Err(unavailable);
             }
-        };
-        let moved = routes.wait_for(|routes| routes.get(&partition) != Some(&owner));
-        let reply = tokio::select! {
-            biased;
-            reply = asking => reply,
-            _ = moved => {
-                let reason = format!("partition {partition} changes its owner");
-                return Err(OwnerError::Unavailable(reason));
-            }
+        }
+    }
+
+    async fn ask_owner(&self, owner: &Owner, question: &Question) -> Result<Reply, OwnerError> {
+        let reply = match &self.here {
+            Some((me, here)) if *me == owner.member => Ok(answer(&**here, question.clone()).await),
+            Some(_) | None => self.peers.ask(&owner.address, question).await,
         };
         match reply {
             Ok(Reply::Refused(error)) => Err(error),

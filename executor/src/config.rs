@@ -54,8 +54,11 @@ pub struct ExecutorLimits {
     pub standbys: usize,
     /// How often whoever follows a partition asks its owner whether it lives.
     pub ping_interval: Duration,
-    /// After how many unanswered questions an owner counts as dead.
+    /// After how many questions an owner counts as dead that is not where it was.
     pub pings_missed_max: u32,
+    /// How long an owner may take to answer one: it may be busy, or stopped, or cut off. Shorter is not
+    /// sooner where a process dies, as its host says so; longer keeps one that is slow from being deposed.
+    pub ping_answer_max: Duration,
     /// How long an executor that is asked to own a partition leaves it to the standbys to take over
     /// from a dead owner.
     pub standby_wait: Duration,
@@ -109,6 +112,7 @@ impl Default for ExecutorLimits {
             standbys: 1,
             ping_interval: Duration::from_millis(100),
             pings_missed_max: 3,
+            ping_answer_max: Duration::from_secs(2),
             standby_wait: Duration::from_secs(2),
             hand_over_grace: Duration::from_secs(1),
             flush_interval: Duration::from_secs(5),

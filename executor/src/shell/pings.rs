@@ -1,5 +1,8 @@
 //! Whether the owner of a partition lives: it is asked again and again, by whoever would follow it.
 //!
+//! A process that has died is told from one that is slow: its host refuses the connection at once, and
+//! a few refusals are enough. Only who says nothing at all is waited for.
+//!
 //! **Invariant:** an owner that answers in time, as one of an epoch that is not past, is never
 //! silent.
 
@@ -20,6 +23,7 @@ pub(super) struct Pings {
     partition: PartitionId,
     interval: Duration,
     missed_max: u32,
+    answer_max: Duration,
     address: String,
     epoch: Epoch,
     missed: u32,
@@ -51,6 +55,7 @@ impl Pings {
             partition,
             interval,
             missed_max,
+            answer_max: limits.ping_answer_max,
             address,
             epoch,
             missed: 0,
@@ -70,9 +75,7 @@ impl Pings {
         if self.asking.is_none() {
             tokio::time::sleep_until(self.next_at).await;
             self.next_at = Instant::now() + self.interval;
-            // A slow answer is one: it only must not take as long as the misses that it saves.
-            let wait = self.interval * self.missed_max.saturating_sub(self.missed).max(1);
-            self.asking = Some(self.ask(question, wait));
+            self.asking = Some(self.ask(question));
         }
         let heard = match &mut self.asking {
             Some(asking) => asking.await,
@@ -102,8 +105,9 @@ impl Pings {
         self.missed = 0;
     }
 
-    fn ask(&self, question: StandingQuestion, wait: Duration) -> BoxFuture<'static, Heard> {
+    fn ask(&self, question: StandingQuestion) -> BoxFuture<'static, Heard> {
         let (cluster, partition) = (Arc::clone(&self.cluster), self.partition);
+        let wait = self.answer_max;
         let address = self.address.clone();
         Box::pin(async move {
             let asked = cluster.ask(&address, partition, question);

@@ -192,7 +192,7 @@ impl Cluster {
     }
 
     /// The settings of consumers.
-    fn consumer_config(&self, purpose: Purpose) -> ClientConfig {
+    pub(super) fn consumer_config(&self, purpose: Purpose) -> ClientConfig {
         let (isolation, end, wait) = match purpose {
             // A record that comes ends the wait.
             Purpose::Follow => ("read_uncommitted", "false", "500"),

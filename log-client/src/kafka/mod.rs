@@ -11,6 +11,7 @@
 mod checkpoint;
 mod client;
 mod group;
+mod line;
 mod members;
 mod producers;
 mod properties;
@@ -36,7 +37,7 @@ pub use self::group::{Assigned, Group};
 pub use self::members::{MemberRow, MembersEvent, MembersReader, MembersWriter};
 use self::producers::Producers;
 pub use self::properties::{is_secret_property, property_problem};
-use self::reader::StreamReader;
+use self::reader::{Consumers, StreamReader};
 use self::rows::RowsReader;
 pub use self::topic_check::{TopicProblem, TopicReport};
 use crate::{
@@ -102,6 +103,7 @@ impl fmt::Debug for KafkaOptions {
 pub struct KafkaLog {
     cluster: Cluster,
     producers: Producers,
+    consumers: Consumers,
 }
 
 impl fmt::Debug for KafkaLog {
@@ -119,7 +121,8 @@ impl KafkaLog {
     pub async fn connect(options: KafkaOptions) -> Result<Arc<Self>, LogError> {
         let cluster = Cluster::new(options)?;
         topic_check::check(&cluster).await?;
-        Ok(Arc::new(Self { producers: Producers::new(&cluster)?, cluster }))
+        let producers = Producers::new(&cluster)?;
+        Ok(Arc::new(Self { cluster, producers, consumers: Consumers::default() }))
     }
 
     /// Tells how many brokers there are.
@@ -157,7 +160,7 @@ impl EventLog for KafkaLog {
 
     fn reader(&self, stream: Stream, from: u64) -> Result<Box<dyn Reader>, LogError> {
         self.cluster.check(stream)?;
-        Ok(Box::new(StreamReader::open(&self.cluster, stream, from)?))
+        Ok(Box::new(StreamReader::open(&self.cluster, &self.consumers, stream, from)?))
     }
 
     fn bounds(&self, stream: Stream) -> BoxFuture<'_, Result<Bounds, LogError>> {

@@ -25,7 +25,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use everlog_log_schema::limits;
@@ -36,7 +36,8 @@ use rdkafka::message::Message;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 
 use super::client::{self, Cluster};
-use super::stall::{Line, Queue, Queued};
+use super::line::{Give, Line, Wake};
+use super::stall::{Queue, Queued};
 use crate::{AppendError, Appender, Appending, LogError, Stream};
 
 /// How often appenders are looked at, within one deadline.
@@ -119,8 +120,29 @@ impl Channel {
         Ok(Arc::new(Self { producer, lines: Mutex::default() }))
     }
 
-    fn line(&self, stream: Stream) -> Arc<Line> {
-        Arc::clone(lock(&self.lines).entry(stream).or_default())
+    fn line(self: &Arc<Self>, stream: Stream, topic: &str, wake: &Wake) -> Arc<Line> {
+        let open = || Arc::new(Line::new(self.give(stream, topic), wake.clone()));
+        Arc::clone(lock(&self.lines).entry(stream).or_insert_with(open))
+    }
+
+    fn give(self: &Arc<Self>, stream: Stream, topic: &str) -> Give {
+        // A line does not keep its producer.
+        let (channel, topic) = (Arc::downgrade(self), topic.to_owned());
+        let partition = client::partition_number(stream.partition);
+        Box::new(move |queued, payload| {
+            let Some(channel) = channel.upgrade() else {
+                return Err((AppendError::Refused("the producer has ended".into()), queued));
+            };
+            let record = BaseRecord::<(), [u8], _>::with_opaque_to(&topic, queued)
+                .partition(partition)
+                .payload(payload);
+            let Err((error, record)) = channel.producer.send(record) else { return Ok(()) };
+            let refused = match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::QueueFull) => AppendError::QueueFull,
+                _ => AppendError::Refused(told(&error)),
+            };
+            Err((refused, record.delivery_opaque))
+        })
     }
 }
 
@@ -130,8 +152,8 @@ pub(super) struct Producers {
     /// The producer of each stream that is not at its first.
     moved: Mutex<HashMap<Stream, usize>>,
     watched: Arc<Mutex<Vec<Weak<Queue>>>>,
-    /// Ends the thread that watches.
-    _watch: mpsc::Sender<()>,
+    /// The thread that watches. It ends with the last line.
+    wake: Wake,
 }
 
 impl Producers {
@@ -139,8 +161,8 @@ impl Producers {
         let count = cluster.options().producers.max(1);
         let channels = (0..count).map(|_| Channel::open(cluster)).collect::<Result<_, _>>()?;
         let watched = Arc::default();
-        let watch = watch(Arc::clone(&watched), cluster.options().append_stall_max)?;
-        Ok(Self { channels: Mutex::new(channels), moved: Mutex::default(), watched, _watch: watch })
+        let wake = watch(Arc::clone(&watched), cluster.options().append_stall_max)?;
+        Ok(Self { channels: Mutex::new(channels), moved: Mutex::default(), watched, wake })
     }
 
     pub(super) fn appender(
@@ -158,7 +180,7 @@ impl Producers {
                 tracing::warn!(%code, reason, "a Kafka producer failed for good and is replaced");
                 *channel = Channel::open(cluster)?;
             }
-            let line = channel.line(stream);
+            let line = channel.line(stream, &topic, &self.wake);
             if line.abandoned() > 0 {
                 continue;
             }
@@ -167,8 +189,7 @@ impl Producers {
             }
             let queue = Queue::new(line);
             lock(&self.watched).push(Arc::downgrade(&queue));
-            let partition = client::partition_number(stream.partition);
-            return Ok(KafkaAppender { channel: Arc::clone(channel), queue, topic, partition });
+            return Ok(KafkaAppender { _channel: Arc::clone(channel), queue });
         }
         Err(LogError::Unavailable(format!(
             "{topic} [{}]: no broker has told of earlier appends, by any of {count} producers",
@@ -184,34 +205,47 @@ fn place(stream: Stream, count: usize) -> usize {
     usize::try_from(hasher.finish() % count as u64).expect("less than a length")
 }
 
-/// Watches appenders until the returned sender is dropped.
-fn watch(
-    watched: Arc<Mutex<Vec<Weak<Queue>>>>,
-    stall_max: Duration,
-) -> Result<mpsc::Sender<()>, LogError> {
-    let (sender, ended) = mpsc::channel();
+/// Has lines give their next records, and watches appenders, until all senders are dropped.
+///
+/// Not done where a producer tells of records: that is the producer's own thread, which must not be
+/// the one to end it.
+fn watch(watched: Arc<Mutex<Vec<Weak<Queue>>>>, stall_max: Duration) -> Result<Wake, LogError> {
+    let (wake, woken) = mpsc::channel::<Weak<Line>>();
     let wait = (stall_max / LOOKS_PER_DEADLINE).clamp(LOOK_WAIT_MIN, LOOK_WAIT_MAX);
-    let look = move || {
-        while ended.recv_timeout(wait) == Err(mpsc::RecvTimeoutError::Timeout) {
-            // What an appender has queued is watched even when the appender is gone.
-            lock(&watched).retain(|queue| {
-                let Some(queue) = queue.upgrade() else { return false };
-                if let Some(records) = queue.stall_after(stall_max) {
-                    tracing::info!(
-                        records,
-                        ?stall_max,
-                        "no broker acknowledges an appender's records"
-                    );
+    let run = move || {
+        let mut look_at = Instant::now() + wait;
+        loop {
+            match woken.recv_timeout(look_at.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    if let Some(line) = line.upgrade() {
+                        line.hand_over();
+                    }
                 }
-                true
-            });
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    look(&watched, stall_max);
+                    look_at = Instant::now() + wait;
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
         }
     };
     std::thread::Builder::new()
-        .name("append-stalls".into())
-        .spawn(look)
+        .name("appends".into())
+        .spawn(run)
         .map_err(|error| LogError::Unavailable(format!("failed to start a thread: {error}")))?;
-    Ok(sender)
+    Ok(wake)
+}
+
+/// Has appenders stall whose oldest record has waited for too long.
+fn look(watched: &Mutex<Vec<Weak<Queue>>>, stall_max: Duration) {
+    // What an appender has queued is watched even when the appender is gone.
+    lock(watched).retain(|queue| {
+        let Some(queue) = queue.upgrade() else { return false };
+        if let Some(records) = queue.stall_after(stall_max) {
+            tracing::info!(records, ?stall_max, "no broker acknowledges an appender's records");
+        }
+        true
+    });
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -220,10 +254,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Appends to one stream.
 pub(super) struct KafkaAppender {
-    channel: Arc<Channel>,
+    /// The producer lives as long as somebody appends through it.
+    _channel: Arc<Channel>,
     queue: Arc<Queue>,
-    topic: String,
-    partition: i32,
 }
 
 impl Appender for KafkaAppender {
@@ -232,16 +265,6 @@ impl Appender for KafkaAppender {
         if bytes > max {
             return Err(AppendError::TooLarge { bytes, max });
         }
-        let (queued, appending) = self.queue.enter(bytes)?;
-        let record = BaseRecord::<(), [u8], _>::with_opaque_to(&self.topic, Box::new(queued))
-            .partition(self.partition)
-            .payload(&payload);
-        let Err((error, record)) = self.channel.producer.send(record) else { return Ok(appending) };
-        let refused = match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::QueueFull) => AppendError::QueueFull,
-            _ => AppendError::Refused(told(&error)),
-        };
-        record.delivery_opaque.told(Err(refused.clone()));
-        Err(refused)
+        self.queue.append(payload)
     }
 }

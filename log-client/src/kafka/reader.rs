@@ -1,20 +1,24 @@
-//! Reading one stream from Kafka, by manual assignment.
+//! Reading streams from Kafka, by manual assignment.
 //!
-//! Each reader has a consumer and a thread of its own: librdkafka tells that an offset is out of
-//! range without telling of which partition, so that a shared consumer could not say whose log is
-//! short.
+//! The readers of a process share consumers: each client of librdkafka has connections and threads of
+//! its own, which cost a takeover the more the more partitions it takes. Each reader has its partition's
+//! own queue, in which errors come too: librdkafka tells that an offset is out of range without telling
+//! of which partition. No consumer reads one stream twice.
 //!
 //! **Invariant:** the reader starts at the offset it was given or fails; it never moves by itself.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use everlog_log_schema::owner_api::BoxFuture;
-use rdkafka::Offset;
-use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
-use tokio::sync::mpsc;
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::{Notify, watch};
 
 use super::client::{self, Cluster, Logging, Purpose};
 use crate::{Bounds, LogError, Logged, Reader, Stream};
@@ -23,22 +27,77 @@ use crate::{Bounds, LogError, Logged, Reader, Stream};
 const BATCH_RECORDS_MAX: usize = 1_024;
 /// …or payload bytes, whichever comes first; it has at least one record.
 const BATCH_BYTES_MAX: usize = 1 << 20;
-/// Batches that wait for the reader's caller.
-const BATCHES_MAX: usize = 4;
-/// How long the thread waits for a record before it looks whether it is still wanted.
+/// How long the thread of a consumer waits for an event before it looks whether it is still wanted.
 const POLL_WAIT: Duration = Duration::from_millis(100);
 
-/// Reads from a thread that consumes.
+/// The consumers that the readers of a process share.
+#[derive(Default)]
+pub(super) struct Consumers(Mutex<Vec<Arc<Shared>>>);
+
+impl Consumers {
+    /// A consumer that does not read the stream yet, and does from now on.
+    fn of(&self, cluster: &Cluster, stream: Stream) -> Result<Arc<Shared>, LogError> {
+        let mut consumers = lock(&self.0);
+        consumers.retain(|shared| shared.failed.borrow().is_none());
+        if let Some(shared) = consumers.iter().find(|shared| lock(&shared.streams).insert(stream)) {
+            return Ok(Arc::clone(shared));
+        }
+        let shared = Arc::new(Shared::open(cluster)?);
+        lock(&shared.streams).insert(stream);
+        consumers.push(Arc::clone(&shared));
+        Ok(shared)
+    }
+}
+
+/// A consumer of several streams.
+struct Shared {
+    consumer: Arc<BaseConsumer<Logging>>,
+    streams: Mutex<HashSet<Stream>>,
+    /// Why none of its readers gets anything more.
+    failed: watch::Receiver<Option<LogError>>,
+}
+
+impl Shared {
+    fn open(cluster: &Cluster) -> Result<Self, LogError> {
+        let consumer = cluster.consumer_config(Purpose::Follow);
+        let consumer = consumer.create_with_context(Logging::default());
+        let consumer: Arc<BaseConsumer<Logging>> =
+            Arc::new(consumer.map_err(|error| client::setup(&error))?);
+        let (sender, failed) = watch::channel(None);
+        let polled = Arc::downgrade(&consumer);
+        let poll = move || {
+            // What is of one partition goes to its reader: here is what is of all.
+            while let Some(consumer) = polled.upgrade() {
+                if let Some(Err(error)) = consumer.poll(POLL_WAIT)
+                    && let Some(Stop::Failed(error)) = stop(&error)
+                {
+                    sender.send_replace(Some(error));
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("read-events".into())
+            .spawn(poll)
+            .map_err(|error| LogError::Unavailable(format!("failed to start a thread: {error}")))?;
+        Ok(Self { consumer, streams: Mutex::default(), failed })
+    }
+}
+
+/// Reads one stream.
 pub(super) struct StreamReader {
     cluster: Cluster,
+    shared: Arc<Shared>,
     stream: Stream,
     next: u64,
-    batches: mpsc::Receiver<Result<Vec<Logged>, Stop>>,
+    /// There until it is dropped.
+    queue: Option<PartitionQueue<Logging>>,
+    /// The queue is not empty any more.
+    filled: Arc<Notify>,
     /// Why nothing more comes: told again to whoever asks again.
     stopped: Option<Stop>,
 }
 
-/// Why the thread ended.
+/// Why a reader ended.
 enum Stop {
     /// The offset wanted is not in the log.
     OutOfRange,
@@ -47,35 +106,70 @@ enum Stop {
 }
 
 impl StreamReader {
-    pub(super) fn open(cluster: &Cluster, stream: Stream, from: u64) -> Result<Self, LogError> {
+    pub(super) fn open(
+        cluster: &Cluster,
+        consumers: &Consumers,
+        stream: Stream,
+        from: u64,
+    ) -> Result<Self, LogError> {
         let topic = cluster.topic(stream.topic);
+        let shared = consumers.of(cluster, stream)?;
+        let queue = shared
+            .consumer
+            .split_partition_queue(&topic, client::partition_number(stream.partition));
+        let mut queue = queue.ok_or_else(|| {
+            LogError::Unavailable(format!("{topic} [{}] has no queue", stream.partition))
+        })?;
+        let filled = Arc::new(Notify::new());
+        let notify = Arc::clone(&filled);
+        queue.set_nonempty_callback(move || notify.notify_one());
+        let reader = Self {
+            cluster: cluster.clone(),
+            shared,
+            stream,
+            next: from,
+            queue: Some(queue),
+            filled,
+            stopped: None,
+        };
         let offset = Offset::Offset(client::offset_number(from));
-        let consumer = cluster.consumer(&topic, stream.partition, offset, Purpose::Follow)?;
-        let (sender, batches) = mpsc::channel(BATCHES_MAX);
-        std::thread::Builder::new()
-            .name(format!("read-{}", stream.partition))
-            .spawn(move || consume(&consumer, &sender))
-            .map_err(|error| LogError::Unavailable(format!("failed to start a thread: {error}")))?;
-        Ok(Self { cluster: cluster.clone(), stream, next: from, batches, stopped: None })
+        reader
+            .shared
+            .consumer
+            .incremental_assign(&reader.assignment(offset))
+            .map_err(|error| client::setup(&error))?;
+        Ok(reader)
+    }
+
+    fn assignment(&self, from: Offset) -> TopicPartitionList {
+        let (topic, mut of) = (self.cluster.topic(self.stream.topic), TopicPartitionList::new());
+        of.add_partition_offset(&topic, client::partition_number(self.stream.partition), from)
+            .expect("the offset is one, or none");
+        of
     }
 
     async fn next_batch(&mut self) -> Result<Vec<Logged>, LogError> {
-        if self.stopped.is_none() {
-            match self.batches.recv().await {
-                Some(Ok(batch)) => {
-                    if let Some(last) = batch.last() {
-                        self.next = last.offset + 1;
+        let mut failed = self.shared.failed.clone();
+        while self.stopped.is_none() {
+            let (batch, stop) = self.queue.as_ref().map(gather).unwrap_or_default();
+            self.stopped = stop;
+            if let Some(last) = batch.last() {
+                self.next = last.offset + 1;
+                return Ok(batch);
+            }
+            if self.stopped.is_none() {
+                tokio::select! {
+                    () = self.filled.notified() => {}
+                    Ok(error) = failed.wait_for(Option::is_some) => {
+                        self.stopped = error.clone().map(Stop::Failed);
                     }
-                    return Ok(batch);
+                    else => {}
                 }
-                Some(Err(stop)) => self.stopped = Some(stop),
-                None => {}
             }
         }
         Err(match &self.stopped {
             Some(Stop::Failed(error)) => error.clone(),
-            Some(Stop::OutOfRange) => self.out_of_range().await,
-            None => LogError::Unavailable("the reader's thread ended".into()),
+            Some(Stop::OutOfRange) | None => self.out_of_range().await,
         })
     }
 
@@ -94,27 +188,25 @@ impl Reader for StreamReader {
     }
 }
 
-fn consume(consumer: &BaseConsumer<Logging>, sender: &mpsc::Sender<Result<Vec<Logged>, Stop>>) {
-    while !sender.is_closed() {
-        let (batch, stop) = gather(consumer);
-        if !batch.is_empty() && sender.blocking_send(Ok(batch)).is_err() {
-            return;
+impl Drop for StreamReader {
+    fn drop(&mut self) {
+        let of = self.assignment(Offset::Invalid);
+        if let Err(error) = self.shared.consumer.incremental_unassign(&of) {
+            // It was never assigned.
+            tracing::debug!(%error, stream = ?self.stream, "a Kafka reader ends");
         }
-        if let Some(stop) = stop {
-            // The caller may be gone.
-            let _ = sender.blocking_send(Err(stop));
-            return;
-        }
+        // The next reader of the stream has the same queue, and must not lose its callback.
+        self.queue = None;
+        lock(&self.shared.streams).remove(&self.stream);
     }
 }
 
-/// Waits for a record and takes those that are there with it.
-fn gather(consumer: &BaseConsumer<Logging>) -> (Vec<Logged>, Option<Stop>) {
+/// Takes the records that are there.
+fn gather(queue: &PartitionQueue<Logging>) -> (Vec<Logged>, Option<Stop>) {
     let mut batch = Vec::new();
     let mut bytes = 0;
-    let mut wait = POLL_WAIT;
     while batch.len() < BATCH_RECORDS_MAX && bytes < BATCH_BYTES_MAX {
-        let record = match consumer.poll(wait) {
+        let record = match queue.poll(Duration::ZERO) {
             None => break,
             Some(Ok(message)) => logged(&message),
             Some(Err(error)) => match stop(&error) {
@@ -129,7 +221,6 @@ fn gather(consumer: &BaseConsumer<Logging>) -> (Vec<Logged>, Option<Stop>) {
             }
             Err(error) => return (batch, Some(Stop::Failed(error))),
         }
-        wait = Duration::ZERO;
     }
     (batch, None)
 }
@@ -161,4 +252,8 @@ fn stop(error: &KafkaError) -> Option<Stop> {
     }
     tracing::debug!(%code, "a Kafka reader waits");
     None
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -24,6 +24,7 @@ macro_rules! for_each_case {
             streams_are_apart,
             a_reader_waits_and_is_woken,
             a_reader_starts_in_the_middle,
+            readers_of_one_stream_go_their_own_ways,
             a_dropped_read_loses_nothing,
             outside_the_log_is_an_error,
             bounds_tell_the_extent,
@@ -120,6 +121,22 @@ pub(crate) async fn a_reader_starts_in_the_middle(log: Log) {
     let mut reader = log.reader(log_of(0), offsets[49] + 1).unwrap();
     append_all(&log, log_of(0), ["the next".to_owned()]).await;
     assert_eq!(text(&read(reader.as_mut(), 1).await[0]), "the next");
+}
+
+pub(crate) async fn readers_of_one_stream_go_their_own_ways(log: Log) {
+    append_all(&log, log_of(0), numbered("record", 50)).await;
+    let mut first = log.reader(log_of(0), 0).unwrap();
+    let mut second = log.reader(log_of(0), 0).unwrap();
+    assert_eq!(read(first.as_mut(), 50).await.len(), 50);
+    drop(first);
+    // Whatever the two share outlives the first, and a third takes its place.
+    let mut third = log.reader(log_of(0), 0).unwrap();
+    assert_eq!(read(second.as_mut(), 50).await.len(), 50);
+    assert_eq!(read(third.as_mut(), 50).await.len(), 50);
+    append_all(&log, log_of(0), ["the next".to_owned()]).await;
+    for reader in [&mut second, &mut third] {
+        assert_eq!(text(&read(reader.as_mut(), 1).await[0]), "the next");
+    }
 }
 
 pub(crate) async fn a_dropped_read_loses_nothing(log: Log) {

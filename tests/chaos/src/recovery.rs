@@ -111,9 +111,14 @@ pub async fn measure(plan: Plan, folder: &Path) -> Result<Gaps> {
     let mut gaps = Vec::new();
     for kill in 0..plan.kills {
         within(STEADY_MAX, "calls of all partitions complete", steady).await?;
+        within(STEADY_MAX, "each partition has an owner and its standbys", || async {
+            cluster.is_settled(plan.standbys).await.unwrap_or(false)
+        })
+        .await?;
         let executor = cluster.busiest_executor(&owners, STEADY_MAX).await?;
         let own = owners.of(&executor.address.to_string());
         let killed = Instant::now();
+
         executor.kill().await?;
         sleep(AWAY).await;
         executor.start()?;

@@ -12,6 +12,8 @@ use everlog_harness::{Http, Reply, within};
 use everlog_log_client::EventLog;
 use everlog_log_client::kafka::{KafkaLog, KafkaOptions};
 use everlog_test_kafka::{ClusterOptions, KafkaCluster};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -104,6 +106,26 @@ impl Cluster {
             .await?;
         }
         Ok(())
+    }
+
+    /// Whether all executors are members, and each partition has an owner and its standbys.
+    pub async fn is_settled(&self, standbys: u32) -> Result<bool> {
+        #[derive(Deserialize)]
+        struct Standing {
+            members: Vec<IgnoredAny>,
+            partitions: Vec<Partition>,
+        }
+        #[derive(Deserialize)]
+        struct Partition {
+            owner: Option<IgnoredAny>,
+            #[serde(default)]
+            standbys: Vec<IgnoredAny>,
+        }
+        let reply = Http::default().get(self.admin(), "/cluster").await?.success()?;
+        let Standing { members, partitions } = serde_json::from_slice(&reply.body)?;
+        let stands = |of: &Partition| of.owner.is_some() && of.standbys.len() == standbys as usize;
+        Ok(members.len() == self.executors.len() + self.gateways.len()
+            && partitions.iter().all(stands))
     }
 
     /// How long a member may be silent.
