@@ -4,10 +4,13 @@
 //! Discovery (in the gateway) and attempts (in the executor) both start here, so that whatever can
 //! be registered can be called, and fails with the same words.
 //!
-//! **Architecture invariant:** knows nothing of requests. It hands out a stream of bytes and the
-//! version of HTTP to speak on it.
+//! It also holds what requests to deployments are signed with ([`Identity`]), since both make them.
+//!
+//! **Architecture invariant:** it makes no requests. It hands out a stream of bytes and the version
+//! of HTTP to speak on it, and puts a signature among headers.
 
 mod error;
+mod identity;
 mod origin;
 mod socket;
 mod trust;
@@ -23,6 +26,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 pub use self::error::{AddressError, ConnectError, TrustError};
+pub use self::identity::{IDENTITY_KEYS_MAX, Identity, IdentityError};
 pub use self::origin::Origin;
 use self::socket::PromptSocket;
 pub use self::trust::TlsOptions;
@@ -34,6 +38,7 @@ pub struct Connector {
     best: TlsConnector,
     /// Offers HTTP/1.1 alone.
     one: TlsConnector,
+    identity: Identity,
 }
 
 /// Which versions of HTTP will do.
@@ -78,7 +83,18 @@ impl Connector {
             config.alpn_protocols = offered.iter().map(|protocol| protocol.to_vec()).collect();
             TlsConnector::from(Arc::new(config))
         });
-        Ok(Self { best, one })
+        Ok(Self { best, one, identity: Identity::default() })
+    }
+
+    /// Has requests on its connections signed.
+    #[must_use]
+    pub fn signed_by(self, identity: Identity) -> Self {
+        Self { identity, ..self }
+    }
+
+    /// What requests on its connections are to be signed with.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Opens a connection. Waits as long as the peer lets it: callers bound it.

@@ -2,10 +2,12 @@
 
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{LogFormat, Settings};
+use crate::config::{Config, LogFormat, Settings};
 
-/// Starts logging. A filter that cannot be read is said so, and replaced by the default.
-pub(crate) fn start(settings: &Settings) {
+/// Starts logging. A filter that cannot be read is said so, and replaced by the default; and so is
+/// said what is set and has no effect.
+pub(crate) fn start(config: &Config) {
+    let settings = &config.settings;
     let (filter, complaint) = match EnvFilter::builder().parse(&settings.log) {
         Ok(filter) => (filter, None),
         Err(error) => (EnvFilter::new(Settings::default().log), Some(error)),
@@ -22,5 +24,8 @@ pub(crate) fn start(settings: &Settings) {
     }
     if let Some(error) = complaint {
         tracing::warn!(%error, "the setting `log` cannot be read; logging at level info");
+    }
+    for phrase in &config.unheeded {
+        tracing::warn!("{phrase} (docs/configuration.md)");
     }
 }

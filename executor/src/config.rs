@@ -76,6 +76,8 @@ pub struct ExecutorLimits {
     pub abort_timeout: Duration,
     /// How many bytes of an object's state, keys and values, an attempt begins with.
     pub eager_state_bytes_max: u64,
+    /// How many timers of each sort a partition keeps in memory; its tables hold them all.
+    pub timers_in_memory_max: usize,
     /// How long the outcome of a function's call without idempotency key is kept, where the called
     /// handler's author does not say.
     pub unkeyed_retention: Duration,
@@ -121,6 +123,7 @@ impl Default for ExecutorLimits {
             inactivity_timeout: Duration::from_mins(1),
             abort_timeout: Duration::from_mins(10),
             eager_state_bytes_max: 1 << 20,
+            timers_in_memory_max: 16_384,
             unkeyed_retention: Duration::from_mins(10),
             journal: false,
             checkpoint_interval: Duration::from_secs(5),

@@ -15,8 +15,8 @@ use everlog_partition::{Tables, TablesError, reads};
 
 /// How far ahead the table is read, in milliseconds.
 const AHEAD_MS: u64 = 60_000;
-/// How many timers are kept in memory.
-const TIMERS_MAX: usize = 16_384;
+/// How many purges are kept in memory.
+const PURGES_MAX: usize = 16_384;
 /// How many timers of the table are read in one go, those of the other sort included.
 const READ_MAX: usize = 2_048;
 /// How many timers fire in one go. After a takeover many may be overdue: other input gets its turn
@@ -34,27 +34,29 @@ fn last_at(due: Millis) -> Timer {
 pub(crate) struct Timers {
     /// Whether these are the purges, or all others.
     purges: bool,
+    /// How many are kept in memory, at least 1.
+    max: usize,
     soon: BTreeSet<Timer>,
     /// The highest timer up to which all are in memory; none before the first look at the table.
     covered: Option<Timer>,
 }
 
 impl Timers {
-    /// Those that calls wait for. None is in memory yet.
-    pub(crate) fn of_calls() -> Self {
-        Self { purges: false, soon: BTreeSet::new(), covered: None }
+    /// Those that calls wait for, at most `max` of them in memory. None is yet.
+    pub(crate) fn of_calls(max: usize) -> Self {
+        Self { purges: false, max, soon: BTreeSet::new(), covered: None }
     }
 
     /// Those that forget completed invocations. None is in memory yet.
     pub(crate) fn of_purges() -> Self {
-        Self { purges: true, ..Self::of_calls() }
+        Self { purges: true, ..Self::of_calls(PURGES_MAX) }
     }
 
     /// Takes note of a timer that has just been set; one of the other sort is passed over.
     pub(crate) fn arm(&mut self, timer: Timer) {
         if self.is_of_sort(timer) && self.covered.is_some_and(|covered| timer <= covered) {
             self.soon.insert(timer);
-            if self.soon.len() > TIMERS_MAX {
+            if self.soon.len() > self.max {
                 let furthest = self.soon.pop_last();
                 self.covered = self.soon.last().copied().or(furthest);
             }
@@ -92,7 +94,7 @@ impl Timers {
     fn read_on(&mut self, tables: &impl Tables, now: Millis) -> Result<(), TablesError> {
         let until = Millis(now.0 + AHEAD_MS);
         for _ in 0..READ_MAX {
-            if self.soon.len() >= TIMERS_MAX {
+            if self.soon.len() >= self.max {
                 break;
             }
             let Some(timer) = reads::next_timer(tables, self.covered, until)? else {
@@ -130,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_timer_fires_at_its_time_and_once() {
-        let (mut tables, mut timers) = (MemoryTables::default(), Timers::of_calls());
+        let (mut tables, mut timers) = (MemoryTables::default(), Timers::of_calls(PURGES_MAX));
         set(&mut tables, timer(100, 1));
         assert_eq!(timers.take_due(&tables, Millis(99)).unwrap(), []);
         assert_eq!(timers.wake_at(), Millis(100));
@@ -140,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_timer_beyond_the_horizon_is_read_when_its_minute_comes() {
-        let (mut tables, mut timers) = (MemoryTables::default(), Timers::of_calls());
+        let (mut tables, mut timers) = (MemoryTables::default(), Timers::of_calls(PURGES_MAX));
         assert_eq!(timers.take_due(&tables, Millis(0)).unwrap(), []);
         let far = timer(AHEAD_MS + 1, 1);
         set(&mut tables, far);
@@ -153,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_removed_timer_does_not_fire() {
-        let (mut tables, mut timers) = (MemoryTables::default(), Timers::of_calls());
+        let (mut tables, mut timers) = (MemoryTables::default(), Timers::of_calls(PURGES_MAX));
         set(&mut tables, timer(5, 1));
         assert_eq!(timers.take_due(&tables, Millis(0)).unwrap(), []);
         tables.delete(&RowKey::Timer(timer(5, 1)));
@@ -169,7 +171,7 @@ mod tests {
         }
         let (late, now) = (timer(READ_MAX as u64 * 3, 1), Millis(READ_MAX as u64 * 4));
         set(&mut tables, late);
-        let mut calls = Timers::of_calls();
+        let mut calls = Timers::of_calls(PURGES_MAX);
         let mut taken = Vec::new();
         while calls.wake_at() <= now {
             taken.extend(calls.take_due(&tables, now).unwrap());
@@ -183,14 +185,20 @@ mod tests {
 
     #[test]
     fn more_timers_than_fit_in_memory_all_fire_in_order() {
-        let (mut tables, mut timers) = (MemoryTables::default(), Timers::of_calls());
+        for max in [1, 2, 1_000] {
+            all_fire_in_order(max);
+        }
+    }
+
+    fn all_fire_in_order(max: usize) {
+        let (mut tables, mut timers) = (MemoryTables::default(), Timers::of_calls(max));
         assert_eq!(timers.take_due(&tables, Millis(0)).unwrap(), []);
         let all: Vec<Timer> =
-            (0..TIMERS_MAX as u64 + 500).map(|n| timer(10 + n / 7, u128::from(n))).collect();
+            (0..max as u64 + 500).map(|n| timer(10 + n / 7, u128::from(n))).collect();
         for timer in all.iter().rev() {
             set(&mut tables, *timer);
             timers.arm(*timer);
-            assert!(timers.soon.len() <= TIMERS_MAX);
+            assert!(timers.soon.len() <= max);
         }
         let mut fired = Vec::new();
         while fired.len() < all.len() {

@@ -175,7 +175,7 @@ fn property_of_variable(path: Vec<String>) -> Vec<String> {
 }
 
 /// Kubernetes tells every container in such variables of a service that is called `everlog`.
-fn is_of_kubernetes(rest: &str) -> bool {
+pub(super) fn is_of_kubernetes(rest: &str) -> bool {
     let words: Vec<_> = rest.split('_').collect();
     // An empty word stands between the parts of a key of ours.
     if words.contains(&"") {

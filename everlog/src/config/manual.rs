@@ -7,6 +7,7 @@ use std::fmt::Write;
 use expect_test::expect_file;
 
 use super::Settings;
+use super::aliases::{ALIASES, Alias, Meaning};
 use super::show::{shown, values};
 use super::table::{SETTINGS, Setting, is_name};
 
@@ -35,6 +36,16 @@ fn page() -> String {
         let flag = setting.flag.map_or_else(String::new, |flag| format!("`{flag}`"));
         let (key, what, value) = (setting.key, setting.what, setting.unit.expected());
         writeln!(page, "| `{key}` | {default} | {flag} | {what} Value: {value}. |").unwrap();
+    }
+    page.push_str(include_str!("aliases.md"));
+    page.push_str("\n| variable | setting |\n|---|---|\n");
+    for Alias { variable, meaning } in &ALIASES {
+        match meaning {
+            Meaning::Setting(key, _) => writeln!(page, "| `{variable}` | `{key}` |").unwrap(),
+            Meaning::Nothing(reason) => {
+                writeln!(page, "| `{variable}` | has no effect: {reason} |").unwrap();
+            }
+        }
     }
     page
 }

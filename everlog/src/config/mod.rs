@@ -3,6 +3,7 @@
 //! Invariant: nothing that is given is passed over in silence. A key that is not known, or a value
 //! that cannot be, ends the program with the place where it stands.
 
+mod aliases;
 mod flags;
 mod kafka;
 mod layers;
@@ -118,6 +119,8 @@ pub(crate) struct Config {
     pub(crate) file: Option<PathBuf>,
     /// Where each value comes from that is not the default.
     places: BTreeMap<String, Place>,
+    /// What is set for a server of another kind and has no meaning here, a phrase each.
+    pub(crate) unheeded: Vec<String>,
 }
 
 impl Config {
@@ -127,20 +130,31 @@ impl Config {
             Some(path) => Some(path.clone()),
             None => Path::new(FILE).exists().then(|| FILE.into()),
         };
-        let mut given = Vec::new();
-        if let Some(path) = &file {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| ConfigError::Unreadable { path: path.clone(), error })?;
-            given.extend(layers::of_file(path, &text)?);
-        }
-        let variables = std::env::vars_os()
+        let variables: Vec<_> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-            .map(|(name, value)| (name, value.to_string_lossy().into_owned()));
-        given.extend(layers::of_environment(variables)?);
+            .map(|(name, value)| (name, value.to_string_lossy().into_owned()))
+            .collect();
+        let adopted = aliases::of_environment(&variables)?;
+        let (mut given, mut unheeded) = (Vec::new(), adopted.unheeded);
+        if let Some(path) = &adopted.file {
+            let of_file = aliases::of_file(path, &read(path)?)?;
+            given.extend(of_file.given);
+            unheeded.extend(of_file.unheeded);
+        }
+        if let Some(path) = &file {
+            given.extend(layers::of_file(path, &read(path)?)?);
+        }
+        given.extend(adopted.given);
+        given.extend(layers::of_environment(variables.into_iter())?);
         given.extend(flags.given()?);
         let (settings, places) = merge(given)?;
-        Ok(Self { settings, file, places })
+        Ok(Self { settings, file, places, unheeded })
     }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path)
+        .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })
 }
 
 /// Lays values over the defaults, the later over the earlier.

@@ -119,7 +119,7 @@ mod tests {
         given.extend(layers::of_environment(variables.into_iter()).unwrap());
         given.push(layers::of_assignment("--set", "requests_max=7").unwrap());
         let (settings, places) = merge(given).unwrap();
-        Config { settings, file: Some("everlog.toml".into()), places }
+        Config { settings, file: Some("everlog.toml".into()), places, unheeded: Vec::new() }
     }
 
     #[test]
@@ -161,6 +161,7 @@ mod tests {
             otlp_endpoint                -                   default
             partitions                   3                   everlog.toml:1
             register                     http://a, http://b  everlog.toml:2
+            request_identity_file        -                   default
             requests_max                 7                   --set requests_max=7
             retry.factor                 2.0                 default
             retry.initial_interval       500ms               default
@@ -169,6 +170,7 @@ mod tests {
             retry.on_max_attempts        pause               default
             service_requests_max         -                   default
             services.Cart.concurrency    2                   everlog.toml:4
+            timers_in_memory_max         16384               default
             tls_ca_file                  -                   default
             trace_sample_ratio           1.0                 default
             unkeyed_retention            10m                 default
@@ -185,7 +187,7 @@ mod tests {
         }
         let (settings, places) = merge(given).unwrap();
         assert!(!format!("{settings:?}").contains("hunter2"));
-        let config = Config { settings, file: None, places };
+        let config = Config { settings, file: None, places, unheeded: Vec::new() };
         let (table, json) = (as_table(&config), as_json(&config).to_string());
         assert!(!table.contains("hunter2") && !json.contains("hunter2"), "{table}{json}");
         let lines: Vec<_> = table.lines().filter(|line| line.contains("hidden")).collect();

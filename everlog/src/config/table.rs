@@ -76,7 +76,7 @@ const fn setting(
 const COUNT: Unit = Unit::Number("a number from 1 on");
 
 /// All settings, in the order in which they are shown.
-pub(crate) const SETTINGS: [Setting; 48] = [
+pub(crate) const SETTINGS: [Setting; 50] = [
     setting(
         "data_dir",
         Unit::Path,
@@ -168,6 +168,12 @@ pub(crate) const SETTINGS: [Setting; 48] = [
         "Certificates in PEM of authorities that are trusted, beside the usual ones, to vouch for deployments and the collector of traces.",
     ),
     setting(
+        "request_identity_file",
+        Unit::Path,
+        None,
+        "Requests to deployments are signed with the last Ed25519 key in this PEM file, so that functions can refuse all others. It is read again when it changes. Nothing is signed unless set.",
+    ),
+    setting(
         "open_attempts_max",
         COUNT,
         Some("--open-attempts-max"),
@@ -202,6 +208,12 @@ pub(crate) const SETTINGS: [Setting; 48] = [
         Unit::Bytes,
         None,
         "Of an object's state, so much is sent with the start of an attempt; the rest is asked for.",
+    ),
+    setting(
+        "timers_in_memory_max",
+        COUNT,
+        None,
+        "How many timers each partition keeps in memory. The tables hold them all: with fewer they are read more often.",
     ),
     setting(
         "unkeyed_retention",

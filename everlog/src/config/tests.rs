@@ -16,10 +16,13 @@ fn load(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> Result<Config
     let line = Line::parse_from(std::iter::once(&"everlog").chain(flags));
     let mut given = layers::of_file(Path::new("everlog.toml"), file)?;
     let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
-    given.extend(layers::of_environment(variables)?);
+    let variables: Vec<_> = variables.collect();
+    let aliases::Adopted { given: adopted, unheeded, .. } = aliases::of_environment(&variables)?;
+    given.extend(adopted);
+    given.extend(layers::of_environment(variables.into_iter())?);
     given.extend(line.flags.given()?);
     let (settings, places) = merge(given)?;
-    Ok(Config { settings, file: Some("everlog.toml".into()), places })
+    Ok(Config { settings, file: Some("everlog.toml".into()), places, unheeded })
 }
 
 fn refused(loaded: Result<Config, ConfigError>, says: &Expect) {
@@ -404,4 +407,80 @@ fn what_is_wrong_with_a_secret_is_said_without_it() {
         "cluster.secret=",
         &expect!["--set cluster.secret=…: `cluster.secret` must be a text: it is empty"],
     );
+}
+
+#[test]
+fn the_settings_of_a_restate_server_are_ours_where_they_mean_something() {
+    let theirs = [
+        ("RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT", "0s"),
+        ("RESTATE_WORKER__INVOKER__ABORT_TIMEOUT", "PT1M30S"),
+        ("RESTATE_WORKER__INVOKER__DISABLE_EAGER_STATE", "true"),
+        ("RESTATE_DEFAULT_RETRY_POLICY__MAX_ATTEMPTS", "unlimited"),
+        ("RESTATE_DEFAULT_RETRY_POLICY__ON_MAX_ATTEMPTS", "Kill"),
+        ("RESTATE_DEFAULT_RETRY_POLICY__INITIAL_INTERVAL", "10 ms"),
+        ("RESTATE_REQUEST_IDENTITY_PRIVATE_KEY_PEM_FILE", "key.pem"),
+        ("RESTATE_WORKER__CLEANUP_INTERVAL", "1s"),
+        ("RESTATE_DEFAULT_NUM_PARTITIONS", "1"),
+        ("RESTATE_WORKER__NUM_TIMERS_IN_MEMORY_LIMIT", "2"),
+        ("RESTATE_BASE_DIR", "/data"),
+        ("RESTATE_INGRESS__BIND_ADDRESS", "0.0.0.0:8080"),
+        ("RESTATE_ADMIN__BIND_ADDRESS", "0.0.0.0:9070"),
+        ("RESTATE_LOG_FORMAT", "pretty"),
+        ("RESTATE_CONFIG", "restate.toml"),
+        ("RESTATE_SERVICE_HOST", "10.0.0.1"),
+        ("RESTATE_SOMETHING", "1"),
+    ];
+    let config = load("partitions = 7\nlog_format = 'json'", &theirs, &[]).unwrap();
+    let settings = config.settings;
+    assert_eq!(settings.inactivity_timeout.to_string(), "0s");
+    assert_eq!(settings.abort_timeout.to_string(), "1m 30s");
+    assert_eq!(settings.eager_state_bytes_max.0, 0);
+    assert_eq!(settings.retry.max_attempts, 0);
+    assert_eq!(settings.retry.on_max_attempts, settings::OnMaxAttempts::Kill);
+    assert_eq!(settings.retry.initial_interval.to_string(), "10ms");
+    assert_eq!(settings.request_identity_file.as_deref(), Some(Path::new("key.pem")));
+    assert_eq!((settings.partitions.0, settings.timers_in_memory_max.get()), (1, 2));
+    assert_eq!(settings.data_dir, Path::new("/data"));
+    assert_eq!(settings.ingress_address.to_string(), "0.0.0.0:8080");
+    assert_eq!(settings.admin_address.to_string(), "0.0.0.0:9070");
+    assert_eq!(settings.log_format, LogFormat::Human);
+    assert_eq!(config.places["partitions"].to_string(), "RESTATE_DEFAULT_NUM_PARTITIONS");
+    assert_eq!(
+        config.unheeded,
+        [
+            "RESTATE_WORKER__CLEANUP_INTERVAL: RESTATE_WORKER__CLEANUP_INTERVAL has no effect: each invocation is forgotten by a timer of its own, at its time",
+            "RESTATE_SOMETHING: RESTATE_SOMETHING means nothing to Everlog",
+        ]
+    );
+    let ours = [theirs[8], ("EVERLOG_PARTITIONS", "3")];
+    assert_eq!(load("", &ours, &[]).unwrap().settings.partitions.0, 3);
+    assert_eq!(load("", &theirs, &["--partitions", "4"]).unwrap().settings.partitions.0, 4);
+}
+
+#[test]
+fn the_file_of_a_restate_server_is_read_like_its_variables() {
+    let text = "default-num-partitions = 4\nroles = ['worker']\n[worker.invoker]\ninactivity-timeout = '5s'\ndisable-eager-state = true\n[ingress]\nbind-address = '0.0.0.0:1'";
+    let adopted = aliases::of_file(Path::new("restate.toml"), text).unwrap();
+    let (settings, places) = merge(adopted.given).unwrap();
+    assert_eq!(settings.partitions.0, 4);
+    assert_eq!(settings.inactivity_timeout.to_string(), "5s");
+    assert_eq!(settings.eager_state_bytes_max.0, 0);
+    assert_eq!(settings.ingress_address.to_string(), "0.0.0.0:1");
+    assert_eq!(places["inactivity_timeout"].to_string(), "restate.toml:4");
+    assert_eq!(adopted.unheeded, ["restate.toml:2: RESTATE_ROLES means nothing to Everlog"]);
+}
+
+#[test]
+fn a_value_that_a_restate_server_would_not_take_either_is_refused() {
+    for (name, value, says) in [
+        ("RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT", "soon", "no duration"),
+        ("RESTATE_WORKER__INVOKER__DISABLE_EAGER_STATE", "yes", "neither true nor false"),
+        ("RESTATE_DEFAULT_RETRY_POLICY__MAX_ATTEMPTS", "0", "at least 1"),
+        ("RESTATE_DEFAULT_RETRY_POLICY__MAX_ATTEMPTS", "many", "a number from 0 on"),
+        ("RESTATE_LOG_FORMAT", "xml", "pretty"),
+        ("RESTATE_DEFAULT_NUM_PARTITIONS", "0", "1 to 1024"),
+    ] {
+        let error = load("", &[(name, value)], &[]).unwrap_err().to_string();
+        assert!(error.starts_with(name) && error.contains(says), "{name}: {error}");
+    }
 }

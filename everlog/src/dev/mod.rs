@@ -63,8 +63,9 @@ pub(crate) fn run(arguments: DevArguments, runtime: Runtime) -> Result<ExitCode>
     if let Some(DevCommand::Reset(arguments)) = arguments.command {
         return reset::run(&arguments);
     }
-    let settings = Config::load(&arguments.flags)?.settings;
-    logs::start(&settings);
+    let config = Config::load(&arguments.flags)?;
+    logs::start(&config);
+    let settings = config.settings;
     let folder = Folder::choose(&settings)?;
     folder.warn_of_size(&settings);
     let ended = runtime.block_on(serve(settings, &folder));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
+use everlog_connect::Identity;
 use rustix::fs::{Access, access, statvfs};
 
 use super::Finding;
@@ -124,6 +125,21 @@ pub(super) fn files() -> Finding {
     Finding::warn("open files", says, remedy)
 }
 
+/// Looks at what requests to deployments are signed with.
+pub(super) fn identity(settings: &Settings) -> Option<Finding> {
+    const CHECK: &str = "identity";
+    let path = settings.request_identity_file.as_ref()?;
+    Some(match Identity::of_file(path) {
+        Ok(identity) => {
+            let keys = identity.public_keys().join(", then ");
+            Finding::ok(CHECK, format!("requests to functions are signed; public key {keys}"))
+        }
+        Err(error) => {
+            Finding::fail(CHECK, error.to_string(), "mend the file that request_identity_file names")
+        }
+    })
+}
+
 /// Looks at Node, where there is one: functions in TypeScript need it.
 pub(super) async fn node() -> Option<Finding> {
     let asking = tokio::process::Command::new("node")
@@ -191,5 +207,22 @@ mod tests {
         assert_eq!(node_of("v22.0.0").unwrap().level, Level::Ok);
         assert_eq!(node_of("v21.9.0").unwrap().level, Level::Warn);
         assert_eq!(node_of("no version"), None);
+    }
+
+    #[test]
+    fn the_public_key_is_shown_and_a_file_without_one_named() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("key.pem");
+        let settings = Settings { request_identity_file: Some(path.clone()), ..Settings::default() };
+        assert_eq!(identity(&Settings::default()), None);
+        assert_eq!(identity(&settings).unwrap().level, Level::Fail);
+        // Made by `openssl genpkey -algorithm ed25519`.
+        let key = "-----BEGIN PRIVATE KEY-----\n\
+                   MC4CAQAwBQYDK2VwBCIEIHsTAfcFVhLiCMrqqrnXgP7xhzOOA3lH6NGqPJFW9AYZ\n\
+                   -----END PRIVATE KEY-----\n";
+        std::fs::write(&path, key).unwrap();
+        let found = identity(&settings).unwrap();
+        assert_eq!(found.level, Level::Ok, "{found:?}");
+        assert!(found.says.contains("publickeyv1_"), "{found:?}");
     }
 }

@@ -110,6 +110,7 @@ async fn examine(arguments: &DoctorArguments) -> Vec<Finding> {
     let settings = &config.settings;
     findings.extend(local::folder(settings));
     findings.extend([local::clock(settings), local::files()]);
+    findings.extend(local::identity(settings));
     let admin = arguments.admin.clone();
     let admin = admin.unwrap_or_else(|| format!("http://{}", settings.admin_address));
     let (seen, server_runs) = server::running(&AdminArguments { admin }).await;

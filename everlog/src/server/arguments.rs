@@ -46,9 +46,10 @@ pub(crate) struct ExecutorArguments {
 
 /// Runs a gateway until a signal ends it.
 pub(crate) fn gateway(arguments: &GatewayArguments, runtime: Runtime) -> Result<ExitCode> {
-    let settings = Config::load(&arguments.flags)?.settings;
-    let kafka = kafka_of(&settings)?;
-    logs::start(&settings);
+    let config = Config::load(&arguments.flags)?;
+    let kafka = kafka_of(&config.settings)?;
+    logs::start(&config);
+    let settings = config.settings;
     let plan = Plan { role: Role::Gateway, kafka: Some(kafka), data: None };
     let ended = runtime.block_on(run_until_signal(settings, plan, |settings, server| {
         let Some(gateway) = server.gateway() else { return };
@@ -63,9 +64,10 @@ pub(crate) fn gateway(arguments: &GatewayArguments, runtime: Runtime) -> Result<
 
 /// Runs an executor until a signal ends it.
 pub(crate) fn executor(arguments: &ExecutorArguments, runtime: Runtime) -> Result<ExitCode> {
-    let settings = Config::load(&arguments.flags)?.settings;
-    let kafka = kafka_of(&settings)?;
-    logs::start(&settings);
+    let config = Config::load(&arguments.flags)?;
+    let kafka = kafka_of(&config.settings)?;
+    logs::start(&config);
+    let settings = config.settings;
     let folder = Folder::choose(&settings)?;
     folder.warn_of_size(&settings);
     let plan = Plan { role: Role::Executor, kafka: Some(kafka), data: Some(folder.path()) };

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use everlog_cluster::{Alone, Answers, Cluster, OwnerServer, Role};
-use everlog_connect::{Connector, TlsOptions};
+use everlog_connect::{Connector, Identity, TlsOptions};
 use everlog_executor::invoker::{HttpInvoker, HttpInvokerOptions};
 use everlog_executor::{Executor, ExecutorConfig};
 use everlog_gateway::{Gateway, GatewayConfig, GatewayLimits, Ports};
@@ -105,7 +105,8 @@ impl Server {
             (None, None) => unreachable!("one of the two holds the log"),
         };
         let metadata = follow_metadata(Arc::clone(&log)).await?;
-        let connector = Connector::new(&TlsOptions { ca_file: settings.tls_ca_file.clone() })?;
+        let connector = Connector::new(&TlsOptions { ca_file: settings.tls_ca_file.clone() })?
+            .signed_by(identity_of(settings)?);
         let traces = Traces::start(settings, &connector)?;
         let base = Base { log, metadata, connector, tracer: traces.tracer() };
         let membership = match &plan.kafka {
@@ -235,6 +236,19 @@ fn open_embedded(settings: &Settings, data: &Path) -> Result<Arc<EmbeddedLog>> {
     let fsync = settings.fsync && !settings.ephemeral;
     let options = EmbeddedOptions { partitions: settings.partitions.0, fsync };
     Ok(EmbeddedLog::open(data.join("log"), options)?)
+}
+
+/// What requests to deployments are signed with.
+fn identity_of(settings: &Settings) -> Result<Identity> {
+    let Some(path) = &settings.request_identity_file else { return Ok(Identity::default()) };
+    let identity = Identity::of_file(path)?;
+    let public_keys = identity.public_keys();
+    tracing::info!(
+        public_key = public_keys.last(),
+        keys = public_keys.len(),
+        "requests to deployments are signed: give them the public key"
+    );
+    Ok(identity)
 }
 
 async fn bind(settings: &Settings, role: Role) -> Result<Bound> {

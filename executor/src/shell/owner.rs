@@ -93,6 +93,7 @@ impl<'s> Owner<'s> {
         let sender = Sender { partition: shell.partition, level: row.level };
         let outbox = Outbox::open(shell.log.clone(), sender, shell.partitions, &fold.tables())?;
         let limits = &shell.limits;
+        let timers_max = limits.timers_in_memory_max;
         let history_bytes = limits.history_bytes_max / u64::from(shell.partitions);
         let oldest = oldest_in_log(shell).await?;
         let history = History::new(limits.history_age_max, history_bytes, row.next_log, oldest);
@@ -115,7 +116,7 @@ impl<'s> Owner<'s> {
             intake,
             attempts,
             events,
-            timers: Timers::of_calls(),
+            timers: Timers::of_calls(timers_max),
             purges: Purges::new(),
             outbox,
             clock,

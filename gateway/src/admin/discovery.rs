@@ -4,7 +4,7 @@
 //! believed before it is checked.
 
 use bytes::Bytes;
-use everlog_connect::{Connection, Connector, HttpVersion, Wanted};
+use everlog_connect::{Connection, Connector, HttpVersion, Identity, Wanted};
 use http::header::{ACCEPT, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
@@ -97,7 +97,7 @@ async fn ask(
         .map_err(|error| Failed::Connect(error.to_string()))?;
     let version = connection.version();
     let mut driver = JoinSet::new();
-    let response = send(endpoint, connection, &mut driver)
+    let response = send(endpoint, connection, connector.identity(), &mut driver)
         .await
         .map_err(|error| Failed::Talk(error.to_string()))?;
     let (parts, body) = response.into_parts();
@@ -112,10 +112,12 @@ async fn ask(
 async fn send(
     endpoint: &Endpoint,
     connection: Connection,
+    identity: &Identity,
     driver: &mut JoinSet<()>,
 ) -> Result<Response<Incoming>, hyper::Error> {
     let version = connection.version();
-    let request = request(endpoint, version);
+    let mut request = request(endpoint, version);
+    identity.sign("/discover", request.headers_mut());
     let io = TokioIo::new(connection);
     match version {
         HttpVersion::Two => {

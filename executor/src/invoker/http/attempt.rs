@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::connection::sentence_of;
 use super::lane::Lease;
 use super::pool::{Destination, Pool};
-use super::request::{Chunk, Part, RequestBody, Untold, content_type, request};
+use super::request::{Chunk, Part, RequestBody, Untold, content_type, request, signed_path};
 use crate::invoker::error::Failure;
 use crate::invoker::machine::Machine;
 use crate::invoker::trace::AttemptTrace;
@@ -59,6 +59,7 @@ pub(super) async fn run(
     let request = request(&start, body);
     let name = format!("{} at {}", start.deployment.id, start.deployment.uri);
     let content_type = content_type(start.protocol_version);
+    let signed_path = signed_path(&start.target);
     let mut attempt = Attempt {
         invocation: start.invocation,
         id: start.attempt,
@@ -76,7 +77,8 @@ pub(super) async fn run(
     let leased = match request {
         Ok((request, destination)) => {
             let uri = request.uri().clone();
-            let asking = Asking { pool, destination, uri, deployment: name, content_type };
+            let asking =
+                Asking { pool, destination, uri, signed_path, deployment: name, content_type };
             // Whoever waits for its turn is not silent: its time-outs begin with its stream.
             asking.lease().await.map(|lease| (asking, lease, request))
         }
@@ -304,6 +306,8 @@ struct Asking {
     destination: Destination,
     /// The address in full. A request over HTTP/1.1 names the path alone.
     uri: Uri,
+    /// The part of it that the request is signed for.
+    signed_path: String,
     /// Names the deployment in sentences.
     deployment: String,
     content_type: String,
@@ -323,6 +327,8 @@ impl Asking {
     ) -> Result<Answer, Failure> {
         let mut retries = 0;
         loop {
+            // Only now: a signature is good for a minute, and who waits for a stream may wait longer.
+            self.pool.identity().sign(&self.signed_path, request.headers_mut());
             match lease.send(request).await {
                 Ok(response) => {
                     let body = self.check(response).await?;

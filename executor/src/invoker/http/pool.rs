@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use everlog_connect::{Connector, Origin, Wanted};
+use everlog_connect::{Connector, Identity, Origin, Wanted};
 use everlog_log_schema::DeploymentId;
 
 use super::HttpInvokerOptions;
@@ -38,6 +38,11 @@ impl Pool {
     pub(super) fn new(options: HttpInvokerOptions, connector: Connector) -> Self {
         let settings = Arc::new(Settings { options, connector });
         Self { settings, lanes: Mutex::default() }
+    }
+
+    /// What requests are to be signed with.
+    pub(super) fn identity(&self) -> &Identity {
+        self.settings.connector.identity()
     }
 
     /// Waits for a stream to a deployment, behind all that have asked before. The error is a

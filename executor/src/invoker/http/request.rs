@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use everlog_connect::{Origin, Wanted};
+use everlog_log_schema::Target;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Uri};
 use http_body::{Body, Frame};
@@ -25,6 +26,11 @@ pub(super) fn content_type(protocol_version: u32) -> String {
     format!("application/vnd.restate.invocation.v{protocol_version}")
 }
 
+/// The path of a handler within its deployment, for which its requests are signed.
+pub(super) fn signed_path(target: &Target) -> String {
+    format!("/invoke/{}/{}", target.service, target.handler)
+}
+
 /// Makes the request that starts an attempt, and says where it goes.
 pub(super) fn request(
     start: &AttemptStart,
@@ -36,7 +42,7 @@ pub(super) fn request(
         reason,
     };
     let target = &start.target;
-    let uri = format!("{}/invoke/{}/{}", deployment.uri, target.service, target.handler);
+    let uri = format!("{}{}", deployment.uri, signed_path(target));
     let uri =
         uri.parse::<Uri>().map_err(|cause| unusable(format!("{uri:?} is not a URI: {cause}")))?;
     let origin =
