@@ -12,6 +12,7 @@ mod error;
 mod invocations;
 mod manifest;
 mod offered;
+mod openapi;
 mod origin;
 mod register;
 mod state;
@@ -195,6 +196,7 @@ impl Admin {
             (["services", service, "state", key], &Method::GET) => {
                 self.show_state(service, key, request.uri().query()).await
             }
+            (["services", name, "openapi"], &Method::GET) => self.describe(&metadata, name),
             (["services", name, rest @ ..], &Method::GET) => show_service(&metadata, name, rest),
             (["cluster"], &Method::GET) => Ok(self.show_cluster()),
             (["deployments"], _) => Err(AdminError::MethodNotAllowed("GET, POST")),
@@ -236,6 +238,13 @@ impl Admin {
         }
         let metadata = Arc::clone(&self.metadata.borrow());
         Ok(json_reply(status, &views::deployment(&metadata, &registered.deployment, info)))
+    }
+
+    fn describe(&self, metadata: &Metadata, name: &str) -> Result<Reply, AdminError> {
+        let (_, service) = metadata.service(name).ok_or_else(|| not_found("service", name))?;
+        let revision = metadata.services.get(name).map_or(1, |newest| newest.number);
+        let document = openapi::document(service, revision, &self.ingress_url);
+        Ok(json_reply(StatusCode::OK, &document))
     }
 
     fn show_health(&self) -> Reply {
