@@ -195,7 +195,8 @@ impl Keys {
             "iat": now,
             "exp": now.saturating_add(VALIDITY.as_secs()),
         });
-        let [header, claims] = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+        let [header, claims] =
+            [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
         let signed = format!("{header}.{claims}");
         let signature = URL_SAFE_NO_PAD.encode(self.newest.sign(signed.as_bytes()));
         format!("{signed}.{signature}")

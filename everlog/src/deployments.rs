@@ -22,6 +22,39 @@ pub(crate) enum DeploymentsCommand {
     Show(ShowArguments),
     /// Register the functions that answer at an address.
     Register(RegisterArguments),
+    /// Say what still needs a deployment, or that it can go.
+    Drain(ShowArguments),
+    /// Forget a deployment that nothing needs.
+    Remove(RemoveArguments),
+}
+
+/// The arguments of `everlog deployments remove`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What new calls go to, or invocations go on with, is kept: `everlog deployments drain` says what.
+
+Exit codes: 0 it is gone, 1 it is not.")]
+pub(crate) struct RemoveArguments {
+    /// The deployment, as `everlog deployments list` prints it.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Forget it all the same: invocations that need it fail until they are killed.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    server: AdminArguments,
+}
+
+/// What still needs a deployment, as the server says.
+#[derive(Debug, Deserialize)]
+struct Drain {
+    id: String,
+    drained: bool,
+    newest_of: Vec<String>,
+    open_invocations: u64,
+    starting_invocations: u64,
+    #[serde(default)]
+    at_least: bool,
 }
 
 /// The arguments of `everlog deployments list`.
@@ -112,6 +145,18 @@ pub(crate) async fn run(command: DeploymentsCommand) -> ExitCode {
             })
             .await
         }
+        DeploymentsCommand::Drain(ShowArguments { id, output, server }) => {
+            let path = format!("/deployments/{}/drain", encode(&id));
+            present(&output, async || {
+                let json = server.get(&path).await?;
+                Ok(Shown { text: drain_text(&server.read(&json)?), json })
+            })
+            .await
+        }
+        DeploymentsCommand::Remove(arguments) => {
+            let output = OutputArguments { json: false, watch: None };
+            present(&output, async || remove(&arguments).await).await
+        }
         DeploymentsCommand::Register(arguments) => {
             let output = OutputArguments { json: arguments.json, watch: None };
             present(&output, async || register(&arguments).await).await
@@ -138,6 +183,32 @@ async fn register(arguments: &RegisterArguments) -> Result<Shown, AdminFailure> 
     let json = arguments.server.ask(Method::POST, "/deployments", Some(&body)).await?;
     let text = text(&arguments.server.read(&json)?, Timestamp::now());
     Ok(Shown { json, text })
+}
+
+async fn remove(arguments: &RemoveArguments) -> Result<Shown, AdminFailure> {
+    let path = format!("/deployments/{}?force={}", encode(&arguments.id), arguments.force);
+    arguments.server.ask(Method::DELETE, &path, None).await?;
+    let text = printable(&format!("{} is forgotten.\n", arguments.id));
+    Ok(Shown { json: Value::Null, text })
+}
+
+fn drain_text(drain: &Drain) -> String {
+    let more = if drain.at_least { "at least " } else { "" };
+    let mut lines = vec![if drain.drained {
+        format!("{} can go: everlog deployments remove {}", drain.id, drain.id)
+    } else {
+        format!("{} is still needed:", drain.id)
+    }];
+    if !drain.newest_of.is_empty() {
+        lines.push(format!("  new calls of {} go to it", drain.newest_of.join(", ")));
+    }
+    if drain.open_invocations > 0 {
+        lines.push(format!("  {more}{} invocations go on with its code", drain.open_invocations));
+    }
+    if drain.starting_invocations > 0 {
+        lines.push(format!("  {} may have just begun on it", drain.starting_invocations));
+    }
+    lines.iter().map(|line| printable(line) + "\n").collect()
 }
 
 fn table(mut deployments: Vec<Deployment>, now: Timestamp) -> String {
@@ -243,5 +314,28 @@ mod tests {
             Mail/send       Plain
         "]]
         .assert_eq(&text(&deployment(), now()));
+    }
+
+    #[test]
+    fn what_needs_a_deployment_is_said() {
+        let drain = |drained, newest: &[&str], open, starting| Drain {
+            id: "dp_1".into(),
+            drained,
+            newest_of: newest.iter().map(|&name| name.to_owned()).collect(),
+            open_invocations: open,
+            starting_invocations: starting,
+            at_least: open > 1_000,
+        };
+        expect![[r"
+            dp_1 can go: everlog deployments remove dp_1
+        "]]
+        .assert_eq(&drain_text(&drain(true, &[], 0, 0)));
+        expect![[r"
+            dp_1 is still needed:
+              new calls of Cart, Mail go to it
+              at least 10000 invocations go on with its code
+              2 may have just begun on it
+        "]]
+        .assert_eq(&drain_text(&drain(false, &["Cart", "Mail"], 10_000, 2)));
     }
 }

@@ -2,7 +2,7 @@
 
 use everlog_log_schema::metadata::{
     Change, Deployment, EagerState, Handler, InputRule, Metadata, MetadataChange, OutputRule,
-    ProtocolMode, Service, ServiceKind,
+    ProtocolMode, Service, ServiceKind, ServicePatch,
 };
 use everlog_log_schema::{
     DeploymentId, HandlerKind, MetadataOffset, Millis, OnMaxAttempts, RetryPolicy,
@@ -68,6 +68,7 @@ fn service(name: &str, kind: ServiceKind, handlers: Vec<Handler>) -> Service {
         documentation: None,
         metadata: vec![],
         handlers,
+        patch: ServicePatch::default(),
     }
 }
 

@@ -471,6 +471,7 @@ async fn health_version_and_metrics_are_served() {
     assert_eq!((health.status, health.json()["status"].as_str()), (200, Some("ok")));
     let version = admin(&world, "/version").await.json();
     assert_eq!(version["version"], "test");
+    assert_eq!(version["request_identity_public_keys"], json!([]));
     assert_eq!(version["ingress_endpoint"], format!("http://{}", world.addresses.ingress));
     world.get("/restate/health").await;
     let metrics = admin(&world, "/metrics").await;

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use common::faulty::Fault;
@@ -42,7 +43,8 @@ async fn an_order_is_answered_once_its_effect_can_be_seen() {
         let id = put(&world, number, status);
         let answer = patch(&world, id, verb).await;
         let expected = json!({ "id": id.to_string(), "status": after, "outcome": outcome });
-        assert_eq!((answer.status, answer.json()), (200, expected), "{verb}");
+        let status = if outcome == "accepted" { 202 } else { 200 };
+        assert_eq!((answer.status, answer.json()), (status, expected), "{verb}");
     }
     let signals = world.owner.signals();
     assert!(signals.iter().all(|signal| signal.signal == SignalId::CANCEL), "{signals:?}");
@@ -74,7 +76,8 @@ async fn an_order_that_changes_nothing_is_not_sent() {
         (Status::Running, "purge", "invocation-not-completed"),
     ]) {
         let id = put(&world, number, status);
-        assert_eq!(patch(&world, id, verb).await.error(), (409, code.into()), "{verb}");
+        let status = if code == "invocation-not-started" { 425 } else { 409 };
+        assert_eq!(patch(&world, id, verb).await.error(), (status, code.into()), "{verb}");
     }
     assert_eq!(world.owner.messages(), 0);
 }
@@ -106,7 +109,7 @@ async fn an_order_of_unknown_outcome_is_not_repeated() {
         assert_eq!(patch(&world, id, "cancel").await.error(), (503, code.into()), "{fault:?}");
     }
     world.owner.wait_for_messages(1).await;
-    assert_eq!(patch(&world, id, "cancel").await.status, 200);
+    assert_eq!(patch(&world, id, "cancel").await.status, 202);
     assert_eq!(world.owner.signals().len(), 2);
 }
 
@@ -252,4 +255,65 @@ async fn a_stopped_partition_is_named_and_the_others_are_ordered_about() {
     let expected = json!({ "matched": reachable, "changed": reachable, "next": null,
         "unavailable": left_out });
     assert_eq!(killed, expected);
+}
+
+/// Gives an order about these invocations.
+async fn batch(world: &World, order: &str, ids: &[String]) -> Answer {
+    let path = format!("/internal/invocations_batch_operations/{order}");
+    let body = json!({ "invocation_ids": ids }).to_string();
+    ask(world.addresses.admin, Ask::post(&path, body), false).await
+}
+
+#[tokio::test]
+async fn an_order_may_name_many_invocations() {
+    let world = start().await;
+    let running = put(&world, 1, Status::Running).to_string();
+    let paused = put(&world, 2, Status::Paused).to_string();
+    let pending = put(&world, 3, Status::Pending { place: 1 }).to_string();
+    let (unknown, malformed) = (id(9).to_string(), "inv_x".to_owned());
+    let ids = [running, paused, pending, unknown, malformed];
+    let answer = batch(&world, "pause", &ids).await;
+    assert_eq!(answer.status, 200);
+    let answer = answer.json();
+    let succeeded: BTreeSet<_> =
+        answer["succeeded"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    assert_eq!(succeeded, BTreeSet::from([ids[0].as_str(), ids[1].as_str()]));
+    let failed = answer["failed"].as_array().unwrap();
+    let failed: Vec<_> = failed.iter().map(|of| of["invocation_id"].as_str().unwrap()).collect();
+    assert_eq!(failed, [&ids[2], &ids[3], &ids[4]]);
+    assert_eq!(world.owner.orders().len(), 1);
+    assert_eq!(batch(&world, "purge", &[]).await.json(), json!({ "succeeded": [], "failed": [] }));
+}
+
+#[tokio::test]
+async fn an_order_names_so_many_invocations_and_no_more() {
+    let world = start().await;
+    let ids = |count| vec![String::from("x"); count];
+    assert_eq!(batch(&world, "kill", &ids(1_000)).await.status, 200);
+    let refused = batch(&world, "kill", &ids(1_001)).await;
+    assert_eq!(refused.error(), (400, "too-many-invocations".into()));
+    assert_eq!(batch(&world, "stop", &[]).await.error(), (404, "unknown-order".into()));
+    let path = "/internal/invocations_batch_operations/kill";
+    let malformed = ask(world.addresses.admin, Ask::post(path, "{}"), false).await;
+    assert_eq!(malformed.error(), (400, "malformed-request".into()));
+}
+
+#[tokio::test]
+async fn an_invocation_ends_as_older_tools_ask() {
+    let world = start().await;
+    for (number, (status, query, action)) in (1..).zip([
+        (Status::Running, "?mode=Kill", Some(Kill)),
+        (completed(), "?mode=purge", Some(Purge)),
+        (Status::Running, "", None),
+        (Status::Running, "?mode=cancel", None),
+    ]) {
+        let before = world.owner.orders().len();
+        let path = format!("/invocations/{}{query}", put(&world, number, status));
+        assert_eq!(world.admin(Method::DELETE, &path).await.status, 202, "{query}");
+        let orders = world.owner.orders();
+        assert_eq!(orders.get(before).map(|order| order.action), action, "{query}");
+    }
+    assert_eq!(world.owner.signals().len(), 2);
+    let path = format!("/invocations/{}?mode=stop", id(1));
+    assert_eq!(world.admin(Method::DELETE, &path).await.error(), (400, "malformed-query".into()));
 }

@@ -27,6 +27,10 @@ pub enum Change {
     /// A deployment is registered, and its services take new calls from now on. The same id again
     /// replaces the former registration in place.
     RegisterDeployment(Deployment),
+    /// A registered deployment is described anew. New calls go where they went before.
+    UpdateDeployment(Deployment),
+    /// A deployment is forgotten, and so is each service whose new calls went to it.
+    RemoveDeployment(DeploymentId),
 }
 
 /// A registered, immutable version of handler code behind an HTTP endpoint.
@@ -85,6 +89,23 @@ pub struct Service {
     /// Its handlers.
     #[serde(with = "list::handlers")]
     pub handlers: Vec<Handler>,
+    /// What its operator has set in place of what its author wrote; it is worked in already.
+    pub patch: ServicePatch,
+}
+
+/// What an operator sets for a service, until its next version.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServicePatch {
+    /// Whether the ingress takes calls to it.
+    pub public: Option<bool>,
+    /// [`Handler::idempotency_retention`] of all its handlers.
+    pub idempotency_retention: Option<Millis>,
+    /// [`Handler::journal_retention`] of all its handlers.
+    pub journal_retention: Option<Millis>,
+    /// [`Handler::inactivity_timeout`] of all its handlers.
+    pub inactivity_timeout: Option<Millis>,
+    /// [`Handler::abort_timeout`] of all its handlers.
+    pub abort_timeout: Option<Millis>,
 }
 
 /// What kind of service.
@@ -183,6 +204,36 @@ pub struct Revision {
     pub deployment: DeploymentId,
 }
 
+impl Service {
+    /// Works in what an operator sets, beside what he has set before.
+    #[must_use]
+    pub fn patched(mut self, patch: ServicePatch) -> Self {
+        let patch = self.patch.with(patch);
+        self.ingress_private = patch.public.map_or(self.ingress_private, |public| !public);
+        for handler in &mut self.handlers {
+            let kept = patch.idempotency_retention;
+            handler.idempotency_retention = kept.unwrap_or(handler.idempotency_retention);
+            handler.journal_retention = patch.journal_retention.or(handler.journal_retention);
+            handler.inactivity_timeout = patch.inactivity_timeout.or(handler.inactivity_timeout);
+            handler.abort_timeout = patch.abort_timeout.or(handler.abort_timeout);
+        }
+        Self { patch, ..self }
+    }
+}
+
+impl ServicePatch {
+    /// This patch with a later one on top.
+    fn with(self, later: Self) -> Self {
+        Self {
+            public: later.public.or(self.public),
+            idempotency_retention: later.idempotency_retention.or(self.idempotency_retention),
+            journal_retention: later.journal_retention.or(self.journal_retention),
+            inactivity_timeout: later.inactivity_timeout.or(self.inactivity_timeout),
+            abort_timeout: later.abort_timeout.or(self.abort_timeout),
+        }
+    }
+}
+
 impl Handler {
     /// How long the outcome of a call is kept (a duration): by its idempotency key if it has one,
     /// else as the author says, else `unkeyed`.
@@ -203,6 +254,13 @@ impl Metadata {
         self.version = self.next;
         match change.change {
             Change::RegisterDeployment(deployment) => self.register(deployment),
+            Change::UpdateDeployment(deployment) => {
+                self.deployments.entry(deployment.id.clone()).and_modify(|it| *it = deployment);
+            }
+            Change::RemoveDeployment(id) => {
+                self.services.retain(|_, newest| newest.deployment != id);
+                self.deployments.remove(&id);
+            }
         }
         true
     }

@@ -10,8 +10,8 @@ use std::pin::Pin;
 use bytes::Bytes;
 
 use crate::{
-    AttemptError, InboxOffset, InvocationId, InvocationRow, JournalRow, Millis, Outcome,
-    PartitionId, RequestId, StandingAnswer, StandingQuestion, Status, StatusKind, Target,
+    AttemptError, DeploymentId, InboxOffset, InvocationId, InvocationRow, JournalRow, Millis,
+    Outcome, PartitionId, RequestId, StandingAnswer, StandingQuestion, Status, StatusKind, Target,
 };
 
 /// A future that may cross threads.
@@ -85,6 +85,8 @@ pub struct InvocationQuery {
     pub key: Option<String>,
     /// In one of these; in any if empty.
     pub statuses: Vec<StatusKind>,
+    /// Of those that go on with the code of this deployment, or may: none is fixed for them yet.
+    pub deployment: Option<DeploymentId>,
     /// Only above this id.
     pub after: Option<InvocationId>,
     /// At most so many.
@@ -101,6 +103,11 @@ impl InvocationQuery {
         is(&self.service, Some(&row.target.service))
             && is(&self.handler, Some(&row.target.handler))
             && is(&self.key, row.target.key.as_deref())
+            && (self.deployment.is_none()
+                || row
+                    .pin
+                    .as_ref()
+                    .is_none_or(|pin| Some(&pin.deployment) == self.deployment.as_ref()))
             && (self.statuses.is_empty() || self.statuses.contains(&row.status.kind()))
     }
 }

@@ -59,7 +59,9 @@ pub(super) const ALIASES: [Alias; 25] = [
     alias("RESTATE_WORKER__NUM_TIMERS_IN_MEMORY_LIMIT", "timers_in_memory_max", same),
     Alias {
         variable: "RESTATE_WORKER__CLEANUP_INTERVAL",
-        meaning: Meaning::Nothing("each invocation is forgotten by a timer of its own, at its time"),
+        meaning: Meaning::Nothing(
+            "each invocation is forgotten by a timer of its own, at its time",
+        ),
     },
     alias("RESTATE_DEFAULT_JOURNAL_RETENTION", "unkeyed_retention", duration),
     alias("RESTATE_DEFAULT_RETRY_POLICY__INITIAL_INTERVAL", "retry.initial_interval", duration),
@@ -67,7 +69,11 @@ pub(super) const ALIASES: [Alias; 25] = [
     alias("RESTATE_DEFAULT_RETRY_POLICY__MAX_INTERVAL", "retry.max_interval", duration),
     alias("RESTATE_DEFAULT_RETRY_POLICY__MAX_ATTEMPTS", "retry.max_attempts", attempts),
     alias("RESTATE_DEFAULT_RETRY_POLICY__ON_MAX_ATTEMPTS", "retry.on_max_attempts", small),
-    alias("RESTATE_WORKER__INVOKER__RETRY_POLICY__INITIAL_INTERVAL", "retry.initial_interval", duration),
+    alias(
+        "RESTATE_WORKER__INVOKER__RETRY_POLICY__INITIAL_INTERVAL",
+        "retry.initial_interval",
+        duration,
+    ),
     alias("RESTATE_WORKER__INVOKER__RETRY_POLICY__FACTOR", "retry.factor", same),
     alias("RESTATE_WORKER__INVOKER__RETRY_POLICY__MAX_INTERVAL", "retry.max_interval", duration),
     alias("RESTATE_WORKER__INVOKER__RETRY_POLICY__MAX_ATTEMPTS", "retry.max_attempts", attempts),
@@ -113,9 +119,7 @@ impl Adopted {
 }
 
 /// Reads the variables of the environment that are theirs.
-pub(super) fn of_environment(
-    variables: &[(String, String)],
-) -> Result<Adopted, ConfigError> {
+pub(super) fn of_environment(variables: &[(String, String)]) -> Result<Adopted, ConfigError> {
     let mut adopted = Adopted::default();
     for (name, text) in variables {
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
@@ -188,7 +192,8 @@ fn small(text: &str) -> Result<String, String> {
 fn duration(text: &str) -> Result<String, String> {
     let malformed = || format!("`{text}` is no duration such as 10s or PT10S");
     let span: Span = text.trim().parse().map_err(|_| malformed())?;
-    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| malformed())?;
+    let duration =
+        span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| malformed())?;
     let millis = u64::try_from(duration.as_millis()).map_err(|_| malformed())?;
     Ok(format!("{millis}ms"))
 }

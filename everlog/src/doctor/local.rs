@@ -134,9 +134,11 @@ pub(super) fn identity(settings: &Settings) -> Option<Finding> {
             let keys = identity.public_keys().join(", then ");
             Finding::ok(CHECK, format!("requests to functions are signed; public key {keys}"))
         }
-        Err(error) => {
-            Finding::fail(CHECK, error.to_string(), "mend the file that request_identity_file names")
-        }
+        Err(error) => Finding::fail(
+            CHECK,
+            error.to_string(),
+            "mend the file that request_identity_file names",
+        ),
     })
 }
 
@@ -213,7 +215,8 @@ mod tests {
     fn the_public_key_is_shown_and_a_file_without_one_named() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("key.pem");
-        let settings = Settings { request_identity_file: Some(path.clone()), ..Settings::default() };
+        let settings =
+            Settings { request_identity_file: Some(path.clone()), ..Settings::default() };
         assert_eq!(identity(&Settings::default()), None);
         assert_eq!(identity(&settings).unwrap().level, Level::Fail);
         // Made by `openssl genpkey -algorithm ed25519`.

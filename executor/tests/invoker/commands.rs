@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use everlog_executor::invoker::AttemptStart;
 use everlog_log_schema::metadata::{
     Change, Deployment, EagerState, Handler, InputRule, Metadata, MetadataChange, OutputRule,
-    Service, ServiceKind,
+    Service, ServiceKind, ServicePatch,
 };
 use everlog_log_schema::{
     Effect, Entry, HandlerKind, MetadataOffset, Millis, OnMaxAttempts, Outcome, RetryPolicy,
@@ -138,6 +138,7 @@ fn service(name: &str, kind: ServiceKind, handler: Handler) -> Service {
         documentation: None,
         metadata: Vec::new(),
         handlers: vec![handler],
+        patch: ServicePatch::default(),
     }
 }
 

@@ -13,7 +13,7 @@ use everlog_log_client::{EventLog, Stream, Topic};
 use everlog_log_schema::codec::{decode_record, encode_message};
 use everlog_log_schema::metadata::{
     Deployment, EagerState, Handler, InputRule, Metadata, OutputRule, ProtocolMode, Revision,
-    Service, ServiceKind,
+    Service, ServiceKind, ServicePatch,
 };
 use everlog_log_schema::owner_api::{Answer, OwnerError};
 use everlog_log_schema::{
@@ -398,6 +398,7 @@ pub(crate) fn deployment(id: &str, services: &[&str]) -> Deployment {
         documentation: None,
         metadata: Vec::new(),
         handlers: ["count", "append", "show"].map(handler).to_vec(),
+        patch: ServicePatch::default(),
     };
     Deployment {
         id: DeploymentId(id.into()),

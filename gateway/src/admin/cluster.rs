@@ -3,15 +3,19 @@
 //! In a cluster it is what the members say of themselves; what this process knows of its own
 //! partitions is added to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use everlog_log_schema::{Epoch, Holding, MemberId, Members, PartitionId};
 use http::StatusCode;
 use serde::Serialize;
+use serde_json::json;
 
 use super::Admin;
 use crate::PartitionStanding;
 use crate::reply::{Reply, json_reply};
+
+/// As which a cluster is known to tools that want a name: it has none of its own.
+const CLUSTER_NAME: &str = "everlog";
 
 #[derive(Serialize)]
 struct ClusterView<'a> {
@@ -68,6 +72,37 @@ impl Admin {
             }
         };
         json_reply(StatusCode::OK, &ClusterView { members, partitions, version: &self.version })
+    }
+}
+
+impl Admin {
+    /// Answers whether the cluster can do its work, as tools of the service protocol ask: each
+    /// partition must have an owner.
+    pub(super) fn show_cluster_health(&self) -> Reply {
+        let members = self.members.as_ref().map(|members| members.borrow().clone());
+        let (names, owned) = match &members {
+            None => {
+                let here = (self.standings)().into_iter();
+                let owned = here.filter(|of| of.standing == "owner").map(|of| of.partition);
+                (vec![json!({ "name": "everlog" })], owned.collect::<BTreeSet<_>>())
+            }
+            Some(members) => {
+                let names = members.keys().map(|id| json!({ "name": id.0 })).collect();
+                let held = members.values().flat_map(|member| &member.holdings);
+                let owned = held.filter(|(_, held)| matches!(held, Holding::Owner(_)));
+                (names, owned.map(|(partition, _)| *partition).collect())
+            }
+        };
+        let all = (0..self.log.partitions()).map(PartitionId);
+        let without: Vec<u32> = all.filter(|id| !owned.contains(id)).map(|id| id.0).collect();
+        let status =
+            if without.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let body = json!({
+            "cluster_name": CLUSTER_NAME,
+            "metadata_cluster_health": { "members": names },
+            "partitions_without_owner": without,
+        });
+        json_reply(status, &body)
     }
 }
 

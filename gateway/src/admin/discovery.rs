@@ -172,7 +172,12 @@ async fn read(body: Incoming, bytes_max: usize) -> Result<Bytes, Failed> {
 fn parse(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Manifest, Failed> {
     if status != StatusCode::OK {
         let said: String = String::from_utf8_lossy(body).chars().take(SHOWN_CHARS_MAX).collect();
-        return Err(Failed::Answer(format!("it answered with status {status}: {said}")));
+        let hint = if status == StatusCode::UNAUTHORIZED {
+            "; does it take this server's public key? `everlog doctor` shows it"
+        } else {
+            ""
+        };
+        return Err(Failed::Answer(format!("it answered with status {status}: {said}{hint}")));
     }
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();

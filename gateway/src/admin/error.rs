@@ -17,9 +17,7 @@ use crate::reply::{Reply, json_reply};
 #[non_exhaustive]
 pub enum AdminError {
     /// No such path.
-    #[error(
-        "path is not known: see /deployments, /services, /invocations, /cluster, /health, /version and /metrics"
-    )]
+    #[error("path is not known: docs/admin-api.md has all")]
     UnknownPath,
     /// A web page of another origin asks, by its visitor's browser.
     #[error("request comes from a web page of another origin, and such are not answered here")]
@@ -63,6 +61,17 @@ pub enum AdminError {
         /// What is wrong.
         reason: String,
     },
+    /// An order names too many invocations.
+    #[error("order names {given} invocations, and may name {max}: give it in parts")]
+    TooMany {
+        /// How many.
+        given: usize,
+        /// How many it may name.
+        max: usize,
+    },
+    /// What an order about several invocations is to do.
+    #[error("`{0}` is no order: use cancel, kill, pause, resume or purge")]
+    UnknownOrder(String),
     /// No such invocation.
     #[error("invocation `{0}` is not known: it never was, or is no longer kept")]
     InvocationNotFound(InvocationId),
@@ -95,6 +104,24 @@ pub enum AdminError {
         what: &'static str,
         /// Its name.
         name: String,
+    },
+    /// Other code than a deployment is registered with is to take its place.
+    #[error(
+        "what answers at {uri} cannot take the place of the registered code: {reason}; register it as a deployment of its own, or say \"overwrite\": true"
+    )]
+    NotSimilar {
+        /// The address.
+        uri: String,
+        /// What differs.
+        reason: String,
+    },
+    /// Something still needs the deployment.
+    #[error("deployment {id} is still needed: {reason}; wait, or say force=true")]
+    InUse {
+        /// Its id.
+        id: String,
+        /// By what.
+        reason: String,
     },
     /// Something that is named in the design and not built yet.
     #[error("{0}")]
@@ -223,8 +250,10 @@ impl AdminError {
                 ("too-many-connections", StatusCode::TOO_MANY_REQUESTS, None)
             }
             Self::MalformedId { .. } => ("malformed-invocation-id", StatusCode::BAD_REQUEST, None),
+            Self::TooMany { .. } => ("too-many-invocations", StatusCode::BAD_REQUEST, None),
+            Self::UnknownOrder(_) => ("unknown-order", StatusCode::NOT_FOUND, None),
             Self::InvocationNotFound(_) => ("invocation-not-found", StatusCode::NOT_FOUND, None),
-            Self::NotStarted(_) => ("invocation-not-started", StatusCode::CONFLICT, None),
+            Self::NotStarted(_) => ("invocation-not-started", StatusCode::TOO_EARLY, None),
             Self::Completed(_) => ("invocation-completed", StatusCode::CONFLICT, None),
             Self::NotCompleted => ("invocation-not-completed", StatusCode::CONFLICT, None),
             Self::PartitionUnavailable(_) => {
@@ -255,6 +284,10 @@ impl AdminError {
                 ("deployment-conflict", StatusCode::CONFLICT, Some("META0004"))
             }
             Self::Breaking { .. } => ("breaking-change", StatusCode::CONFLICT, Some("META0006")),
+            Self::NotSimilar { .. } => {
+                ("deployment-not-similar", StatusCode::CONFLICT, Some("META0016"))
+            }
+            Self::InUse { .. } => ("deployment-in-use", StatusCode::CONFLICT, None),
             Self::LogUnavailable(_) => ("log-unavailable", StatusCode::SERVICE_UNAVAILABLE, None),
             Self::MetadataLost => ("metadata-lost", StatusCode::SERVICE_UNAVAILABLE, None),
             Self::OutcomeUnknown(_) => ("outcome-unknown", StatusCode::SERVICE_UNAVAILABLE, None),
@@ -298,6 +331,6 @@ mod tests {
         let manual = include_str!("../../../docs/errors/admin.md");
         let codes = crate::manual::codes_in(include_str!("error.rs"));
         assert_eq!(crate::manual::sections_in(manual), codes);
-        assert_eq!(codes.len(), 30);
+        assert_eq!(codes.len(), 34);
     }
 }

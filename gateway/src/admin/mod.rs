@@ -6,6 +6,7 @@
 //! is that no page of another origin is obeyed, nor one whose name was made to lead here.
 
 mod cluster;
+mod deployments;
 mod discovery;
 mod endpoint;
 mod error;
@@ -14,7 +15,9 @@ mod manifest;
 mod offered;
 mod openapi;
 mod origin;
+mod record;
 mod register;
+mod services;
 mod state;
 mod views;
 
@@ -151,6 +154,7 @@ impl Admin {
     fn show_itself(&self, path: &[&str], method: &Method) -> Option<Reply> {
         match (path, method) {
             (["health"], &Method::GET) => Some(self.show_health()),
+            (["cluster-health"], &Method::GET) => Some(self.show_cluster_health()),
             (["version"], &Method::GET) => Some(self.show_version()),
             (["metrics"], &Method::GET) => Some(show_metrics()),
             _ => None,
@@ -164,6 +168,7 @@ impl Admin {
     ) -> Result<Reply, AdminError> {
         let query = request.uri().query();
         match (path, request.method()) {
+            ([id], &Method::DELETE) => self.end_invocation(id, query).await,
             ([], &Method::GET) => self.list_invocations(query).await,
             ([verb], &Method::POST) if let Some(verb) = Verb::parse(verb) => {
                 self.order_many(verb, query).await
@@ -174,7 +179,8 @@ impl Admin {
             ([id, verb], &Method::PATCH) if let Some(verb) = Verb::parse(verb) => {
                 self.order(verb, id).await
             }
-            ([] | [_] | [_, "journal"], _) => Err(AdminError::MethodNotAllowed("GET")),
+            ([_], _) => Err(AdminError::MethodNotAllowed("GET, DELETE")),
+            ([] | [_, "journal"], _) => Err(AdminError::MethodNotAllowed("GET")),
             ([_, verb], _) if Verb::parse(verb).is_some() => {
                 Err(AdminError::MethodNotAllowed("PATCH"))
             }
@@ -192,21 +198,30 @@ impl Admin {
             (["deployments"], &Method::POST) => self.post_deployment(request).await,
             (["deployments"], &Method::GET) => Ok(list_deployments(&metadata)),
             (["deployments", id], &Method::GET) => show_deployment(&metadata, id),
+            (["deployments", id], &Method::PATCH | &Method::PUT) => {
+                let body = read_body(request.into_body()).await?;
+                self.update_deployment(id, &body).await
+            }
+            (["deployments", id], &Method::DELETE) => {
+                self.remove_deployment(id, request.uri().query()).await
+            }
+            (["deployments", id, "drain"], &Method::GET) => self.show_drain(id).await,
             (["services"], &Method::GET) => Ok(list_services(&metadata)),
             (["services", service, "state", key], &Method::GET) => {
                 self.show_state(service, key, request.uri().query()).await
             }
+            (["services", name], &Method::PATCH) => {
+                let body = read_body(request.into_body()).await?;
+                self.patch_service(name, &body).await
+            }
             (["services", name, "openapi"], &Method::GET) => self.describe(&metadata, name),
             (["services", name, rest @ ..], &Method::GET) => show_service(&metadata, name, rest),
             (["cluster"], &Method::GET) => Ok(self.show_cluster()),
-            (["deployments"], _) => Err(AdminError::MethodNotAllowed("GET, POST")),
-            (
-                ["deployments", _]
-                | ["services", ..]
-                | ["cluster" | "health" | "version" | "metrics"],
-                _,
-            ) => Err(AdminError::MethodNotAllowed("GET")),
-            _ => Err(AdminError::UnknownPath),
+            (["internal", "invocations_batch_operations", order], &Method::POST) => {
+                let body = read_body(request.into_body()).await?;
+                self.order_batch(order, &body).await
+            }
+            (path, _) => Err(not_allowed(path)),
         }
     }
 
@@ -266,6 +281,8 @@ impl Admin {
             "min_admin_api_version": 2,
             "max_admin_api_version": 4,
             "ingress_endpoint": self.ingress_url,
+            "features": [],
+            "request_identity_public_keys": self.connector.identity().public_keys(),
         });
         json_reply(StatusCode::OK, &body)
     }
@@ -282,6 +299,22 @@ impl Handler for Admin {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             self.show_itself(&path, &head.method).ok_or(AdminError::TooManyConnections)
         }))
+    }
+}
+
+/// Why a request is not answered whose path and method do not belong together.
+fn not_allowed(path: &[&str]) -> AdminError {
+    match path {
+        ["deployments"] => AdminError::MethodNotAllowed("GET, POST"),
+        ["deployments", _] => AdminError::MethodNotAllowed("GET, PATCH, PUT, DELETE"),
+        ["services", _] => AdminError::MethodNotAllowed("GET, PATCH"),
+        ["internal", "invocations_batch_operations", _] => AdminError::MethodNotAllowed("POST"),
+        ["deployments", _, "drain"]
+        | ["services", ..]
+        | ["cluster" | "cluster-health" | "health" | "version" | "metrics"] => {
+            AdminError::MethodNotAllowed("GET")
+        }
+        _ => AdminError::UnknownPath,
     }
 }
 

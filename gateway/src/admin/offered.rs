@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use everlog_log_schema::limits::{EAGER_STATE_KEYS_MAX, NAME_BYTES_MAX, STATE_KEY_BYTES_MAX};
 use everlog_log_schema::metadata::{
-    EagerState, Handler, InputRule, OutputRule, Service, ServiceKind,
+    EagerState, Handler, InputRule, OutputRule, Service, ServiceKind, ServicePatch,
 };
 use everlog_log_schema::{HandlerKind, Header, Millis, OnMaxAttempts, RetryPolicy};
 use http::HeaderValue;
@@ -84,6 +84,7 @@ fn service(offered: ManifestService, retry: &RetryPolicy) -> Result<Service, Off
         documentation: offered.documentation,
         metadata: labels(offered.metadata),
         name: offered.name,
+        patch: ServicePatch::default(),
     })
 }
 

@@ -42,7 +42,7 @@ impl Described<'_> {
         let name = &self.handler.name;
         let path = format!("{}/{name}", self.above());
         let answered = json!({ "200": self.answer(), "default": failure() });
-        let mut call = self.operation("call", answered);
+        let mut call = self.operation("call", &answered);
         let sent = json!({
             "202": {
                 "description": "It is recorded, and will run.",
@@ -50,22 +50,22 @@ impl Described<'_> {
             },
             "default": failure(),
         });
-        let mut send = self.operation("send", sent);
-        for operation in [&mut call, &mut send] {
+        let mut one_way = self.operation("send", &sent);
+        for operation in [&mut call, &mut one_way] {
             put(operation, "requestBody", self.request_body());
         }
-        if let Some(parameters) = send.get_mut("parameters").and_then(Value::as_array_mut) {
+        if let Some(parameters) = one_way.get_mut("parameters").and_then(Value::as_array_mut) {
             parameters.push(delay());
         }
         paths.insert(path.clone(), json!({ "post": call }));
-        paths.insert(format!("{path}/send"), json!({ "post": send }));
+        paths.insert(format!("{path}/send"), json!({ "post": one_way }));
         let asked = format!("/restate/invocation{path}/{{idempotencyKey}}");
         for (verb, statuses) in [("attach", &[][..]), ("output", &["470"][..])] {
             let mut responses = json!({ "200": self.answer(), "default": failure() });
             for status in statuses {
                 put(&mut responses, status, Some(not_ready()));
             }
-            let mut operation = self.operation(verb, responses);
+            let mut operation = self.operation(verb, &responses);
             if let Some(parameters) = operation.get_mut("parameters") {
                 let mut all = self.key();
                 all.push(path_parameter("idempotencyKey", "The key that the call had."));
@@ -83,7 +83,7 @@ impl Described<'_> {
         }
     }
 
-    fn operation(&self, verb: &str, responses: Value) -> Value {
+    fn operation(&self, verb: &str, responses: &Value) -> Value {
         let name = &self.handler.name;
         let mut parameters = self.key();
         if self.takes_idempotency_key() {
@@ -156,13 +156,10 @@ fn lead_back(schema: &mut Value, root: &str) {
         Value::Object(fields) if fields.get("$id").is_some_and(Value::is_string) => {}
         Value::Object(fields) => {
             for (name, field) in fields {
-                match field {
-                    Value::String(to) if name == "$ref" => {
-                        if let Some(inside) = to.strip_prefix('#') {
-                            *to = format!("{root}{inside}");
-                        }
-                    }
-                    field => lead_back(field, root),
+                let reference = field.as_str().filter(|_| name == "$ref");
+                match reference.and_then(|to| to.strip_prefix('#')) {
+                    Some(inside) => *field = format!("{root}{inside}").into(),
+                    None => lead_back(field, root),
                 }
             }
         }

@@ -1,21 +1,14 @@
-//! Registers a deployment: discovers it, checks it, and records it in the metadata topic.
-//!
-//! The record names the version of the metadata that it replaces, and the first change made against
-//! a version wins: two gateways that register at once cannot overwrite each other unseen.
+//! Registers a deployment: discovers it, checks it, and decides what that does to what is registered.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
 
 use everlog_connect::{HttpVersion, Wanted};
-use everlog_log_client::{AppendError, ChangeError, append_metadata_change};
 use everlog_log_schema::metadata::{
-    Change, Deployment, Metadata, MetadataChange, PROTOCOL_VERSIONS, ProtocolMode, Service,
+    Change, Deployment, Metadata, PROTOCOL_VERSIONS, ProtocolMode, Service,
 };
-use everlog_log_schema::{DeploymentId, MetadataOffset, Millis, RetryPolicy};
+use everlog_log_schema::{DeploymentId, Millis, RetryPolicy};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
 
 use super::Admin;
 use super::discovery::{self, Discovered};
@@ -23,11 +16,8 @@ use super::endpoint::Endpoint;
 use super::error::AdminError;
 use super::manifest::ManifestMode;
 use super::offered::{self, OfferError};
-use crate::backoff::Backoff;
+use super::record::Decision;
 use crate::time::now;
-
-/// How long a registration may take to be recorded and read back.
-const RECORD_MAX: Duration = Duration::from_secs(30);
 
 /// A request to register a deployment.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -102,71 +92,16 @@ impl Admin {
         let discovered = discovery::discover(&endpoint, &self.connector, &self.limits).await?;
         let offered = offered_deployment(endpoint, discovered, &self.retry)?;
         let offered = Deployment { metadata: offered::labels(request.metadata.clone()), ..offered };
-        let deadline = Instant::now() + RECORD_MAX;
-        let mut backoff = Backoff::new();
-        let mut unsure: Option<String> = None;
-        loop {
-            let Some(metadata) = self.metadata() else {
-                return Err(unsure.map_or(AdminError::MetadataLost, AdminError::OutcomeUnknown));
-            };
-            let (deployment, outcome) = decide(&metadata, &offered, request)?;
+        self.change(|metadata| {
+            let (deployment, outcome) = decide(metadata, &offered, request)?;
+            let registered = Registered { deployment: deployment.clone(), outcome };
             if outcome == RegisterOutcome::Unchanged || request.dry_run {
-                return Ok(Registered { deployment, outcome });
+                return Ok(Decision::Done(registered));
             }
-            match self.record(metadata.version, &deployment, deadline).await {
-                Ok(true) => return Ok(Registered { deployment, outcome }),
-                // Somebody else's change came first: decide again, on what it left.
-                Ok(false) => {}
-                Err(AdminError::OutcomeUnknown(reason)) => unsure = Some(reason),
-                Err(error) if unsure.is_none() && !worth_another_try(&error, deadline) => {
-                    return Err(error);
-                }
-                Err(error) => tracing::warn!(%error, "registration is not recorded yet"),
-            }
-            if Instant::now() >= deadline {
-                let reason = unsure.unwrap_or_else(|| "others register at the same time".into());
-                return Err(AdminError::OutcomeUnknown(reason));
-            }
-            backoff.pause().await;
-        }
+            Ok(Decision::Record(Box::new(Change::RegisterDeployment(deployment)), registered))
+        })
+        .await
     }
-
-    /// Appends the change and waits until it is folded. Returns whether it took effect.
-    async fn record(
-        &self,
-        replaces: MetadataOffset,
-        deployment: &Deployment,
-        deadline: Instant,
-    ) -> Result<bool, AdminError> {
-        let change = Change::RegisterDeployment(deployment.clone());
-        let change = MetadataChange { replaces, change };
-        let appended = append_metadata_change(self.log.as_ref(), &change).await;
-        let offset = appended.map_err(|error| match error {
-            ChangeError::Encode(error) => AdminError::MalformedRequest(error.to_string()),
-            ChangeError::Append(AppendError::Unknown(reason)) => AdminError::OutcomeUnknown(reason),
-            ChangeError::Append(_) | ChangeError::Log(_) => {
-                AdminError::LogUnavailable(error.to_string())
-            }
-        })?;
-        let mut metadata = self.metadata.clone();
-        let folded = metadata.wait_for(|metadata| metadata.next.0 > offset.0);
-        match timeout_at(deadline, folded).await {
-            Ok(Ok(metadata)) => Ok(metadata.deployments.get(&deployment.id) == Some(deployment)),
-            Ok(Err(_stopped)) => Err(AdminError::OutcomeUnknown(
-                "this process no longer follows the metadata".into(),
-            )),
-            Err(_elapsed) => Err(AdminError::OutcomeUnknown("it was not read back in time".into())),
-        }
-    }
-
-    /// What is registered, to decide by: not once it is no longer followed.
-    fn metadata(&self) -> Option<Arc<Metadata>> {
-        self.metadata.has_changed().ok().map(|_| Arc::clone(&self.metadata.borrow()))
-    }
-}
-
-fn worth_another_try(error: &AdminError, deadline: Instant) -> bool {
-    matches!(error, AdminError::LogUnavailable(_)) && Instant::now() < deadline
 }
 
 fn endpoint_of(request: &RegisterRequest) -> Result<Endpoint, AdminError> {
@@ -186,16 +121,16 @@ fn endpoint_of(request: &RegisterRequest) -> Result<Endpoint, AdminError> {
     Endpoint::parse(uri, &request.additional_headers, wanted(request.use_http_11))
 }
 
-fn wanted(use_http_11: bool) -> Wanted {
+pub(super) fn wanted(use_http_11: bool) -> Wanted {
     if use_http_11 { Wanted::HttpOne } else { Wanted::Best }
 }
 
-fn registered_at<'a>(metadata: &'a Metadata, uri: &str) -> Option<&'a Deployment> {
+pub(super) fn registered_at<'a>(metadata: &'a Metadata, uri: &str) -> Option<&'a Deployment> {
     metadata.deployments.values().find(|known| known.uri == uri)
 }
 
 /// Checks what a deployment says, and makes a registration of it.
-fn offered_deployment(
+pub(super) fn offered_deployment(
     endpoint: Endpoint,
     discovered: Discovered,
     retry: &RetryPolicy,
@@ -254,12 +189,17 @@ fn decide(
     let kept = registered.filter(|_| request.keep_settings);
     let kept = kept.map(|registered| with_settings_of(registered, offered));
     let offered = kept.as_ref().unwrap_or(offered);
+    // What was set since is none of the code's doing, and stays while that is the same.
+    let patched = registered.map(|registered| with_patches_of(registered, offered));
+    let is_same =
+        registered.zip(patched.as_ref()).is_some_and(|(of, it)| same_but_for_retries(of, it));
+    let offered = patched.as_ref().filter(|_| is_same).unwrap_or(offered);
     if let Some(registered) = registered {
         let settled = !request.force || serves_all(metadata, registered);
         if same_code(registered, offered) && settled {
             return Ok((registered.clone(), RegisterOutcome::Unchanged));
         }
-        if !request.force && !same_but_for_retries(registered, offered) {
+        if !request.force && !is_same {
             let (id, uri) = (registered.id.to_string(), registered.uri.clone());
             return Err(AdminError::Conflict { id, uri });
         }
@@ -290,6 +230,21 @@ fn with_settings_of(registered: &Deployment, offered: &Deployment) -> Deployment
     }
 }
 
+/// What is offered, with what was set for the services of the registered one since.
+pub(super) fn with_patches_of(registered: &Deployment, offered: &Deployment) -> Deployment {
+    let patch_of = |service: Service| {
+        let known = registered.services.iter().find(|known| known.name == service.name);
+        match known {
+            Some(known) => service.patched(known.patch),
+            None => service,
+        }
+    };
+    Deployment {
+        services: offered.services.iter().cloned().map(patch_of).collect(),
+        ..offered.clone()
+    }
+}
+
 /// Whether two registrations of one address mean the same: all but identity and time.
 fn same_code(registered: &Deployment, offered: &Deployment) -> bool {
     let comparable = |deployment: &Deployment| Deployment {
@@ -315,7 +270,7 @@ fn same_but_for_retries(registered: &Deployment, offered: &Deployment) -> bool {
 
 /// Whether new calls of all its services go to this deployment. If not, registering it again by
 /// force is how its owner rolls back to it.
-fn serves_all(metadata: &Metadata, deployment: &Deployment) -> bool {
+pub(super) fn serves_all(metadata: &Metadata, deployment: &Deployment) -> bool {
     deployment.services.iter().all(|service| {
         metadata
             .services
@@ -346,6 +301,7 @@ fn check_compatible(metadata: &Metadata, offered: &Service) -> Result<(), AdminE
 #[cfg(test)]
 mod tests {
     use everlog_log_schema::Header;
+    use everlog_log_schema::metadata::MetadataChange;
 
     use super::*;
     use crate::fixtures;

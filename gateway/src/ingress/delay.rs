@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use jiff::{Span, SpanRelativeTo};
-
 use super::error::IngressError;
+use crate::time::duration;
 use crate::url;
 
 /// The longest delay. Longer ones are mistakes of unit.
@@ -25,10 +24,7 @@ pub(crate) fn delay_of(query: Option<&str>) -> Result<Option<Duration>, IngressE
     if values.len() > 1 {
         return Err(malformed());
     }
-    let span: Span = text.trim().parse().map_err(|_| malformed())?;
-    let days = SpanRelativeTo::days_are_24_hours();
-    let delay = span.to_duration(days).ok().and_then(|delay| Duration::try_from(delay).ok());
-    match delay {
+    match duration(&text) {
         Some(delay) if delay <= DELAY_MAX => Ok(Some(delay)),
         Some(_) | None => Err(malformed()),
     }

@@ -13,9 +13,9 @@ use crate::owner_api::{
     Answer, InvocationPage, InvocationQuery, OwnerError, Question, Reply, StatePage, Verdict,
 };
 use crate::{
-    AttemptError, Epoch, Holding, InboxOffset, InvocationId, InvocationRow, JournalRow, Level,
-    LogOffset, Member, Millis, Outcome, PartitionId, PartitionKey, RequestId, Role, Row, RowKey,
-    StandingAnswer, StandingQuestion, Status, StatusKind, Target,
+    AttemptError, DeploymentId, Epoch, Holding, InboxOffset, InvocationId, InvocationRow,
+    JournalRow, Level, LogOffset, Member, Millis, Outcome, PartitionId, PartitionKey, RequestId,
+    Role, Row, RowKey, StandingAnswer, StandingQuestion, Status, StatusKind, Target,
 };
 
 /// Stands for when a row was changed: that is not told.
@@ -128,6 +128,7 @@ enum WireQuestion {
         key: Option<String>,
         #[serde(with = "list::page")]
         statuses: Vec<StatusKind>,
+        deployment: Option<DeploymentId>,
         after: Option<InvocationId>,
         #[serde(with = "adapt::long")]
         limit: u64,
@@ -158,10 +159,20 @@ impl WireQuestion {
             Question::Verdict { id, request, after } => Self::Verdict { id, request, after },
             Question::Invocation { id, after } => Self::Invocation { id, after },
             Question::Invocations { partition, query } => {
-                let InvocationQuery { service, handler, key, statuses, after, limit } = query;
+                let InvocationQuery { service, handler, key, statuses, deployment, after, limit } =
+                    query;
                 // A page is never as long.
                 let limit = u64::try_from(limit).unwrap_or(Millis::MAX.0).min(Millis::MAX.0);
-                Self::Invocations { partition, service, handler, key, statuses, after, limit }
+                Self::Invocations {
+                    partition,
+                    service,
+                    handler,
+                    key,
+                    statuses,
+                    deployment,
+                    after,
+                    limit,
+                }
             }
             Question::Journal { id, from } => Self::Journal { id, from },
             Question::State { service, key, after } => Self::State { service, key, after },
@@ -182,9 +193,19 @@ impl WireQuestion {
             Self::Output { id } => Question::Output { id },
             Self::Verdict { id, request, after } => Question::Verdict { id, request, after },
             Self::Invocation { id, after } => Question::Invocation { id, after },
-            Self::Invocations { partition, service, handler, key, statuses, after, limit } => {
+            Self::Invocations {
+                partition,
+                service,
+                handler,
+                key,
+                statuses,
+                deployment,
+                after,
+                limit,
+            } => {
                 let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-                let query = InvocationQuery { service, handler, key, statuses, after, limit };
+                let query =
+                    InvocationQuery { service, handler, key, statuses, deployment, after, limit };
                 Question::Invocations { partition, query }
             }
             Self::Journal { id, from } => Question::Journal { id, from },

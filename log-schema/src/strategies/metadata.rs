@@ -3,7 +3,7 @@
 use super::*;
 use crate::metadata::{
     Change, Deployment, EagerState, Handler, InputRule, MetadataChange, OutputRule, ProtocolMode,
-    Service, ServiceKind,
+    Service, ServiceKind, ServicePatch,
 };
 
 fn eager_state() -> impl Strategy<Value = EagerState> {
@@ -43,27 +43,50 @@ prop_compose! {
         name in text(),
         kind in prop_oneof![Just(ServiceKind::Service), Just(ServiceKind::VirtualObject)],
         (ingress_private, documentation) in (any::<bool>(), option::of(text())),
-        (metadata, handlers) in (headers(), vec(handler(), 0..3)),
+        (metadata, handlers, patch) in (headers(), vec(handler(), 0..3), patch()),
     ) -> Service {
-        Service { name, kind, ingress_private, documentation, metadata, handlers }
+        Service { name, kind, ingress_private, documentation, metadata, handlers, patch }
     }
 }
 
 prop_compose! {
-    /// Any change of metadata.
-    pub fn metadata_change()(
-        (replaces, id, uri, headers) in (long(), text(), text(), headers()),
+    fn patch()(
+        (public, idempotency_retention) in (option::of(any::<bool>()), option::of(millis())),
+        (journal_retention, inactivity_timeout) in (option::of(millis()), option::of(millis())),
+        abort_timeout in option::of(millis()),
+    ) -> ServicePatch {
+        ServicePatch {
+            public, idempotency_retention, journal_retention, inactivity_timeout, abort_timeout,
+        }
+    }
+}
+
+prop_compose! {
+    fn deployment()(
+        (id, uri, headers) in (text(), text(), headers()),
         mode in prop_oneof![Just(ProtocolMode::BidiStream), Just(ProtocolMode::RequestResponse)],
         (use_http_11, min_protocol_version, max_protocol_version) in any::<(bool, u32, u32)>(),
         (sdk, metadata, created_at, services) in
             (option::of(text()), headers(), millis(), vec(service(), 0..3)),
-    ) -> MetadataChange {
-        MetadataChange {
-            replaces: MetadataOffset(replaces),
-            change: Change::RegisterDeployment(Deployment {
-                id: DeploymentId(id), uri, headers, mode, use_http_11, min_protocol_version,
-                max_protocol_version, sdk, metadata, created_at, services,
-            }),
+    ) -> Deployment {
+        Deployment {
+            id: DeploymentId(id), uri, headers, mode, use_http_11, min_protocol_version,
+            max_protocol_version, sdk, metadata, created_at, services,
         }
+    }
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        deployment().prop_map(Change::RegisterDeployment),
+        deployment().prop_map(Change::UpdateDeployment),
+        text().prop_map(|id| Change::RemoveDeployment(DeploymentId(id))),
+    ]
+}
+
+prop_compose! {
+    /// Any change of metadata.
+    pub fn metadata_change()(replaces in long(), change in change()) -> MetadataChange {
+        MetadataChange { replaces: MetadataOffset(replaces), change }
     }
 }

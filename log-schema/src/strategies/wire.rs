@@ -24,9 +24,11 @@ prop_compose! {
     fn query()(
         (service, handler, key) in (option::of(text()), option::of(text()), option::of(text())),
         statuses in vec(proptest::sample::select(&StatusKind::ALL[..]), 0..4),
-        (after, limit) in (option::of(invocation_id()), 0_usize..2_000),
+        (deployment, after) in
+            (option::of(text().prop_map(DeploymentId)), option::of(invocation_id())),
+        limit in 0_usize..2_000,
     ) -> InvocationQuery {
-        InvocationQuery { service, handler, key, statuses, after, limit }
+        InvocationQuery { service, handler, key, statuses, deployment, after, limit }
     }
 }
 

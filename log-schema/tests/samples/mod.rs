@@ -28,8 +28,10 @@ pub(crate) enum Sample {
 
 /// What level 1 wrote, each with the name of its golden file.
 pub(crate) fn level_1() -> Vec<(String, Sample)> {
-    let mut all =
-        vec![(String::from("metadata-register"), Sample::MetadataChange(metadata::registration()))];
+    let mut all = Vec::new();
+    for (name, change) in metadata::changes() {
+        all.push((format!("metadata-{name}"), Sample::MetadataChange(change)));
+    }
     for (name, envelope) in message::envelopes() {
         all.push((format!("message-{name}"), Sample::Message(envelope)));
     }

@@ -18,6 +18,7 @@ pub(super) fn questions() -> Vec<(&'static str, Question)> {
         handler: Some("checkout".into()),
         key: Some("ünïcode-key".into()),
         statuses: StatusKind::ALL.into(),
+        deployment: Some(DeploymentId("dp_1a2B3c".into())),
         after: Some(id()),
         limit: 1_000,
     };

@@ -50,6 +50,7 @@ impl Filter {
                 handler: parameters.take("handler")?,
                 key: parameters.take("key")?,
                 statuses: statuses.collect::<Result<_, _>>()?,
+                deployment: None,
                 after: None,
                 limit: parameters.take_as("limit")?.unwrap_or(LIMIT_DEFAULT),
             },
@@ -65,7 +66,8 @@ impl Filter {
 
     /// Whether anything is filtered by.
     pub(super) fn is_any(&self) -> bool {
-        let InvocationQuery { service, handler, key, statuses, after: _, limit: _ } = &self.query;
+        let InvocationQuery { service, handler, key, statuses, deployment: _, after: _, limit: _ } =
+            &self.query;
         service.is_some() || handler.is_some() || key.is_some() || !statuses.is_empty()
     }
 
@@ -180,6 +182,7 @@ mod tests {
             handler: Some("add".into()),
             key: Some("a/b".into()),
             statuses: vec![StatusKind::Running, StatusKind::BackingOff],
+            deployment: None,
             after: None,
             limit: 7,
         };

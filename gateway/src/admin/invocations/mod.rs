@@ -3,6 +3,7 @@
 //! Its invariant: nothing here is remembered. What is shown is what the partitions' owners say now,
 //! and an order is answered only once its effect can be seen.
 
+mod batch;
 mod filter;
 mod journal;
 mod list;

@@ -13,7 +13,7 @@ use everlog_log_schema::{
 use http::StatusCode;
 use serde::Serialize;
 
-use super::filter::{Filter, Place};
+use super::filter::{Filter, Parameters, Place};
 use super::list::{Page, UnavailableView};
 use super::one::parse_id;
 use crate::admin::{Admin, AdminError};
@@ -22,6 +22,9 @@ use crate::reply::{Reply, json_reply};
 
 /// What becomes of a purged invocation's status.
 const PURGED: &str = "purged";
+
+/// An order was delivered, and its end is not seen.
+const ACCEPTED: &str = "accepted";
 
 /// What an order says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +43,7 @@ pub(in crate::admin) enum Verb {
 
 /// What an order means for an invocation as it stands.
 #[derive(Debug, PartialEq, Eq)]
-enum Meaning {
+pub(super) enum Meaning {
     /// Something will happen.
     Applies,
     /// What it asks for is so already.
@@ -114,7 +117,7 @@ impl Verb {
         Message::Order(Order { target, sender: None, action })
     }
 
-    fn meaning(self, status: StatusKind) -> Meaning {
+    pub(super) fn meaning(self, status: StatusKind) -> Meaning {
         match (self, status) {
             (Self::Cancel | Self::Kill, StatusKind::Completed) => {
                 Meaning::Already("already-completed")
@@ -142,7 +145,7 @@ impl Verb {
     }
 
     /// What became of an order that applied before it was taken in.
-    fn outcome(self, after: StatusKind) -> Result<&'static str, AdminError> {
+    pub(super) fn outcome(self, after: StatusKind) -> Result<&'static str, AdminError> {
         let done = match self {
             Self::Cancel | Self::Kill => after == StatusKind::Completed,
             Self::Pause => after == StatusKind::Paused,
@@ -155,7 +158,7 @@ impl Verb {
             return Ok("done");
         }
         match self.meaning(after) {
-            Meaning::Applies => Ok("accepted"),
+            Meaning::Applies => Ok(ACCEPTED),
             Meaning::Already(_) => Ok("done"),
             Meaning::Refused(error) => Err(error),
         }
@@ -186,7 +189,14 @@ impl Admin {
         let message = inbox::encode(MetadataOffset(0), verb.message(id))?;
         let offset = self.inbox.append(self.inbox.partition(id), message).await?;
         match self.after(id, offset).await?.as_ref().map(kind) {
-            Some(after) => Ok(view(id, after.name(), verb.outcome(after)?)),
+            Some(after) => {
+                let outcome = verb.outcome(after)?;
+                let mut reply = view(id, after.name(), outcome);
+                if outcome == ACCEPTED {
+                    *reply.status_mut() = StatusCode::ACCEPTED;
+                }
+                Ok(reply)
+            }
             None if verb == Verb::Purge => Ok(view(id, PURGED, "done")),
             None => Err(AdminError::InvocationNotFound(id)),
         }
@@ -218,18 +228,7 @@ impl Admin {
         let wanted = wanted.map(|(id, _)| *id);
         let mut changed = 0;
         let mut failed = Vec::new();
-        let mut silent: BTreeMap<PartitionId, AdminError> = BTreeMap::new();
-        for (id, sent) in self.send_all(verb, wanted).await {
-            let partition = self.inbox.partition(id);
-            let seen = match (sent, silent.get(&partition)) {
-                (Err(error), _) => Err(error),
-                // It was asked long enough.
-                (Ok(_), Some(error)) => Err(error.clone()),
-                (Ok(offset), None) => {
-                    let seen = self.after(id, offset).await;
-                    seen.inspect_err(|error| drop(silent.insert(partition, error.clone())))
-                }
-            };
+        for (id, seen) in self.carry_out(verb, wanted).await {
             match seen {
                 Ok(after) => {
                     let done = after.is_none_or(|row| verb.outcome(kind(&row)).is_ok());
@@ -241,6 +240,53 @@ impl Admin {
         let next = next.as_ref().map(Place::to_string);
         let matched = found.len();
         Ok(json_reply(StatusCode::OK, &BulkView { matched, changed, next, failed, unavailable }))
+    }
+
+    /// Gives an order about each, and looks at each once that is taken in.
+    pub(super) async fn carry_out(
+        &self,
+        verb: Verb,
+        wanted: impl Iterator<Item = InvocationId>,
+    ) -> Vec<(InvocationId, Result<Option<InvocationRow>, AdminError>)> {
+        let mut silent: BTreeMap<PartitionId, AdminError> = BTreeMap::new();
+        let mut all = Vec::new();
+        for (id, sent) in self.send_all(verb, wanted).await {
+            let partition = self.inbox.partition(id);
+            let seen = match (sent, silent.get(&partition)) {
+                (Err(error), _) => Err(error),
+                // It was asked long enough.
+                (Ok(_), Some(error)) => Err(error.clone()),
+                (Ok(offset), None) => {
+                    let seen = self.after(id, offset).await;
+                    seen.inspect_err(|error| drop(silent.insert(partition, error.clone())))
+                }
+            };
+            all.push((id, seen));
+        }
+        all
+    }
+
+    /// Ends an invocation, in the way that a query names: as older tools of the service protocol ask.
+    pub(in crate::admin) async fn end_invocation(
+        &self,
+        id: &str,
+        query: Option<&str>,
+    ) -> Result<Reply, AdminError> {
+        let mut parameters = Parameters::read(query)?;
+        let mode = parameters.take("mode")?;
+        parameters.end()?;
+        let verb = match mode.as_deref().unwrap_or("cancel").to_ascii_lowercase().as_str() {
+            "cancel" => Verb::Cancel,
+            "kill" => Verb::Kill,
+            "purge" => Verb::Purge,
+            _ => {
+                let reason = "mode must be cancel, kill or purge".to_owned();
+                return Err(AdminError::MalformedQuery(reason));
+            }
+        };
+        let mut reply = self.order(verb, id).await?;
+        *reply.status_mut() = StatusCode::ACCEPTED;
+        Ok(reply)
     }
 
     /// Sends an order about each, all at once, and waits until all are in their inboxes, or are
@@ -267,7 +313,7 @@ impl Admin {
     }
 }
 
-fn kind(row: &InvocationRow) -> StatusKind {
+pub(super) fn kind(row: &InvocationRow) -> StatusKind {
     row.status.kind()
 }
 

@@ -1,6 +1,7 @@
 """Serves the functions on the port of loopback that is the first argument."""
 
 import asyncio
+import os
 import sys
 
 import hypercorn.asyncio
@@ -13,7 +14,9 @@ from state import history, lazy_store, store
 from waits import blocker, resolver, waiter
 
 app = restate.app(
-    [store, lazy_store, history, caller, timer, waiter, blocker, resolver, failing, steps]
+    [store, lazy_store, history, caller, timer, waiter, blocker, resolver, failing, steps],
+    # Whose requests alone are answered; everybody's without it.
+    identity_keys=[key] if (key := os.environ.get("IDENTITY_KEY")) else None,
 )
 
 if __name__ == "__main__":

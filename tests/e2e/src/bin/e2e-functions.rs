@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 async fn main() -> Result<()> {
     let port = std::env::args().nth(1).context("usage: e2e-functions PORT")?.parse()?;
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
-    HttpServer::new(everlog_e2e::program::endpoint())
+    HttpServer::new(everlog_e2e::program::endpoint()?)
         .serve_with_cancel(listener, std::future::pending::<()>())
         .await;
     Ok(())

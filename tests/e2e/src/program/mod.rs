@@ -10,14 +10,17 @@ mod waits;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use anyhow::Result;
 use restate_sdk::prelude::*;
 
 pub use state::next_hash;
 
-/// Puts all services together.
-#[must_use]
-pub fn endpoint() -> Endpoint {
-    Endpoint::builder()
+/// Names the key of the server whose requests alone are answered; everybody's without it.
+pub const IDENTITY_KEY: &str = "IDENTITY_KEY";
+
+/// Puts all services together. Fails where [`IDENTITY_KEY`] names no key.
+pub fn endpoint() -> Result<Endpoint> {
+    let builder = Endpoint::builder()
         .bind(state::Store)
         .bind(state::LazyStore)
         .bind(state::History)
@@ -27,8 +30,11 @@ pub fn endpoint() -> Endpoint {
         .bind(waits::Blocker)
         .bind(waits::Resolver)
         .bind(failing::Failing::default())
-        .bind(failing::Steps)
-        .build()
+        .bind(failing::Steps);
+    Ok(match std::env::var(IDENTITY_KEY) {
+        Ok(key) => builder.identity_key(&key)?.build(),
+        Err(_unset) => builder.build(),
+    })
 }
 
 /// The system's clock, in milliseconds since the Unix epoch.

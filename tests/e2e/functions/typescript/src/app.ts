@@ -20,7 +20,11 @@ const services = [
   steps,
 ];
 
-createServer(restate.createEndpointHandler({ services })).listen(
+// Whose requests alone are answered; everybody's without it.
+const key = process.env.IDENTITY_KEY;
+const identityKeys = key ? [key] : undefined;
+
+createServer(restate.createEndpointHandler({ services, identityKeys })).listen(
   Number(process.argv[2]),
   "127.0.0.1",
 );

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use everlog_log_schema::metadata::{
     Change, Deployment, EagerState, Handler, InputRule, Metadata, MetadataChange, OutputRule,
-    ProtocolMode, Service, ServiceKind,
+    ProtocolMode, Service, ServiceKind, ServicePatch,
 };
 use everlog_log_schema::{
     CompletionId, DeploymentId, Effect, Entry, Failure, HandlerKind, Header, MetadataOffset,
@@ -126,6 +126,7 @@ pub(in crate::invoker::machine::tests) fn metadata() -> watch::Receiver<Arc<Meta
         documentation: None,
         metadata: Vec::new(),
         handlers,
+        patch: ServicePatch::default(),
     };
     let mut add = handler("add", HandlerKind::Exclusive);
     add.journal_retention = Some(Millis(3_600_000));
