@@ -214,9 +214,9 @@ async fn what_is_owned_here_needs_no_network() {
 }
 
 #[tokio::test]
-async fn an_attached_call_is_given_up_when_the_owner_changes() {
-    let waiting = Arc::default();
-    let (old, new) = (serve("old", &waiting).await, serve("new", &waiting).await);
+async fn an_attached_call_goes_to_the_next_owner_when_the_owner_changes() {
+    let (waiting, of_new) = (Arc::default(), Arc::default());
+    let (old, new) = (serve("old", &waiting).await, serve("new", &of_new).await);
     let sender = watch::Sender::new(members(&[("b", old.address(), 4)]));
     let owners = Owners::new(PARTITIONS, sender.subscribe(), peers(Some(secret("s3cret"))), None);
     let owners = Arc::new(owners);
@@ -231,10 +231,31 @@ async fn an_attached_call_is_given_up_when_the_owner_changes() {
     until_answered_by(&owners, "old").await;
     assert!(!attached.is_finished());
     sender.send_replace(members(&[("b", old.address(), 4), ("c", new.address(), 5)]));
-    let ended = tokio::time::timeout(SOON, attached).await.unwrap().unwrap();
-    assert!(matches!(ended, Err(OwnerError::Unavailable(_))), "{ended:?}");
-    // The old owner need not wait any more either.
+    until(&of_new, 1).await;
+    // The old owner need not wait any more.
     until(&waiting, 0).await;
+    assert!(!attached.is_finished());
+    attached.abort();
+}
+
+#[tokio::test]
+async fn the_owner_that_comes_after_a_dead_one_is_asked_at_once() {
+    let (waiting, of_new) = (Arc::default(), Arc::default());
+    let (old, new) = (serve("old", &waiting).await, serve("new", &of_new).await);
+    let sender = watch::Sender::new(members(&[("b", old.address(), 4)]));
+    let owners = Owners::new(PARTITIONS, sender.subscribe(), peers(Some(secret("s3cret"))), None);
+    let owners = Arc::new(owners);
+    until_answered_by(&owners, "old").await;
+    let attached = tokio::spawn({
+        let owners = Arc::clone(&owners);
+        async move { owners.attach(id(), None).await }
+    });
+    until(&waiting, 1).await;
+    drop(old);
+    sender.send_replace(members(&[("c", new.address(), 5)]));
+    until(&of_new, 1).await;
+    assert!(!attached.is_finished(), "it was not told that there is no owner");
+    attached.abort();
 }
 
 #[tokio::test]
