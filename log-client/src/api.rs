@@ -123,6 +123,10 @@ pub trait Reader: Send {
 /// since the last commit counts, and the next row begins another transaction; after
 /// [`AppendError::Fenced`] or [`AppendError::Unknown`] another checkpointer is needed.
 pub trait Checkpointer: Send {
+    /// Whether the partition had no rows when this checkpointer was opened: none was committed ever, or the
+    /// topic was lost and made anew.
+    fn began_empty(&self) -> bool;
+
     /// Adds rows to the transaction, and waits until there is room for more: so a large transaction
     /// takes little memory where the backend is Kafka. The embedded log keeps it in memory.
     fn add(&mut self, rows: Vec<RowChange>) -> BoxFuture<'_, Result<(), AppendError>>;

@@ -195,9 +195,8 @@ impl Checkpoints {
     }
 
     fn open(&mut self) {
-        let (log, partition) = (Arc::clone(&self.log), self.partition);
         let mut task = JoinSet::new();
-        task.spawn(async move { Ok((log.checkpointer(partition).await?, None)) });
+        task.spawn(open(Arc::clone(&self.log), Arc::clone(&self.store), self.partition));
         self.state = State::Busy(task);
     }
 
@@ -233,6 +232,17 @@ impl Checkpoints {
             }
         }
     }
+}
+
+/// Opens a checkpointer. Where the journal topic has nothing, as it was lost and made anew, all rows are marked:
+/// those that have changed since the last checkpoint would be a part that nobody could tell from a whole.
+async fn open(log: Arc<dyn EventLog>, store: Arc<Store>, partition: PartitionId) -> Outcome {
+    let checkpointer = log.checkpointer(partition).await?;
+    if checkpointer.began_empty() {
+        let marking = tokio::task::spawn_blocking(move || store.mark_all(partition));
+        marking.await.expect("marking rows does not panic")?;
+    }
+    Ok((checkpointer, None))
 }
 
 /// Writes all rows changed since the last checkpoint, as they are now, in one transaction.

@@ -324,6 +324,22 @@ async fn a_fenced_owner_opens_another_checkpointer_and_goes_on() {
     assert_eq!(settled(journal(&*house.log).await.1), settled(rows(&house.tables(), 0)));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_was_lost_is_written_anew_in_full() {
+    let house = House::build();
+    let log = JournalLog::over(&house);
+    let executor = house.start_on(log.clone(), &house.tables(), with_journal());
+    counts(&house, &executor, 0, 5).await;
+    checkpointed(&house).await;
+    executor.drain(Duration::from_secs(5)).await.unwrap();
+    log.lose_journal(&house);
+    let executor = house.start_on(log.clone(), &house.tables(), with_journal());
+    counts(&house, &executor, 5, 6).await;
+    checkpoint_of_a_term(&*log).await;
+    executor.drain(Duration::from_secs(5)).await.unwrap();
+    assert_eq!(settled(journal(&*log).await.1), settled(rows(&house.tables(), 0)));
+}
+
 /// Runs calls while commits fail in a way, and sees that the journal is right in the end.
 async fn right_in_the_end_despite(commits: Commits) {
     let house = House::build();
@@ -378,7 +394,7 @@ async fn one_step_costs_one_append_and_no_transaction() {
     let executor = house.start_on(log.clone(), &house.tables(), limits);
     house.call(&executor, &Call::new(0, "echo")).await;
     // The first of a term is written at once.
-    checkpoint_of_a_term(&house).await;
+    checkpoint_of_a_term(&*house.log).await;
     house.call(&executor, &Call::new(1, "echo")).await;
     let (appends, commits) = log.counts();
     house.call(&executor, &Call::new(2, "steps")).await;
@@ -388,9 +404,9 @@ async fn one_step_costs_one_append_and_no_transaction() {
     assert_eq!(commits, 0);
 }
 
-async fn checkpoint_of_a_term(house: &House) {
+async fn checkpoint_of_a_term(log: &dyn EventLog) {
     within("a checkpoint", async {
-        while journal(&*house.log).await.0.is_none() {
+        while journal(log).await.0.is_none() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })

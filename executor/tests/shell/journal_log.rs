@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use everlog_log_client::embedded::EmbeddedLog;
+use everlog_log_client::embedded::{EmbeddedLog, EmbeddedOptions};
 use everlog_log_client::{
     AppendError, Appender, Appending, Bounds, CheckpointReader, Checkpointer, EventLog, LogError,
     Reader, RowChange, Stream, Topic,
@@ -38,6 +38,8 @@ struct Shared {
 /// See the module.
 pub(crate) struct JournalLog {
     log: Arc<EmbeddedLog>,
+    /// The log whose journal topic counts.
+    journal: Mutex<Arc<EmbeddedLog>>,
     shared: Arc<Shared>,
 }
 
@@ -49,7 +51,19 @@ impl JournalLog {
             appended: AtomicU64::new(0),
             committed: AtomicU64::new(0),
         };
-        Arc::new(Self { log: Arc::clone(&house.log), shared: Arc::new(shared) })
+        let (log, journal) = (Arc::clone(&house.log), Mutex::new(Arc::clone(&house.log)));
+        Arc::new(Self { log, journal, shared: Arc::new(shared) })
+    }
+
+    /// From now on the journal topic is a new one.
+    pub(crate) fn lose_journal(&self, house: &House) {
+        let folder = house.tables().with_file_name("other-log");
+        let options = EmbeddedOptions { partitions: self.log.partitions(), fsync: false };
+        *self.journal.lock().unwrap() = EmbeddedLog::open(folder, options).unwrap();
+    }
+
+    fn journal(&self) -> Arc<EmbeddedLog> {
+        Arc::clone(&self.journal.lock().unwrap())
     }
 
     /// From now on.
@@ -90,6 +104,10 @@ struct Failing {
 }
 
 impl Checkpointer for Failing {
+    fn began_empty(&self) -> bool {
+        self.checkpointer.began_empty()
+    }
+
     fn add(&mut self, rows: Vec<RowChange>) -> BoxFuture<'_, Result<(), AppendError>> {
         self.checkpointer.add(rows)
     }
@@ -145,7 +163,7 @@ impl EventLog for JournalLog {
         partition: PartitionId,
     ) -> BoxFuture<'_, Result<Box<dyn Checkpointer>, LogError>> {
         Box::pin(async move {
-            let checkpointer = self.log.checkpointer(partition).await?;
+            let checkpointer = self.journal().checkpointer(partition).await?;
             if partition != PartitionId(0) {
                 return Ok(checkpointer);
             }
@@ -158,6 +176,6 @@ impl EventLog for JournalLog {
         &self,
         partition: PartitionId,
     ) -> BoxFuture<'_, Result<Box<dyn CheckpointReader>, LogError>> {
-        self.log.checkpoint(partition)
+        Box::pin(async move { self.journal().checkpoint(partition).await })
     }
 }

@@ -19,6 +19,7 @@ pub(super) struct EmbeddedCheckpointer {
     pub(super) shared: Arc<Shared>,
     pub(super) partition: PartitionId,
     pub(super) generation: u64,
+    pub(super) began_empty: bool,
     /// The rows of the transaction: the log takes it as one write, which is in memory in any case.
     pub(super) added: Vec<RowChange>,
 }
@@ -38,6 +39,10 @@ impl EmbeddedCheckpointer {
 }
 
 impl Checkpointer for EmbeddedCheckpointer {
+    fn began_empty(&self) -> bool {
+        self.began_empty
+    }
+
     fn add(&mut self, rows: Vec<RowChange>) -> BoxFuture<'_, Result<(), AppendError>> {
         let taken = self.take(rows);
         Box::pin(std::future::ready(taken))

@@ -173,9 +173,14 @@ impl EventLog for EmbeddedLog {
             self.shared.stream(Stream { topic: Topic::Log, partition })?;
             let generation =
                 self.shared.ask(|resolve| Request::OpenCheckpointer { partition, resolve }).await?;
-            let shared = Arc::clone(&self.shared);
-            let checkpointer =
-                EmbeddedCheckpointer { shared, partition, generation, added: Vec::new() };
+            let rows = self.shared.read(move |_, store| store.rows(partition, None)).await?;
+            let checkpointer = EmbeddedCheckpointer {
+                shared: Arc::clone(&self.shared),
+                partition,
+                generation,
+                began_empty: rows.is_empty(),
+                added: Vec::new(),
+            };
             Ok(Box::new(checkpointer) as Box<dyn Checkpointer>)
         })
     }

@@ -54,6 +54,7 @@ impl ProducerContext for Reports {
 
 /// Commits rows until a later one is opened.
 pub(super) struct KafkaCheckpointer {
+    began_empty: bool,
     /// Behind a lock because a commit whose future is dropped goes on to its end.
     transactions: Arc<Mutex<Transactions>>,
 }
@@ -81,9 +82,13 @@ impl KafkaCheckpointer {
                 .map_err(|error| client::unavailable(&error))?;
             let topic = cluster.journal_topic();
             let partition = client::partition_number(partition);
+            let (start, end) = producer
+                .client()
+                .fetch_watermarks(&topic, partition, TRANSACTION_WAIT)
+                .map_err(|error| client::unavailable(&error))?;
             let transactions =
                 Transactions { producer, topic, partition, open: false, ended: None };
-            Ok(Self { transactions: Arc::new(Mutex::new(transactions)) })
+            Ok(Self { transactions: Arc::new(Mutex::new(transactions)), began_empty: start == end })
         })
         .await
     }
@@ -104,6 +109,10 @@ impl KafkaCheckpointer {
 }
 
 impl Checkpointer for KafkaCheckpointer {
+    fn began_empty(&self) -> bool {
+        self.began_empty
+    }
+
     fn add(&mut self, rows: Vec<RowChange>) -> BoxFuture<'_, Result<(), AppendError>> {
         Box::pin(self.work(move |transactions| transactions.step(|open| open.add(&rows))))
     }
