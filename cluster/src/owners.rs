@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use everlog_log_schema::owner_api::{
     Answer, BoxFuture, InvocationPage, InvocationQuery, OwnerApi, OwnerError, Progress, Question,
-    Reply, StatePage, Verdict,
+    Reply, RowPage, RowRange, StatePage, Verdict,
 };
 use everlog_log_schema::{
     Epoch, Holding, InboxOffset, InvocationId, InvocationRow, JournalRow, MemberId, Members,
@@ -244,5 +244,13 @@ impl OwnerApi for Owners {
     ) -> BoxFuture<'_, Result<StatePage, OwnerError>> {
         let partition = partition_of(partition_key_of(&key), self.partitions);
         asked!(self, partition, Question::State { service, key, after }, Reply::State)
+    }
+
+    fn rows(
+        &self,
+        partition: PartitionId,
+        ranges: Vec<RowRange>,
+    ) -> BoxFuture<'_, Result<RowPage, OwnerError>> {
+        asked!(self, partition, Question::Rows { partition, ranges }, Reply::Rows)
     }
 }

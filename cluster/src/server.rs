@@ -253,6 +253,9 @@ pub(crate) async fn answer(owner: &dyn OwnerApi, question: Question) -> Reply {
         Question::State { service, key, after } => {
             owner.state(service, key, after).await.map(Reply::State)
         }
+        Question::Rows { partition, ranges } => {
+            owner.rows(partition, ranges).await.map(Reply::Rows)
+        }
         Question::Standing { partition, .. } => Err(OwnerError::Unavailable(format!(
             "how partition {partition} stands is asked of its executor"
         ))),

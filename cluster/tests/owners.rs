@@ -104,6 +104,17 @@ impl OwnerApi for Stub {
         let entries = vec![(Bytes::from_static(b"name"), self.name.into())];
         Box::pin(async { Ok(StatePage { entries, next: None }) })
     }
+
+    fn rows(
+        &self,
+        partition: PartitionId,
+        ranges: Vec<RowRange>,
+    ) -> BoxFuture<'_, Result<RowPage, OwnerError>> {
+        // What was asked comes back, so that a test can see it.
+        let rows = ranges.into_iter().map(|range| (range.from, range.below)).collect();
+        let next = Some(partition.0.to_be_bytes().to_vec().into());
+        Box::pin(async { Ok(RowPage { rows, next }) })
+    }
 }
 
 fn secret(text: &str) -> Secret {
@@ -201,6 +212,11 @@ async fn the_owner_of_the_highest_epoch_is_asked() {
     assert_eq!(owners.journal(id(), 0).await, Err(OwnerError::NotFound));
     let page = owners.invocations(PartitionId(1), InvocationQuery::default()).await;
     assert_eq!(page, Ok(InvocationPage::default()));
+    let (from, below) = (Bytes::from_static(b"a"), Bytes::from_static(b"b"));
+    let ranges = vec![RowRange { from: from.clone(), below: below.clone() }];
+    let page = owners.rows(PartitionId(1), ranges).await.unwrap();
+    assert_eq!(page.rows, [(from, below)]);
+    assert_eq!(page.next.as_deref(), Some(&1_u32.to_be_bytes()[..]));
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use everlog_log_client::{EventLog, Stream, Topic};
 use everlog_log_schema::owner_api::{
-    Answer, BoxFuture, InvocationPage, InvocationQuery, OwnerApi, OwnerError, Progress, StatePage,
-    Verdict,
+    Answer, BoxFuture, InvocationPage, InvocationQuery, OwnerApi, OwnerError, Progress, RowPage,
+    RowRange, StatePage, Verdict,
 };
 use everlog_log_schema::{
     InboxOffset, InvocationId, InvocationRow, JournalRow, LogOffset, Outcome, PartitionId,
@@ -134,6 +134,17 @@ impl OwnerApi for Owners {
             let page =
                 move |store: &Store| pages::state(&store.tables(partition), &service, &key, after);
             self.read(page).await
+        })
+    }
+
+    fn rows(
+        &self,
+        partition: PartitionId,
+        ranges: Vec<RowRange>,
+    ) -> BoxFuture<'_, Result<RowPage, OwnerError>> {
+        Box::pin(async move {
+            self.current(partition, self.desk(partition)?).await?;
+            self.read(move |store| pages::rows(store, partition, &ranges)).await
         })
     }
 }

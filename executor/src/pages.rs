@@ -3,9 +3,14 @@
 //! **Invariant:** no page costs more than its limits, however much the tables hold.
 
 use bytes::Bytes;
-use everlog_log_schema::owner_api::{InvocationPage, InvocationQuery, StatePage};
-use everlog_log_schema::{InvocationId, JournalRow};
+use everlog_log_schema::limits::PAGE_ROWS_MAX;
+use everlog_log_schema::owner_api::{
+    InvocationPage, InvocationQuery, RowPage, RowRange, StatePage,
+};
+use everlog_log_schema::{InvocationId, JournalRow, PartitionId};
 use everlog_partition::{Tables, TablesError, reads};
+
+use crate::store::{PageLimits, Store};
 
 /// How many invocations are looked at for one page.
 const LOOKED_AT_MAX: usize = 10_000;
@@ -15,6 +20,8 @@ const JOURNAL_BYTES_MAX: u64 = 1 << 20;
 const STATE_BYTES_MAX: usize = 1 << 20;
 /// The keys of a page of state.
 const STATE_KEYS_MAX: usize = 1_000;
+/// A page of rows.
+const ROWS: PageLimits = PageLimits { rows: PAGE_ROWS_MAX, bytes: 1 << 20 };
 
 /// Looks for invocations.
 pub(crate) fn invocations(
@@ -75,4 +82,13 @@ pub(crate) fn state(
         page.entries.push((name, value));
     }
     Ok(page)
+}
+
+/// Reads rows as they are stored.
+pub(crate) fn rows(
+    store: &Store,
+    partition: PartitionId,
+    ranges: &[RowRange],
+) -> Result<RowPage, TablesError> {
+    store.page(partition, ranges, ROWS)
 }

@@ -60,6 +60,8 @@ pub const QUESTION_BYTES_MAX: usize = 64 << 10;
 pub const REPLY_BYTES_MAX: usize = RECORD_BYTES_MAX;
 /// The rows of one page of an answer.
 pub const PAGE_ROWS_MAX: usize = 10_000;
+/// The ranges of rows that one question names.
+pub const ROW_RANGES_MAX: usize = 1_000;
 /// What a process says of itself, in bytes: less than any Kafka takes by itself.
 pub const MEMBER_BYTES_MAX: usize = 512 << 10;
 /// The partitions that a process may say it holds.

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     AttemptError, DeploymentId, InboxOffset, InvocationId, InvocationRow, JournalRow, Millis,
@@ -72,6 +73,14 @@ pub trait OwnerApi: Send + Sync + 'static {
         key: String,
         after: Option<Bytes>,
     ) -> BoxFuture<'_, Result<StatePage, OwnerError>>;
+
+    /// Reads rows of a partition as they are stored, in order of their keys, as many as is sensible
+    /// to send at once. Those of one page stood so at one moment.
+    fn rows(
+        &self,
+        partition: PartitionId,
+        ranges: Vec<RowRange>,
+    ) -> BoxFuture<'_, Result<RowPage, OwnerError>>;
 }
 
 /// Which invocations to list.
@@ -127,6 +136,25 @@ pub struct StatePage {
     /// Keys and values, in order.
     pub entries: Vec<(Bytes, Bytes)>,
     /// Where the next page goes on; none at the end.
+    pub next: Option<Bytes>,
+}
+
+/// Some row keys that follow each other, in bytes as [`RowKey::to_bytes`](crate::RowKey::to_bytes)
+/// writes them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowRange {
+    /// The lowest.
+    pub from: Bytes,
+    /// Above the highest.
+    pub below: Bytes,
+}
+
+/// Some rows as they are stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RowPage {
+    /// Keys and values, in order.
+    pub rows: Vec<(Bytes, Bytes)>,
+    /// Where the next page goes on, within what was asked for; none at the end.
     pub next: Option<Bytes>,
 }
 
@@ -233,6 +261,13 @@ pub enum Question {
         /// The key of the state that the page begins behind.
         after: Option<Bytes>,
     },
+    /// [`OwnerApi::rows`].
+    Rows {
+        /// Of which partition.
+        partition: PartitionId,
+        /// Which: ranges that follow each other.
+        ranges: Vec<RowRange>,
+    },
     /// How the process stands with a partition.
     Standing {
         /// Which.
@@ -264,6 +299,8 @@ pub enum Reply {
     Journal(Vec<JournalRow>),
     /// To [`Question::State`].
     State(StatePage),
+    /// To [`Question::Rows`].
+    Rows(RowPage),
     /// To [`Question::Standing`].
     Standing(StandingAnswer),
     /// To any question but the last.

@@ -11,6 +11,7 @@ mod bulk;
 mod dirty;
 mod error;
 mod overlay;
+mod pages;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,7 @@ pub(crate) use bulk::{BulkError, BulkLoad};
 pub use error::StoreError;
 use overlay::Change;
 pub use overlay::Overlay;
+pub(crate) use pages::PageLimits;
 
 /// The version of the way that rows are laid out in the database.
 const FORMAT: u32 = 2;
@@ -331,7 +333,11 @@ fn bounded_by(below: impl Into<Vec<u8>>) -> ReadOptions {
 }
 
 fn key_bytes(prefix: u32, key: &RowKey) -> Vec<u8> {
+    prefixed(prefix, &key.to_bytes())
+}
+
+fn prefixed(prefix: u32, key: &[u8]) -> Vec<u8> {
     let mut bytes = prefix.to_be_bytes().to_vec();
-    bytes.extend_from_slice(&key.to_bytes());
+    bytes.extend_from_slice(key);
     bytes
 }

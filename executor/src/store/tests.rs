@@ -1,6 +1,7 @@
 //! What the tables keep, and when.
 
 mod journal;
+mod pages;
 
 use std::fs;
 use std::path::Path;

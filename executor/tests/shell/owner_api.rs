@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use everlog_executor::Executor;
 use everlog_log_schema::owner_api::{
-    InvocationPage, InvocationQuery, OwnerError, Progress, StatePage, Verdict,
+    InvocationPage, InvocationQuery, OwnerError, Progress, RowRange, StatePage, Verdict,
 };
 use everlog_log_schema::{
-    InboxOffset, InvocationId, Millis, OnMaxAttempts, PartitionId, RequestId, Status, StatusKind,
-    partition_key_of,
+    InboxOffset, InvocationId, Millis, OnMaxAttempts, PartitionId, RequestId, Row, RowKey, Status,
+    StatusKind, codec, partition_key_of,
 };
 
-use crate::house::{Call, House, answer, owned, row, text, within};
+use crate::house::{self, Call, House, answer, owned, row, text, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_invocation_is_not_found() {
@@ -334,4 +334,53 @@ async fn the_state_of_an_object_is_read_in_pages() {
     assert_eq!(pages, [vec!["0", "1", "2"], vec!["3", "4"]]);
     let read = owner.state("Object".into(), "other".into(), None);
     assert_eq!(within("a page", read).await, Ok(StatePage::default()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_read_as_they_are_stored_and_in_pages() {
+    let house = House::build();
+    let executor = house.start();
+    let owner = executor.owner_api();
+    let ids: Vec<InvocationId> = (1..=5).map(|uuid| Call::new(uuid, "").id).collect();
+    for id in &ids {
+        // The input is in the invocation's journal, and each journal fills half a page.
+        house
+            .call(&executor, &Call { id: *id, ..Call::new(9, "echo").body(vec![7; 400_000]) })
+            .await;
+    }
+    let bytes = |key: RowKey| key.to_bytes().into();
+    let packed =
+        |id| RowRange { from: bytes(RowKey::Packed(id, 0)), below: bytes(RowKey::Packed(id, 1)) };
+    let mut rest: Vec<RowRange> = ids.iter().copied().map(packed).collect();
+    let (mut pages, mut found) = (0, Vec::new());
+    while !rest.is_empty() {
+        let page = within("a page", owner.rows(PartitionId(0), rest.clone())).await.unwrap();
+        pages += 1;
+        for (key, value) in page.rows {
+            let key = RowKey::from_bytes(&key).unwrap();
+            let Row::Packed(journal) = codec::decode_row(&key, &value).unwrap() else {
+                panic!("{key:?}");
+            };
+            let RowKey::Packed(id, _) = key else { panic!("{key:?}") };
+            assert_eq!(journal, owner.journal(id, 0).await.unwrap());
+            found.push(id);
+        }
+        let next = page.next;
+        rest.retain(|range| next.as_ref().is_some_and(|next| range.below > *next));
+    }
+    assert_eq!(found, ids);
+    assert!(pages > 1, "{pages}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_told_by_owners_alone() {
+    let house = House::build();
+    let executor = house.start();
+    let owner = executor.owner_api();
+    let none = within("a page", owner.rows(PartitionId(house::PARTITIONS), vec![])).await;
+    assert!(matches!(none, Err(OwnerError::Unavailable(_))), "{none:?}");
+    owned(&executor, 0).await;
+    executor.drain(Duration::ZERO).await.unwrap();
+    let none = within("a page", owner.rows(PartitionId(0), vec![])).await;
+    assert!(matches!(none, Err(OwnerError::Unavailable(_))), "{none:?}");
 }

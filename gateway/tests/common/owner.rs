@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use everlog_log_client::{EventLog, Stream, Topic};
 use everlog_log_schema::owner_api::{
-    Answer, BoxFuture, InvocationPage, InvocationQuery, OwnerApi, OwnerError, Progress, StatePage,
-    Verdict,
+    Answer, BoxFuture, InvocationPage, InvocationQuery, OwnerApi, OwnerError, Progress, RowPage,
+    RowRange, StatePage, Verdict,
 };
 use everlog_log_schema::{
     Entry, Envelope, Epoch, Failure, Header, InboxOffset, Incarnation, InvocationId, InvocationRow,
@@ -465,5 +465,10 @@ impl OwnerApi for TestOwner {
             let next = rest.next().and(page.last()).map(|(key, _)| key.clone());
             Ok(StatePage { entries: page, next })
         })
+    }
+
+    fn rows(&self, _: PartitionId, _: Vec<RowRange>) -> BoxFuture<'_, Result<RowPage, OwnerError>> {
+        // The gateway itself never asks for rows.
+        Box::pin(async { Err(OwnerError::Unavailable("there are no tables here".into())) })
     }
 }

@@ -50,6 +50,8 @@ list!(/// The handlers of a service.
 
 list!(/// The rows of a page.
     page at most limits::PAGE_ROWS_MAX);
+list!(/// The ranges of a question.
+    row_ranges at most limits::ROW_RANGES_MAX);
 list!(/// What a process holds.
     holdings at most limits::HOLDINGS_MAX);
 

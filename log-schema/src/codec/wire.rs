@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{DecodeError, EncodeError, adapt, avro, decode_row, encode_row, list};
 use crate::owner_api::{
-    Answer, InvocationPage, InvocationQuery, OwnerError, Question, Reply, StatePage, Verdict,
+    Answer, InvocationPage, InvocationQuery, OwnerError, Question, Reply, RowPage, RowRange,
+    StatePage, Verdict,
 };
 use crate::{
     AttemptError, DeploymentId, Epoch, Holding, InboxOffset, InvocationId, InvocationRow,
@@ -142,6 +143,11 @@ enum WireQuestion {
         key: String,
         after: Option<Bytes>,
     },
+    Rows {
+        partition: PartitionId,
+        #[serde(with = "list::row_ranges")]
+        ranges: Vec<RowRange>,
+    },
     Ping {
         partition: PartitionId,
     },
@@ -176,6 +182,7 @@ impl WireQuestion {
             }
             Question::Journal { id, from } => Self::Journal { id, from },
             Question::State { service, key, after } => Self::State { service, key, after },
+            Question::Rows { partition, ranges } => Self::Rows { partition, ranges },
             Question::Standing { partition, question: StandingQuestion::Ping } => {
                 Self::Ping { partition }
             }
@@ -210,6 +217,7 @@ impl WireQuestion {
             }
             Self::Journal { id, from } => Question::Journal { id, from },
             Self::State { service, key, after } => Question::State { service, key, after },
+            Self::Rows { partition, ranges } => Question::Rows { partition, ranges },
             Self::Ping { partition } => standing(partition, StandingQuestion::Ping),
             Self::HandOver { partition, caught_up } => {
                 standing(partition, StandingQuestion::HandOver { caught_up })
@@ -244,7 +252,12 @@ enum WireReply {
     },
     State {
         #[serde(with = "list::page")]
-        entries: Vec<StateEntry>,
+        entries: Vec<KeyAndValue>,
+        next: Option<Bytes>,
+    },
+    Rows {
+        #[serde(with = "list::page")]
+        rows: Vec<KeyAndValue>,
         next: Option<Bytes>,
     },
     Standing {
@@ -268,7 +281,7 @@ struct Found {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename = "Entry")]
-struct StateEntry {
+struct KeyAndValue {
     key: Bytes,
     value: Bytes,
 }
@@ -296,9 +309,9 @@ impl WireReply {
                 Self::Journal { entries: encode_row(&Row::Packed(entries), NOT_TOLD)? }
             }
             Reply::State(StatePage { entries, next }) => {
-                let entries = entries.into_iter().map(|(key, value)| StateEntry { key, value });
-                Self::State { entries: entries.collect(), next }
+                Self::State { entries: into_entries(entries), next }
             }
+            Reply::Rows(RowPage { rows, next }) => Self::Rows { rows: into_entries(rows), next },
             Reply::Standing(StandingAnswer { owner, next_log }) => {
                 Self::Standing { owner, next_log }
             }
@@ -324,9 +337,9 @@ impl WireReply {
             }
             Self::Journal { entries } => Reply::Journal(journal(&entries)?),
             Self::State { entries, next } => {
-                let entries = entries.into_iter().map(|StateEntry { key, value }| (key, value));
-                Reply::State(StatePage { entries: entries.collect(), next })
+                Reply::State(StatePage { entries: of_entries(entries), next })
             }
+            Self::Rows { rows, next } => Reply::Rows(RowPage { rows: of_entries(rows), next }),
             Self::Standing { owner, next_log } => {
                 Reply::Standing(StandingAnswer { owner, next_log })
             }
@@ -335,6 +348,14 @@ impl WireReply {
             Self::Stopped { reason } => Reply::Refused(OwnerError::Stopped(reason)),
         })
     }
+}
+
+fn into_entries(pairs: Vec<(Bytes, Bytes)>) -> Vec<KeyAndValue> {
+    pairs.into_iter().map(|(key, value)| KeyAndValue { key, value }).collect()
+}
+
+fn of_entries(entries: Vec<KeyAndValue>) -> Vec<(Bytes, Bytes)> {
+    entries.into_iter().map(|KeyAndValue { key, value }| (key, value)).collect()
 }
 
 fn invocation(row: &[u8]) -> Result<Box<InvocationRow>, DecodeError> {
@@ -419,6 +440,19 @@ mod tests {
         let most = encode_reply(state(limits::PAGE_ROWS_MAX)).unwrap();
         assert_eq!(decode_reply(&most), Ok(state(limits::PAGE_ROWS_MAX)));
         let refused = encode_reply(state(limits::PAGE_ROWS_MAX + 1));
+        assert!(matches!(refused, Err(EncodeError::Unwritable(_))));
+    }
+
+    #[test]
+    fn a_question_names_its_limit_of_ranges_and_not_one_more() {
+        let range = RowRange { from: Bytes::new(), below: Bytes::new() };
+        let rows = |ranges| Question::Rows {
+            partition: PartitionId(1),
+            ranges: vec![range.clone(); ranges],
+        };
+        let most = rows(limits::ROW_RANGES_MAX);
+        assert_eq!(decode_question(&encode_question(&most).unwrap()), Ok(most));
+        let refused = encode_question(&rows(limits::ROW_RANGES_MAX + 1));
         assert!(matches!(refused, Err(EncodeError::Unwritable(_))));
     }
 

@@ -5,7 +5,8 @@ use proptest::collection::btree_map;
 use super::row::{invocation_row, journal_row, status};
 use super::*;
 use crate::owner_api::{
-    Answer, InvocationPage, InvocationQuery, OwnerError, Question, Reply, StatePage, Verdict,
+    Answer, InvocationPage, InvocationQuery, OwnerError, Question, Reply, RowPage, RowRange,
+    StatePage, Verdict,
 };
 
 fn inbox_offset() -> impl Strategy<Value = InboxOffset> {
@@ -32,6 +33,10 @@ prop_compose! {
     }
 }
 
+fn row_range() -> impl Strategy<Value = RowRange> {
+    (bytes(), bytes()).prop_map(|(from, below)| RowRange { from, below })
+}
+
 /// Any question to an owner.
 pub fn question() -> impl Strategy<Value = Question> {
     let after = || option::of(inbox_offset());
@@ -50,6 +55,8 @@ pub fn question() -> impl Strategy<Value = Question> {
         (invocation_id(), any::<u32>()).prop_map(|(id, from)| Question::Journal { id, from }),
         (text(), text(), option::of(state_key()))
             .prop_map(|(service, key, after)| Question::State { service, key, after }),
+        (partition_id(), vec(row_range(), 0..3))
+            .prop_map(|(partition, ranges)| Question::Rows { partition, ranges }),
         (partition_id(), standing)
             .prop_map(|(partition, question)| Question::Standing { partition, question }),
     ]
@@ -83,6 +90,8 @@ pub fn reply() -> impl Strategy<Value = Reply> {
         vec(journal_row(), 0..4).prop_map(Reply::Journal),
         (vec((state_key(), bytes()), 0..4), option::of(state_key()))
             .prop_map(|(entries, next)| Reply::State(StatePage { entries, next })),
+        (vec((state_key(), bytes()), 0..4), option::of(state_key()))
+            .prop_map(|(rows, next)| Reply::Rows(RowPage { rows, next })),
         (option::of(epoch()), log_offset())
             .prop_map(|(owner, next_log)| Reply::Standing(StandingAnswer { owner, next_log })),
         prop_oneof![

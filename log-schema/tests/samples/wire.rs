@@ -28,6 +28,12 @@ pub(super) fn questions() -> Vec<(&'static str, Question)> {
         let (service, key) = ("Cart".into(), "zero\0within".into());
         Question::State { service, key, after }
     };
+    let [first, second, third] =
+        [0, 1, 7].map(|index| Bytes::from(RowKey::Journal(id(), index).to_bytes()));
+    let ranges = vec![
+        RowRange { from: first, below: second.clone() },
+        RowRange { from: second, below: third },
+    ];
     vec![
         ("attach", Question::Attach { id: id(), after }),
         ("attach-any", Question::Attach { id: id(), after: None }),
@@ -40,6 +46,7 @@ pub(super) fn questions() -> Vec<(&'static str, Question)> {
         ("journal", Question::Journal { id: id(), from: 300 }),
         ("state", state(Some(Bytes::from_static(b"a\0\xFF")))),
         ("state-first", state(None)),
+        ("rows", Question::Rows { partition: PartitionId(23), ranges }),
         ("ping", standing(StandingQuestion::Ping)),
         ("hand-over", standing(StandingQuestion::HandOver { caught_up: LogOffset(1_000) })),
     ]
@@ -56,6 +63,7 @@ pub(super) fn replies() -> Vec<(&'static str, Reply)> {
         (Bytes::from_static(b"a\0\xFF"), Bytes::from_static(b"1")),
         (Bytes::from_static(b"b"), Bytes::new()),
     ];
+    let stored = entries.clone();
     let waiting = Status::Suspended(wait_set());
     let row = rows().next().expect("there are some");
     let found = rows().map(|row| (id(), row)).collect();
@@ -74,6 +82,8 @@ pub(super) fn replies() -> Vec<(&'static str, Reply)> {
         ("journal", Reply::Journal(journal().into_iter().map(|(_, row)| row).collect())),
         ("state", Reply::State(StatePage { entries, next: Some(Bytes::from_static(b"b")) })),
         ("state-none", Reply::State(StatePage::default())),
+        ("rows", Reply::Rows(RowPage { rows: stored, next: Some(Bytes::from_static(b"b")) })),
+        ("rows-none", Reply::Rows(RowPage::default())),
         ("standing-owner", standing(Some(Epoch(5)))),
         ("standing-other", standing(None)),
         ("not-found", refused(OwnerError::NotFound)),
