@@ -132,6 +132,10 @@ impl StreamReader {
             filled,
             stopped: None,
         };
+        // What an earlier reader has left there: librdkafka forgets its records, but not its errors.
+        if let Some(queue) = &reader.queue {
+            while queue.poll(Duration::ZERO).is_some() {}
+        }
         let offset = Offset::Offset(client::offset_number(from));
         reader
             .shared
@@ -176,6 +180,10 @@ impl StreamReader {
     async fn out_of_range(&self) -> LogError {
         let wanted = self.next;
         match self.cluster.bounds(self.stream).await {
+            // A broker that has just become the leader may not know yet how far its log goes.
+            Ok(Bounds { start, end }) if (start..=end).contains(&wanted) => LogError::Unavailable(
+                format!("a broker said that it does not hold offset {wanted}, which it does"),
+            ),
             Ok(Bounds { start, end }) => LogError::OutOfRange { wanted, start, end },
             Err(error) => error,
         }
