@@ -56,8 +56,10 @@ struct Page {
 #[serde(rename_all = "camelCase")]
 struct Entry {
     key: String,
-    value: String,
+    value: Option<String>,
     value_utf8: Option<String>,
+    #[serde(default)]
+    redacted: bool,
 }
 
 /// Does it.
@@ -93,6 +95,10 @@ async fn value(arguments: &GetArguments, name: &str) -> Result<Vec<u8>, AdminFai
     let entry = found.ok_or_else(|| AdminFailure::Absent {
         what: format!("{}/{} has no state `{name}`", arguments.service, arguments.key),
     })?;
+    if entry.redacted {
+        let what = format!("the state of {} is not shown: its service says so", arguments.service);
+        return Err(AdminFailure::Absent { what });
+    }
     bytes(entry).ok_or_else(|| arguments.server.strange("a value is not in base64"))
 }
 
@@ -114,7 +120,7 @@ async fn all(arguments: &GetArguments) -> Result<Value, AdminFailure> {
 }
 
 fn bytes(entry: &Entry) -> Option<Vec<u8>> {
-    BASE64_STANDARD.decode(&entry.value).ok()
+    BASE64_STANDARD.decode(entry.value.as_ref()?).ok()
 }
 
 fn table(entries: &[Entry]) -> String {
@@ -123,10 +129,10 @@ fn table(entries: &[Entry]) -> String {
     }
     let mut table = Table::new(["NAME", "BYTES", "VALUE"]);
     for entry in entries {
-        let size = bytes(entry).map_or(0, |bytes| bytes.len());
-        let binary = || format!("base64:{}", entry.value);
-        let value = entry.value_utf8.clone().unwrap_or_else(binary);
-        table.row([entry.key.clone(), size.to_string(), value]);
+        let size = bytes(entry).map_or_else(String::new, |bytes| bytes.len().to_string());
+        let binary = || entry.value.as_ref().map(|value| format!("base64:{value}"));
+        let value = entry.value_utf8.clone().or_else(binary);
+        table.row([entry.key.clone(), size, value.unwrap_or_else(|| "(redacted)".into())]);
     }
     table.to_string()
 }
@@ -142,12 +148,14 @@ mod tests {
         let entries: Vec<Entry> = serde_json::from_value(json!([
             { "key": "items", "value": "WzEsMl0=", "valueUtf8": "[1,2]" },
             { "key": "photo", "value": "/9j/" },
+            { "key": "pin", "redacted": true },
         ]))
         .unwrap();
         expect![[r"
             NAME   BYTES  VALUE
             items  5      [1,2]
             photo  3      base64:/9j/
+            pin           (redacted)
         "]]
         .assert_eq(&table(&entries));
         expect![[r"

@@ -21,6 +21,7 @@ pub mod metadata;
 pub mod owner_api;
 mod partitioning;
 mod record;
+mod redaction;
 mod rows;
 #[cfg(any(test, feature = "proptest"))]
 pub mod strategies;
@@ -47,6 +48,7 @@ pub use record::{
     AnnounceOwner, Append, AttemptError, AttemptFailed, Checkpointed, Command, End, Ingest, Intake,
     OutboxDelivered, Pin, Record, Suspend, Then, TimerFired,
 };
+pub use redaction::{REDACTED, REDACTED_LABEL, redacted};
 pub use rows::{
     CheckpointRow, InvocationRow, JournalRow, LockRow, ObjectRow, OpenKind, OpenRow, OutboxPlace,
     OutboxRow, PartitionRow, Row, RowKey, SentRow, Status, StatusKind, Timer, TimerKind,

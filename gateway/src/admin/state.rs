@@ -22,9 +22,13 @@ struct StateView {
 struct StateEntry {
     /// With a mark in place of what is no text.
     key: String,
-    value: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value_utf8: Option<String>,
+    /// Whether the service's payloads are not to be shown.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    redacted: bool,
 }
 
 impl Admin {
@@ -49,11 +53,13 @@ impl Admin {
             return Err(not_found("virtual object", service));
         }
         let question = || self.owner.state(service.to_owned(), key.to_owned(), after.clone());
+        let redacted = metadata.is_redacted(service, None);
         let page = self.ask(question).await?.unwrap_or_default();
         let entries = page.entries.iter().map(|(key, value)| StateEntry {
             key: String::from_utf8_lossy(key).into_owned(),
-            value: STANDARD.encode(value),
-            value_utf8: str::from_utf8(value).ok().map(str::to_owned),
+            value: (!redacted).then(|| STANDARD.encode(value)),
+            value_utf8: str::from_utf8(value).ok().filter(|_| !redacted).map(str::to_owned),
+            redacted,
         });
         let next = page.next.map(|next| URL_SAFE_NO_PAD.encode(next));
         Ok(json_reply(StatusCode::OK, &StateView { entries: entries.collect(), next }))

@@ -31,7 +31,8 @@ impl Admin {
         let rows = self.ask(|| self.owner.journal(id, from)).await?;
         let rows = rows.ok_or(AdminError::InvocationNotFound(id))?;
         let entries = rows.iter().zip(from..=u32::MAX);
-        let entries = entries.map(|(row, index)| views::entry(index, row)).collect();
+        let hidden = self.hides(&row.target);
+        let entries = entries.map(|(row, index)| views::entry(index, row, hidden)).collect();
         let next = u32::try_from(rows.len()).ok().and_then(|count| from.checked_add(count));
         let next = next.filter(|next| *next < row.entries && !rows.is_empty());
         Ok(json_reply(StatusCode::OK, &JournalView { entries, next }))

@@ -49,7 +49,10 @@ impl Admin {
         query: Option<&str>,
     ) -> Result<Reply, AdminError> {
         let Page { found, next, unavailable } = self.page(&Filter::parse(query)?).await?;
-        let invocations = found.iter().map(|(id, row)| views::invocation(*id, row, None)).collect();
+        let invocations = found.iter();
+        let invocations = invocations
+            .map(|(id, row)| views::invocation(*id, row, None, self.hides(&row.target)))
+            .collect();
         let next = next.map(|place| place.to_string());
         Ok(json_reply(StatusCode::OK, &PageView { invocations, next, unavailable }))
     }

@@ -1,7 +1,9 @@
 //! One invocation, as it stands.
 
 use everlog_log_schema::owner_api::Progress;
-use everlog_log_schema::{IdError, InboxOffset, InvocationId, InvocationRow, Outcome, Status};
+use everlog_log_schema::{
+    IdError, InboxOffset, InvocationId, InvocationRow, Outcome, Status, Target,
+};
 use http::StatusCode;
 
 use super::views;
@@ -22,7 +24,13 @@ impl Admin {
             | Status::BackingOff { .. }
             | Status::Paused => None,
         };
-        Ok(json_reply(StatusCode::OK, &views::invocation(id, &row, outcome.as_ref())))
+        let hidden = self.hides(&row.target);
+        Ok(json_reply(StatusCode::OK, &views::invocation(id, &row, outcome.as_ref(), hidden)))
+    }
+
+    /// Whether what a handler is given and says is not to be shown.
+    pub(super) fn hides(&self, target: &Target) -> bool {
+        self.metadata.borrow().is_redacted(&target.service, Some(&target.handler))
     }
 
     /// Asks for an invocation as it stands once the message at `after` is taken in.

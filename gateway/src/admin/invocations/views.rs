@@ -1,9 +1,11 @@
 //! How invocations and their journals are shown. What a function was given and has returned is not.
 
+use std::borrow::Cow;
+
 use everlog_log_schema::{
     AttemptError, CompletionId, Effect, Entry, Failure, InvocationId, InvocationRow, JournalRow,
     NotificationId, NotificationResult, Outcome, SignalId, Status, WaitSet, command_kind_name,
-    command_name, notification_kind_name,
+    command_name, notification_kind_name, redacted,
 };
 use serde::Serialize;
 
@@ -73,7 +75,7 @@ struct WaitingFor<'a> {
 #[serde(rename_all = "camelCase")]
 struct ErrorView<'a> {
     code: u32,
-    message: &'a str,
+    message: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     command_index: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,7 +96,7 @@ enum OutcomeView<'a> {
 #[derive(Debug, Serialize)]
 struct FailureView<'a> {
     code: u32,
-    message: &'a str,
+    message: Cow<'a, str>,
 }
 
 /// An entry of a journal.
@@ -132,11 +134,13 @@ enum SignalView<'a> {
     Name(&'a str),
 }
 
-/// Shows an invocation; with how it ended, where that was asked for.
+/// Shows an invocation; with how it ended, where that was asked for. Where payloads are to be `hidden`,
+/// it shows of failures their codes alone.
 pub(super) fn invocation<'a>(
     id: InvocationId,
     row: &'a InvocationRow,
     outcome: Option<&'a Outcome>,
+    hidden: bool,
 ) -> InvocationView<'a> {
     let status = &row.status;
     InvocationView {
@@ -166,10 +170,10 @@ pub(super) fn invocation<'a>(
         } else {
             None
         },
-        last_error: row.last_error.as_ref().map(error),
+        last_error: row.last_error.as_ref().map(|of| error(of, hidden)),
         outcome: outcome.map(|outcome| match outcome {
             Outcome::Success(_) => OutcomeView::Success("success"),
-            Outcome::Failure(failure) => OutcomeView::Failure(failed(failure)),
+            Outcome::Failure(failure) => OutcomeView::Failure(failed(failure, hidden)),
         }),
     }
 }
@@ -182,21 +186,26 @@ fn wait(waiting: &WaitSet) -> WaitingFor<'_> {
     }
 }
 
-fn error(error: &AttemptError) -> ErrorView<'_> {
+fn error(error: &AttemptError, hidden: bool) -> ErrorView<'_> {
     ErrorView {
         code: error.code,
-        message: &error.message,
+        message: shown(&error.message, hidden),
         command_index: error.command_index,
         command_name: error.command_name.as_deref(),
     }
 }
 
-fn failed(failure: &Failure) -> FailureView<'_> {
-    FailureView { code: failure.code, message: &failure.message }
+fn failed(failure: &Failure, hidden: bool) -> FailureView<'_> {
+    FailureView { code: failure.code, message: shown(&failure.message, hidden) }
+}
+
+/// What a function says of its failure, as far as that is to be shown.
+fn shown(message: &str, hidden: bool) -> Cow<'_, str> {
+    if hidden { redacted(message).into() } else { message.into() }
 }
 
 /// Shows an entry of a journal.
-pub(super) fn entry(index: u32, row: &JournalRow) -> EntryView<'_> {
+pub(super) fn entry(index: u32, row: &JournalRow, hidden: bool) -> EntryView<'_> {
     let view = EntryView {
         index,
         at: rfc3339(row.at),
@@ -221,12 +230,12 @@ pub(super) fn entry(index: u32, row: &JournalRow) -> EntryView<'_> {
             }),
             failure: match outcome {
                 Outcome::Success(_) => None,
-                Outcome::Failure(failure) => Some(failed(failure)),
+                Outcome::Failure(failure) => Some(failed(failure, hidden)),
             },
             ..view
         },
         Entry::Notification { id, result } => {
-            let view = EntryView { r#type: "notification", ..of_result(result, view) };
+            let view = EntryView { r#type: "notification", ..of_result(result, view, hidden) };
             match id {
                 NotificationId::Completion { id, kind } => EntryView {
                     kind: notification_kind_name(*kind),
@@ -275,7 +284,11 @@ fn of_effect<'a>(effect: &'a Effect, view: EntryView<'a>) -> EntryView<'a> {
     }
 }
 
-fn of_result<'a>(result: &'a NotificationResult, view: EntryView<'a>) -> EntryView<'a> {
+fn of_result<'a>(
+    result: &'a NotificationResult,
+    view: EntryView<'a>,
+    hidden: bool,
+) -> EntryView<'a> {
     let result_kind = Some(match result {
         NotificationResult::Void => "void",
         NotificationResult::Value(_) => "value",
@@ -285,7 +298,7 @@ fn of_result<'a>(result: &'a NotificationResult, view: EntryView<'a>) -> EntryVi
     });
     match result {
         NotificationResult::Failure(failure) => {
-            EntryView { result_kind, failure: Some(failed(failure)), ..view }
+            EntryView { result_kind, failure: Some(failed(failure, hidden)), ..view }
         }
         NotificationResult::InvocationId(id) => {
             EntryView { result_kind, callee: Some(id.to_string()), ..view }
