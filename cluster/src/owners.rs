@@ -14,8 +14,8 @@ use everlog_log_schema::owner_api::{
     Reply, RowPage, RowRange, StatePage, Verdict,
 };
 use everlog_log_schema::{
-    Epoch, Holding, InboxOffset, InvocationId, InvocationRow, JournalRow, MemberId, Members,
-    PartitionId, RequestId, partition_key_of, partition_of,
+    Epoch, FutureTree, Holding, InboxOffset, InvocationId, InvocationRow, JournalRow, MemberId,
+    Members, PartitionId, RequestId, partition_key_of, partition_of,
 };
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -217,6 +217,13 @@ impl OwnerApi for Owners {
             let Reply::Invocation(row) = reply else { return Err(another(&reply)) };
             Ok(*row)
         })
+    }
+
+    fn awaiting_on(
+        &self,
+        id: InvocationId,
+    ) -> BoxFuture<'_, Result<Option<FutureTree>, OwnerError>> {
+        asked!(self, self.partition(id), Question::AwaitingOn { id }, Reply::AwaitingOn)
     }
 
     fn invocations(

@@ -246,6 +246,7 @@ pub(crate) async fn answer(owner: &dyn OwnerApi, question: Question) -> Reply {
         Question::Invocation { id, after } => {
             owner.invocation(id, after).await.map(|row| Reply::Invocation(Box::new(row)))
         }
+        Question::AwaitingOn { id } => owner.awaiting_on(id).await.map(Reply::AwaitingOn),
         Question::Invocations { partition, query } => {
             owner.invocations(partition, query).await.map(Reply::Invocations)
         }

@@ -79,6 +79,13 @@ impl OwnerApi for Stub {
         no()
     }
 
+    fn awaiting_on(
+        &self,
+        _: InvocationId,
+    ) -> BoxFuture<'_, Result<Option<FutureTree>, OwnerError>> {
+        no()
+    }
+
     fn invocations(
         &self,
         _: PartitionId,

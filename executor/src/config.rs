@@ -74,6 +74,8 @@ pub struct ExecutorLimits {
     pub inactivity_timeout: Duration,
     /// How long after that the function has to end its attempt, where its author does not say.
     pub abort_timeout: Duration,
+    /// The highest version of the service protocol that new invocations are run with.
+    pub protocol_version_max: u32,
     /// How many bytes of an object's state, keys and values, an attempt begins with.
     pub eager_state_bytes_max: u64,
     /// How many timers of each sort a partition keeps in memory; its tables hold them all.
@@ -122,6 +124,7 @@ impl Default for ExecutorLimits {
             history_bytes_max: 256 << 20,
             inactivity_timeout: Duration::from_mins(1),
             abort_timeout: Duration::from_mins(10),
+            protocol_version_max: 6,
             eager_state_bytes_max: 1 << 20,
             timers_in_memory_max: 16_384,
             unkeyed_retention: Duration::from_mins(10),

@@ -11,6 +11,7 @@ use everlog_log_schema::owner_api::{Answer, OwnerError};
 use everlog_log_schema::{Epoch, InboxOffset, InvocationId, LogOffset};
 use tokio::sync::watch;
 
+use crate::awaiting::Awaiting;
 use crate::metrics;
 use crate::store::Position;
 
@@ -55,6 +56,7 @@ pub(crate) struct Desk {
     /// How far the last one had come that wants to own the partition.
     wanted: watch::Sender<Option<LogOffset>>,
     waiting: Mutex<Waiting>,
+    awaiting: Arc<Awaiting>,
     waiting_max: usize,
 }
 
@@ -64,7 +66,21 @@ impl Desk {
         let told = Mutex::new(StandingAnswer { owner: None, next_log: LogOffset(0) });
         let (wanted, waiting) = (watch::Sender::new(None), Mutex::default());
         let (barriers_asked, barriers_passed) = (watch::Sender::new(0), watch::Sender::new(0));
-        Self { standing, told, barriers_asked, barriers_passed, wanted, waiting, waiting_max }
+        Self {
+            standing,
+            told,
+            barriers_asked,
+            barriers_passed,
+            wanted,
+            waiting,
+            awaiting: Arc::default(),
+            waiting_max,
+        }
+    }
+
+    /// What the attempts of the partition wait for, as they say.
+    pub(crate) fn awaiting(&self) -> &Arc<Awaiting> {
+        &self.awaiting
     }
 
     /// Answers another executor.

@@ -7,6 +7,7 @@
 //! **Architecture invariant:** this crate decides nothing about an invocation; `partition` does.
 //! What it does in the world follows from records that are durable, accepted and committed.
 
+mod awaiting;
 mod clock;
 mod config;
 mod desk;

@@ -15,8 +15,8 @@ use everlog_log_schema::owner_api::{
     RowRange, StatePage, Verdict,
 };
 use everlog_log_schema::{
-    InboxOffset, InvocationId, InvocationRow, JournalRow, LogOffset, Outcome, PartitionId,
-    RequestId, partition_key_of, partition_of,
+    FutureTree, InboxOffset, InvocationId, InvocationRow, JournalRow, LogOffset, Outcome,
+    PartitionId, RequestId, partition_key_of, partition_of,
 };
 use everlog_partition::{TablesError, kept_until, reads};
 
@@ -95,6 +95,14 @@ impl OwnerApi for Owners {
             }
             self.row(partition, id)?.ok_or(OwnerError::NotFound)
         })
+    }
+
+    fn awaiting_on(
+        &self,
+        id: InvocationId,
+    ) -> BoxFuture<'_, Result<Option<FutureTree>, OwnerError>> {
+        // What is not current is not worth a barrier here: it is out of date when it arrives.
+        Box::pin(async move { Ok(self.desk_of(id)?.1.awaiting().of(id)) })
     }
 
     fn invocations(

@@ -42,10 +42,13 @@ async fn an_invocation_is_shown_with_all_that_is_known_of_it() {
         message: "no luck".into(),
         command_index: Some(2),
         command_name: Some("pay".into()),
+        command_kind: Some(0x0411),
         delay_by_function: false,
     };
     let shown = InvocationRow {
         idempotency_key: Some("k1".into()),
+        scope: Some("tenant-3".into()),
+        limit_key: Some("gold/eu".into()),
         caller: Some(Caller { life, completion: None }),
         pin: Some(Pin { deployment: DeploymentId("dp_1".into()), protocol_version: 6 }),
         attempts: 3,
@@ -54,7 +57,7 @@ async fn an_invocation_is_shown_with_all_that_is_known_of_it() {
         commands: 4,
         journal_bytes: 99,
         last_error: Some(error),
-        ..row(cart("add"), Status::Suspended(waiting))
+        ..row(cart("add"), Status::Suspended(waiting.into()))
     };
     world.owner.put(id(3), shown);
     let answer = get(&world, &format!("/invocations/{}", id(3))).await;
@@ -64,12 +67,32 @@ async fn an_invocation_is_shown_with_all_that_is_known_of_it() {
         "createdAt": "1970-01-01T00:00:01.000Z", "modifiedAt": "1970-01-01T00:00:01.000Z",
         "attempts": 3, "retryCount": 2,
         "journalEntries": 7, "journalCommands": 4, "journalBytes": 99,
-        "idempotencyKey": "k1", "deployment": "dp_1", "protocolVersion": 6,
+        "idempotencyKey": "k1", "scope": "tenant-3", "limitKey": "gold/eu",
+        "deployment": "dp_1", "protocolVersion": 6,
         "invokedBy": { "kind": "service", "id": parent.to_string() },
         "waitingFor": { "completions": [3], "signals": [1, 17], "namedSignals": ["paid"] },
-        "lastError": { "code": 500, "message": "no luck", "commandIndex": 2, "commandName": "pay" },
+        "lastError": {
+            "code": 500, "message": "no luck",
+            "commandIndex": 2, "commandName": "pay", "commandKind": "Run",
+        },
     });
     assert_eq!((answer.status, answer.json()), (200, expected));
+}
+
+#[tokio::test]
+async fn a_running_invocation_is_shown_with_what_its_code_says_that_it_waits_for() {
+    let world = start().await;
+    let shown = async |number, status| {
+        let id = put(&world, number, status);
+        let waiting = WaitSet { completions: vec![CompletionId(3)], ..WaitSet::default() };
+        world.owner.put_awaiting_on(id, waiting.into());
+        get(&world, &format!("/invocations/{id}")).await.json()
+    };
+    let running = shown(1, Status::Running).await;
+    let expected = json!({ "completions": [3], "signals": [], "namedSignals": [] });
+    assert_eq!((&running["awaitingOn"], &running["waitingFor"]), (&expected, &Value::Null));
+    let paused = shown(2, Status::Paused).await;
+    assert_eq!(paused["awaitingOn"], Value::Null, "it has no code that runs");
 }
 
 #[tokio::test]

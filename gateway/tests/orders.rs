@@ -36,7 +36,7 @@ async fn an_order_is_answered_once_its_effect_can_be_seen() {
         (Status::Running, "cancel", "running", "accepted"),
         (Status::Running, "kill", "completed", "done"),
         (Status::Running, "pause", "paused", "done"),
-        (Status::Suspended(WaitSet::default()), "resume", "running", "done"),
+        (Status::Suspended(WaitSet::default().into()), "resume", "running", "done"),
         (Status::Paused, "resume", "running", "done"),
         (completed(), "purge", "purged", "done"),
     ]) {

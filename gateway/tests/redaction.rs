@@ -49,6 +49,7 @@ fn put(world: &World, number: u64, service: &str, handler: &str) {
         message: format!("[RT0007] {SECRET}"),
         command_index: None,
         command_name: None,
+        command_kind: None,
         delay_by_function: false,
     };
     let ended = InvocationRow { last_error: Some(error), entries: 2, ..row(target, completed()) };

@@ -76,6 +76,8 @@ fn row() -> (RowKey, Row) {
         target: Target { service: "Cart".into(), key: Some("alice".into()), handler: "pay".into() },
         kind: HandlerKind::Exclusive,
         idempotency_key: Some("order-17".into()),
+        scope: None,
+        limit_key: None,
         retention: Millis(86_400_000),
         retry: RetryPolicy {
             initial_interval: Millis(500),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::list;
-use crate::invoke::check_call;
+use crate::invoke::{check_call, check_names};
 use crate::limits::{self, LimitExceeded};
 use crate::{
     CompletionId, HandlerKind, Incarnation, InvocationId, MetadataOffset, Millis, RequestId,
@@ -215,6 +215,10 @@ pub struct Call {
     pub parameter: Span,
     /// The key under which a repeated call is the same call.
     pub idempotency_key: Option<String>,
+    /// The scope that the call was made in: part of what an idempotency key names.
+    pub scope: Option<String>,
+    /// The limit key that the call was made with.
+    pub limit_key: Option<String>,
     /// Not before this time, if given.
     pub start_at: Option<Millis>,
     /// How long the outcome is kept after completion (a duration).
@@ -230,7 +234,9 @@ pub struct Call {
 impl Call {
     /// Checks the parts that have limits of their own: a call within them can be sent.
     pub fn check_limits(&self) -> Result<(), LimitExceeded> {
-        check_call(&self.target, self.idempotency_key.as_deref(), &self.headers)
+        let (scope, limit_key) = (self.scope.as_deref(), self.limit_key.as_deref());
+        check_names(self.idempotency_key.as_deref(), scope, limit_key)?;
+        check_call(&self.target, &self.headers)
     }
 }
 
@@ -328,20 +334,6 @@ pub struct Header {
     pub value: String,
 }
 
-/// What a suspended invocation waits for: any one of these.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WaitSet {
-    /// Completions of its own commands.
-    #[serde(with = "list::entries")]
-    pub completions: Vec<CompletionId>,
-    /// Numbered signals.
-    #[serde(with = "list::entries")]
-    pub signals: Vec<u32>,
-    /// Named signals.
-    #[serde(with = "list::entries")]
-    pub named_signals: Vec<String>,
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
@@ -408,6 +400,8 @@ mod tests {
             headers: Vec::new(),
             parameter: Span { start: 0, bytes: 0 },
             idempotency_key: None,
+            scope: None,
+            limit_key: None,
             start_at: None,
             retention: Millis(0),
             retry: RetryPolicy {
@@ -425,11 +419,13 @@ mod tests {
     #[test]
     fn every_limit_of_a_functions_call_holds_at_the_limit_and_one_above() {
         type Case = (usize, fn(&mut Call, String));
-        let cases: [Case; 5] = [
+        let cases: [Case; 7] = [
             (limits::NAME_BYTES_MAX, |call, text| call.target.service = text),
             (limits::NAME_BYTES_MAX, |call, text| call.target.handler = text),
             (limits::KEY_BYTES_MAX, |call, text| call.target.key = Some(text)),
             (limits::KEY_BYTES_MAX, |call, text| call.idempotency_key = Some(text)),
+            (limits::SCOPE_BYTES_MAX, |call, text| call.scope = Some(text)),
+            (limits::LIMIT_KEY_BYTES_MAX, |call, text| call.limit_key = Some(text)),
             (limits::HEADERS_BYTES_MAX, |call, value| {
                 call.headers = vec![Header { key: String::new(), value }];
             }),

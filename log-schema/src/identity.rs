@@ -10,12 +10,19 @@ use sha2::{Digest, Sha256};
 
 use crate::{InvocationId, Life, PartitionKey, RequestId, Target, partition_key_of};
 
-/// Derives the id of the call that has this idempotency key.
+/// Derives the id of the call that has this idempotency key, outside of all scopes.
 #[must_use]
 pub fn of_idempotency_key(target: &Target, idempotency_key: &str) -> InvocationId {
+    of_scoped_key(target, None, idempotency_key)
+}
+
+/// Derives the id of the call that has this idempotency key within its scope.
+#[must_use]
+pub fn of_scoped_key(target: &Target, scope: Option<&str>, idempotency_key: &str) -> InvocationId {
     let object_key = target.key.as_deref();
-    let names = ["ik", &target.service, &target.handler, idempotency_key];
-    let names = names.into_iter().chain(object_key).map(str::as_bytes);
+    let within = scope.map_or([Some("ik"), None], |scope| [Some("iks"), Some(scope)]);
+    let names = [&target.service, &target.handler, idempotency_key];
+    let names = within.into_iter().flatten().chain(names).chain(object_key).map(str::as_bytes);
     InvocationId {
         partition_key: partition_key_of(object_key.unwrap_or(idempotency_key)),
         uuid: Hash::of(names).first_half(),
@@ -29,10 +36,11 @@ pub fn child_id(
     parent: Life,
     command: u32,
     target: &Target,
+    scope: Option<&str>,
     idempotency_key: Option<&str>,
 ) -> InvocationId {
     if let Some(idempotency_key) = idempotency_key {
-        return of_idempotency_key(target, idempotency_key);
+        return of_scoped_key(target, scope, idempotency_key);
     }
     let hash = Hash::of_command("child", parent, command);
     let key = target.key.as_deref().map_or_else(|| hash.partition_key(), partition_key_of);
@@ -121,7 +129,8 @@ mod tests {
         ];
         let target = target("Greeter", None, "greet");
         let commands = lives.into_iter().flat_map(|life| [1, 2].map(|command| (life, command)));
-        let ids = commands.clone().map(|(life, command)| child_id(life, command, &target, None));
+        let ids =
+            commands.clone().map(|(life, command)| child_id(life, command, &target, None, None));
         let requests = commands.map(|(life, command)| child_request(life, command));
         let keys = ids.clone().map(|id| id.partition_key);
         assert_eq!(keys.collect::<BTreeSet<_>>().len(), 6, "they spread over the partitions");
@@ -132,10 +141,24 @@ mod tests {
     #[test]
     fn a_child_with_a_key_lives_where_the_key_does() {
         let cart = target("Cart", Some("ann"), "add");
-        assert_eq!(child_id(PARENT, 1, &cart, None).partition_key, partition_key_of("ann"));
+        assert_eq!(child_id(PARENT, 1, &cart, None, None).partition_key, partition_key_of("ann"));
         let greeter = target("Greeter", None, "greet");
-        let by_key = child_id(PARENT, 1, &greeter, Some("k1"));
+        let by_key = child_id(PARENT, 1, &greeter, None, Some("k1"));
         assert_eq!(by_key, of_idempotency_key(&greeter, "k1"));
+    }
+
+    #[test]
+    fn a_scope_parts_equal_keys_and_moves_nothing() {
+        let greeter = target("Greeter", None, "greet");
+        let of = |scope, key| of_scoped_key(&greeter, scope, key);
+        let ids = [of(None, "k1"), of(Some("a"), "k1"), of(Some("b"), "k1"), of(Some("a"), "k2")];
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 4);
+        assert_eq!(ids[0], of_idempotency_key(&greeter, "k1"));
+        assert_eq!(ids[1].partition_key, ids[0].partition_key);
+        let child = child_id(PARENT, 1, &greeter, Some("a"), Some("k1"));
+        assert_eq!(child, ids[1]);
+        let unkeyed = |scope| child_id(PARENT, 1, &greeter, scope, None);
+        assert_eq!(unkeyed(Some("a")), unkeyed(None), "it is a call of its own anyway");
     }
 
     #[test]
@@ -145,8 +168,10 @@ mod tests {
         assert_eq!(format!("{:032x}", plain.uuid), "c2a00039524bdc25623b3593bbdde47f");
         assert_eq!(format!("{:032x}", keyed.uuid), "070271d3e255bc783914ff5b08411972");
         assert_eq!(plain.partition_key, partition_key_of("k1"));
+        let scoped = of_scoped_key(&target("Greeter", None, "greet"), Some("a"), "k1");
+        assert_eq!(format!("{:032x}", scoped.uuid), "9f62e2d79efbe2eb7e5b2a3d57af4e37");
         assert_eq!(keyed.partition_key, partition_key_of("ann"));
-        let child = child_id(PARENT, 7, &target("Greeter", None, "greet"), None);
+        let child = child_id(PARENT, 7, &target("Greeter", None, "greet"), None, None);
         assert_eq!(format!("{:032x}", child.uuid), "aaf5eac2b40b239e84e5b51f0240fee1");
         assert_eq!(format!("{:016x}", child.partition_key.0), "b260c7954c22a047");
         assert_eq!(

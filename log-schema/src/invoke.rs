@@ -26,6 +26,10 @@ pub struct Invoke {
     pub body: Bytes,
     /// The key under which a repeated call is the same call.
     pub idempotency_key: Option<String>,
+    /// The scope that the call was made in: part of what an idempotency key names.
+    pub scope: Option<String>,
+    /// The limit key that the call was made with.
+    pub limit_key: Option<String>,
     /// The gateway that waits for the answer; none for a send.
     pub reply_to: Option<String>,
     /// The function that calls, if one does.
@@ -44,24 +48,33 @@ impl Invoke {
     /// Checks the parts that have limits of their own. Nothing beyond them is ever written to an
     /// inbox, or taken in from one.
     pub fn check_limits(&self) -> Result<(), LimitExceeded> {
-        check_call(&self.target, self.idempotency_key.as_deref(), &self.headers)?;
+        let (scope, limit_key) = (self.scope.as_deref(), self.limit_key.as_deref());
+        check_names(self.idempotency_key.as_deref(), scope, limit_key)?;
+        check_call(&self.target, &self.headers)?;
         limits::check("body", self.body.len(), limits::BODY_BYTES_MAX)
     }
 }
 
 /// Checks what a call has beside its body, whoever makes it.
-pub(crate) fn check_call(
-    target: &Target,
-    idempotency_key: Option<&str>,
-    headers: &[Header],
-) -> Result<(), LimitExceeded> {
+pub(crate) fn check_call(target: &Target, headers: &[Header]) -> Result<(), LimitExceeded> {
     let check = limits::check;
     check("service name", target.service.len(), limits::NAME_BYTES_MAX)?;
     check("handler name", target.handler.len(), limits::NAME_BYTES_MAX)?;
     check("object key", text_bytes(target.key.as_deref()), limits::KEY_BYTES_MAX)?;
-    check("idempotency key", text_bytes(idempotency_key), limits::KEY_BYTES_MAX)?;
     let headers = headers.iter().map(|header| header.key.len() + header.value.len());
     check("set of headers", headers.sum(), limits::HEADERS_BYTES_MAX)
+}
+
+/// Checks what a call may be named by.
+pub(crate) fn check_names(
+    idempotency_key: Option<&str>,
+    scope: Option<&str>,
+    limit_key: Option<&str>,
+) -> Result<(), LimitExceeded> {
+    let check = limits::check;
+    check("idempotency key", text_bytes(idempotency_key), limits::KEY_BYTES_MAX)?;
+    check("scope", text_bytes(scope), limits::SCOPE_BYTES_MAX)?;
+    check("limit key", text_bytes(limit_key), limits::LIMIT_KEY_BYTES_MAX)
 }
 
 fn text_bytes(text: Option<&str>) -> usize {

@@ -10,6 +10,7 @@ mod base62;
 pub mod codec;
 mod command;
 mod entry;
+mod future;
 pub mod identity;
 mod ids;
 mod invoke;
@@ -23,6 +24,7 @@ mod partitioning;
 mod record;
 mod redaction;
 mod rows;
+mod scope;
 #[cfg(any(test, feature = "proptest"))]
 pub mod strategies;
 
@@ -30,8 +32,9 @@ pub use awakeable::AwakeableId;
 pub use command::{command_kind_name, command_name, notification_kind_name};
 pub use entry::{
     Call, Effect, Entry, Failure, Header, NotificationId, NotificationResult, Outcome, SignalId,
-    SignalResult, Span, WaitSet,
+    SignalResult, Span,
 };
+pub use future::{Awaited, Combinator, FutureNode, FutureTree, WaitSet};
 pub use ids::{
     AttemptId, CompletionId, DeploymentId, Epoch, IdError, InboxOffset, Incarnation, InvocationId,
     Level, LogOffset, MetadataOffset, Millis, PartitionId, PartitionKey, RequestId, Seq, Term,
@@ -53,3 +56,4 @@ pub use rows::{
     CheckpointRow, InvocationRow, JournalRow, LockRow, ObjectRow, OpenKind, OpenRow, OutboxPlace,
     OutboxRow, PartitionRow, Row, RowKey, SentRow, Status, StatusKind, Timer, TimerKind,
 };
+pub use scope::{ScopeError, check_scope};

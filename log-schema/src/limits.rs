@@ -37,6 +37,12 @@ pub const HANDLERS_MAX: usize = 1_000;
 pub const NAME_BYTES_MAX: usize = 256;
 /// An object key or idempotency key, in bytes.
 pub const KEY_BYTES_MAX: usize = 4 << 10;
+/// A scope, or one level of a limit key, in bytes.
+pub const SCOPE_BYTES_MAX: usize = 36;
+/// How many levels a limit key has.
+pub const LIMIT_KEY_LEVELS_MAX: usize = 2;
+/// A limit key, in bytes: its levels, and what parts them.
+pub const LIMIT_KEY_BYTES_MAX: usize = LIMIT_KEY_LEVELS_MAX * (SCOPE_BYTES_MAX + 1) - 1;
 /// The keys of one object's state: few enough for their list to be one entry of a journal.
 pub const STATE_KEYS_MAX: u32 = 16_384;
 /// The state of one object, keys and values, in bytes.

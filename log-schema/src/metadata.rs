@@ -10,7 +10,7 @@ use crate::{DeploymentId, HandlerKind, Header, MetadataOffset, Millis, RetryPoli
 
 /// The versions of the service protocol that this program speaks: what it asks of a deployment is
 /// the highest that both speak.
-pub const PROTOCOL_VERSIONS: RangeInclusive<u32> = 5..=6;
+pub const PROTOCOL_VERSIONS: RangeInclusive<u32> = 5..=7;
 
 /// One record of the metadata topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AttemptError, DeploymentId, InboxOffset, InvocationId, InvocationRow, JournalRow, Millis,
-    Outcome, PartitionId, RequestId, StandingAnswer, StandingQuestion, Status, StatusKind, Target,
+    AttemptError, DeploymentId, FutureTree, InboxOffset, InvocationId, InvocationRow, JournalRow,
+    Millis, Outcome, PartitionId, RequestId, StandingAnswer, StandingQuestion, Status, StatusKind,
+    Target,
 };
 
 /// A future that may cross threads.
@@ -50,6 +51,13 @@ pub trait OwnerApi: Send + Sync + 'static {
         id: InvocationId,
         after: Option<InboxOffset>,
     ) -> BoxFuture<'_, Result<InvocationRow, OwnerError>>;
+
+    /// Tells what the code of a running invocation waits for, if it has said so: a hint, out of date
+    /// as soon as it is there.
+    fn awaiting_on(
+        &self,
+        id: InvocationId,
+    ) -> BoxFuture<'_, Result<Option<FutureTree>, OwnerError>>;
 
     /// Lists invocations of one partition, in order of their ids.
     fn invocations(
@@ -238,6 +246,11 @@ pub enum Question {
         /// The message that must be taken in.
         after: Option<InboxOffset>,
     },
+    /// [`OwnerApi::awaiting_on`].
+    AwaitingOn {
+        /// Whose code.
+        id: InvocationId,
+    },
     /// [`OwnerApi::invocations`].
     Invocations {
         /// Of which partition.
@@ -293,6 +306,8 @@ pub enum Reply {
     Verdict(Verdict),
     /// To [`Question::Invocation`].
     Invocation(Box<InvocationRow>),
+    /// To [`Question::AwaitingOn`].
+    AwaitingOn(Option<FutureTree>),
     /// To [`Question::Invocations`].
     Invocations(InvocationPage),
     /// To [`Question::Journal`].

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{adapt, list};
 use crate::{
-    AttemptId, DeploymentId, Entry, Envelope, Epoch, InboxOffset, InvocationId, Level, LogOffset,
-    Millis, PartitionId, Seq, Source, Term, Timer, WaitSet,
+    AttemptId, DeploymentId, Entry, Envelope, Epoch, FutureTree, InboxOffset, InvocationId, Level,
+    LogOffset, Millis, PartitionId, Seq, Source, Term, Timer,
 };
 
 /// One entry of a partition's event log. All its commands take effect, or none.
@@ -119,7 +119,7 @@ pub struct Suspend {
     /// The attempt that speaks.
     pub attempt: AttemptId,
     /// What it waits for.
-    pub waiting: WaitSet,
+    pub waiting: FutureTree,
     /// How many of the journal's signals the function has been told: a later one wakes it.
     pub signals_told: u32,
 }
@@ -148,6 +148,8 @@ pub struct AttemptError {
     pub command_index: Option<u32>,
     /// The name of the command that failed, where known.
     pub command_name: Option<String>,
+    /// The message type of the command that failed, where known.
+    pub command_kind: Option<u16>,
     /// Whether the function itself chose the delay, which then does not use up the retry policy.
     pub delay_by_function: bool,
 }

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::adapt;
 use crate::{
-    AttemptError, Caller, CompletionId, Entry, Epoch, HandlerKind, InboxOffset, Incarnation,
-    InvocationId, Level, Life, LogOffset, Message, MetadataOffset, Millis, PartitionId, Pin,
-    RequestId, RetryPolicy, Seq, Target, Term, WaitSet,
+    AttemptError, Caller, CompletionId, Entry, Epoch, FutureTree, HandlerKind, InboxOffset,
+    Incarnation, InvocationId, Level, Life, LogOffset, Message, MetadataOffset, Millis,
+    PartitionId, Pin, RequestId, RetryPolicy, Seq, Target, Term,
 };
 
 /// The key of a row. Orders as its bytes do.
@@ -214,6 +214,10 @@ pub struct InvocationRow {
     pub kind: HandlerKind,
     /// The key under which a repeated call is the same call.
     pub idempotency_key: Option<String>,
+    /// The scope that the call was made in: part of what an idempotency key names.
+    pub scope: Option<String>,
+    /// The limit key that the call was made with.
+    pub limit_key: Option<String>,
     /// How long the outcome is kept after completion (a duration).
     pub retention: Millis,
     /// What to do when an attempt fails.
@@ -273,8 +277,8 @@ pub enum Status {
     },
     /// Has an attempt, or should have one.
     Running,
-    /// Waits for any one of these.
-    Suspended(WaitSet),
+    /// Waits until this is settled: what had come before is no part of it any more.
+    Suspended(FutureTree),
     /// Waits for its next attempt.
     BackingOff {
         /// When that is.

@@ -145,6 +145,8 @@ fn on_call(
         headers: call.headers.clone(),
         body: part_of(command, call.parameter),
         idempotency_key: call.idempotency_key.clone(),
+        scope: call.scope.clone(),
+        limit_key: call.limit_key.clone(),
         reply_to: None,
         caller: Some(Caller { life, completion: call.completion }),
         start_at: call.start_at,

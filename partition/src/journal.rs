@@ -9,10 +9,11 @@
 
 use everlog_log_schema::limits::{JOURNAL_BYTES_MAX, JOURNAL_COMMANDS_MAX, JOURNAL_ENTRIES_MAX};
 use everlog_log_schema::{
-    CompletionId, Entry, Failure, InvocationId, InvocationRow, JournalRow, NotificationId,
-    NotificationResult, OpenKind, Row, RowKey, SignalId, Status, WaitSet,
+    Awaited, CompletionId, Entry, Failure, InvocationId, InvocationRow, JournalRow, NotificationId,
+    NotificationResult, OpenKind, Row, RowKey, SignalId, Status,
 };
 
+use crate::future::{Settled, Standing, resolve};
 use crate::life::wake;
 use crate::planted::{self, Bug};
 use crate::transition::Transition;
@@ -103,7 +104,8 @@ pub(crate) fn notify(
 }
 
 /// Stores a notification that comes from elsewhere, whatever the invocation does meanwhile, and
-/// starts an attempt where it waited for this. A cancellation ends a pause, too.
+/// starts an attempt where all that it waited for is settled with this. A cancellation ends a pause,
+/// too.
 pub(crate) fn deliver(
     at: &mut Transition<'_, impl Tables>,
     id: InvocationId,
@@ -112,7 +114,18 @@ pub(crate) fn deliver(
     result: NotificationResult,
 ) {
     let wakes = match &row.status {
-        Status::Suspended(waiting) => waits_for(waiting, &notification),
+        Status::Suspended(waiting) => {
+            let came = Awaited::from(&notification);
+            let settled = settled_by(&result, row.entries);
+            match resolve(waiting, |awaited| (*awaited == came).then_some(settled)) {
+                Standing::Settled(_) => true,
+                Standing::Open(_) if planted::is(Bug::KeepsSettled) => false,
+                Standing::Open(left) => {
+                    row.status = Status::Suspended(left);
+                    false
+                }
+            }
+        }
         Status::Paused => notification == NotificationId::Signal(SignalId::CANCEL),
         Status::Scheduled { .. }
         | Status::Pending { .. }
@@ -128,11 +141,14 @@ pub(crate) fn deliver(
     }
 }
 
-/// Tells whether a notification is one of those in the set.
-pub(crate) fn waits_for(waiting: &WaitSet, id: &NotificationId) -> bool {
-    match id {
-        NotificationId::Completion { id, .. } => waiting.completions.contains(id),
-        NotificationId::Signal(SignalId::Index(index)) => waiting.signals.contains(index),
-        NotificationId::Signal(SignalId::Name(name)) => waiting.named_signals.contains(name),
-    }
+/// How the future is settled whose notification stands at `index` of the journal.
+pub(crate) fn settled_by(result: &NotificationResult, index: u32) -> Settled {
+    let well = match result {
+        NotificationResult::Failure(_) => planted::is(Bug::FailureIsSuccess),
+        NotificationResult::Void
+        | NotificationResult::Value(_)
+        | NotificationResult::InvocationId(_)
+        | NotificationResult::StateKeys(_) => true,
+    };
+    Settled { at: index, well }
 }

@@ -141,6 +141,7 @@ pub(crate) fn pause(
         message: message.to_owned(),
         command_index: None,
         command_name: None,
+        command_kind: None,
         delay_by_function: false,
     });
     rest(at, id, row, Status::Paused);

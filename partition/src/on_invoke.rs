@@ -80,6 +80,8 @@ fn created(
         target: invoke.target.clone(),
         kind: invoke.kind,
         idempotency_key: invoke.idempotency_key.clone(),
+        scope: invoke.scope.clone(),
+        limit_key: invoke.limit_key.clone(),
         retention: invoke.retention,
         retry: invoke.retry.clone(),
         traceparent: invoke.traceparent.clone(),

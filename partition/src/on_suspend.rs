@@ -2,92 +2,128 @@
 //!
 //! **Invariant:** an invocation is parked only if something can still wake it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use everlog_log_schema::{
-    Entry, InvocationId, InvocationRow, NotificationId, OpenKind, Status, Suspend, WaitSet,
+    Awaited, CompletionId, Entry, FutureTree, InvocationId, InvocationRow, NotificationId,
+    OpenKind, SignalId, Status, Suspend,
 };
 
-use crate::journal::waits_for;
+use crate::future::{Prospect, Settled, Standing, could_settle, resolve};
+use crate::journal::settled_by;
 use crate::life::{pause, rest, wake};
 use crate::planted::{self, Bug};
 use crate::transition::Transition;
 use crate::{Tables, TablesError, reads};
 
-/// The signal that SDKs add to every wait set, so that a cancellation wakes the function.
-const CANCEL: u32 = 1;
-
-/// Parks the invocation until something it waits for happens; starts the next attempt at once if
-/// it already has.
+/// Parks the invocation until what it waits for is settled; starts the next attempt at once if that
+/// has happened already, or never can while no attempt runs.
 ///
-/// An empty wait set, which the invoker refuses before, would wait for ever or spin: it pauses.
+/// A tree without notifications, which the invoker refuses before, would wait for ever or spin: it
+/// pauses.
 pub(crate) fn on_suspend(
     at: &mut Transition<'_, impl Tables>,
     suspend: &Suspend,
 ) -> Result<(), TablesError> {
     let id = suspend.invocation;
     let Some(mut row) = at.attempted(id, suspend.attempt)? else { return Ok(()) };
-    let waiting = &suspend.waiting;
-    if *waiting == WaitSet::default() {
+    if suspend.waiting.is_empty() {
         pause(at, id, row, "attempt suspended without waiting for anything");
-    } else if must_wake(at.tables, id, &row, waiting)? && !planted::is(Bug::LostWakeUp)
-        || has_untold_signal(at.tables, id, &row, suspend)? && !planted::is(Bug::LostSignal)
-    {
-        wake(at, id, row);
-    } else {
-        row.policy_attempts = 0;
-        rest(at, id, row, Status::Suspended(waiting.clone()));
+        return Ok(());
+    }
+    match left_to_wait_for(at.tables, id, &row, suspend)? {
+        None => wake(at, id, row),
+        Some(waiting) => {
+            row.policy_attempts = 0;
+            rest(at, id, row, Status::Suspended(waiting));
+        }
     }
     Ok(())
 }
 
-/// Tells whether something in the set is stored already, or nothing in it can come while no
-/// attempt runs: only an attempt brings the result of a run, and nothing follows an output.
-/// Signals are looked for by [`has_untold_signal`].
-fn must_wake(
-    tables: &impl Tables,
-    id: InvocationId,
-    row: &InvocationRow,
-    waiting: &WaitSet,
-) -> Result<bool, TablesError> {
-    if row.has_output {
-        return Ok(true);
-    }
-    let mut only_runs = !waiting.completions.is_empty();
-    for completion in &waiting.completions {
-        match reads::open(tables, id, *completion)?.map(|open| open.kind) {
-            None => return Ok(true),
-            Some(OpenKind::Run) => {}
-            Some(
-                OpenKind::Sleep { .. }
-                | OpenKind::Call { .. }
-                | OpenKind::Attach { .. }
-                | OpenKind::Output { .. },
-            ) => only_runs = false,
-        }
-    }
-    let only_cancel = waiting.signals.iter().all(|signal| *signal == CANCEL);
-    Ok(only_runs && only_cancel && waiting.named_signals.is_empty())
-}
-
-/// Tells whether a signal in the set came while the function was not told any more.
-fn has_untold_signal(
+/// What is not settled yet of what an attempt waits for; none where the next attempt is to begin.
+fn left_to_wait_for(
     tables: &impl Tables,
     id: InvocationId,
     row: &InvocationRow,
     suspend: &Suspend,
-) -> Result<bool, TablesError> {
+) -> Result<Option<FutureTree>, TablesError> {
+    // Nothing follows an output.
+    if row.has_output {
+        return Ok(None);
+    }
+    let waiting = &suspend.waiting;
+    let completions: BTreeSet<_> = waiting.completions().collect();
+    let mut open = BTreeMap::new();
+    for &completion in &completions {
+        if let Some(row) = reads::open(tables, id, completion)? {
+            open.insert(completion, row.kind);
+        }
+    }
+    let stored = completions.into_iter().filter(|id| !open.contains_key(id)).collect();
+    let came = what_came(tables, id, row, suspend, stored)?;
+    let left = match resolve(waiting, |awaited| came.get(awaited).copied()) {
+        Standing::Settled(_) if planted::is(Bug::LostWakeUp) => waiting.clone(),
+        Standing::Settled(_) => return Ok(None),
+        Standing::Open(_) if planted::is(Bug::ForgetsCame) => waiting.clone(),
+        Standing::Open(left) => left,
+    };
+    // Only an attempt brings the result of a run.
+    let has_runs = open.values().any(|kind| *kind == OpenKind::Run);
+    let could = |awaited: &Awaited| prospect(awaited, &open);
+    Ok((!has_runs || could_settle(&left, could)).then_some(left))
+}
+
+/// What has come of what an attempt waits for, and when: completions that are `stored`, and signals
+/// that came while the function was not told any more. One that no command declared counts as one
+/// that came first of all.
+fn what_came(
+    tables: &impl Tables,
+    id: InvocationId,
+    row: &InvocationRow,
+    suspend: &Suspend,
+    mut stored: BTreeSet<CompletionId>,
+) -> Result<BTreeMap<Awaited, Settled>, TablesError> {
     let mut untold = row.signals.saturating_sub(suspend.signals_told);
+    if planted::is(Bug::LostSignal) {
+        untold = 0;
+    }
+    let mut came = BTreeMap::new();
     let mut index = row.entries;
-    while untold > 0 && index > 0 {
+    while (untold > 0 || !stored.is_empty()) && index > 0 {
         index -= 1;
-        let Entry::Notification { id: NotificationId::Signal(signal), .. } =
-            reads::journal_row(tables, id, index)?.entry
+        let Entry::Notification { id, result } = reads::journal_row(tables, id, index)?.entry
         else {
             continue;
         };
-        untold -= 1;
-        if waits_for(&suspend.waiting, &NotificationId::Signal(signal)) {
-            return Ok(true);
+        let counts = match &id {
+            NotificationId::Completion { id, .. } => stored.remove(id),
+            NotificationId::Signal(_) if untold > 0 => {
+                untold -= 1;
+                true
+            }
+            NotificationId::Signal(_) => false,
+        };
+        if counts {
+            // Of signals of one name the first counts, which comes up last.
+            came.insert(Awaited::from(&id), settled_by(&result, index));
         }
     }
-    Ok(false)
+    let undeclared = stored.into_iter().map(Awaited::Completion);
+    came.extend(undeclared.map(|awaited| (awaited, Settled { at: 0, well: true })));
+    Ok(came)
+}
+
+/// What may come of something while no attempt runs. A cancellation is none of it: nobody may cancel.
+fn prospect(awaited: &Awaited, open: &BTreeMap<CompletionId, OpenKind>) -> Prospect {
+    match awaited {
+        Awaited::Completion(id) => match open.get(id) {
+            Some(OpenKind::Run) => Prospect::NONE,
+            Some(OpenKind::Sleep { .. }) => Prospect::WELL,
+            Some(OpenKind::Call { .. } | OpenKind::Attach { .. } | OpenKind::Output { .. })
+            | None => Prospect::ANY,
+        },
+        Awaited::Signal(signal) if *signal == SignalId::CANCEL => Prospect::NONE,
+        Awaited::Signal(_) => Prospect::ANY,
+    }
 }

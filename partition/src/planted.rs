@@ -58,11 +58,25 @@ pub enum Bug {
     KeepQueuePlace,
     /// A paused invocation is tried again all the same.
     PausedRetries,
+    /// Nested futures never count.
+    NestedIgnored,
+    /// All of some futures count as settled with the first.
+    AllIsRace,
+    /// A failure settles what waits for a success.
+    AnyTakesFailure,
+    /// What needs every success waits on after a failure.
+    AllWaitsForFailed,
+    /// A suspending attempt waits for a part of what it waits for that has come already.
+    ForgetsCame,
+    /// What a parked invocation waits for does not shrink as parts of it come.
+    KeepsSettled,
+    /// A future that failed counts as one that succeeded.
+    FailureIsSuccess,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 33] = [
         Self::SkipFence,
         Self::AcceptDuplicateSeq,
         Self::AcceptGap,
@@ -89,6 +103,13 @@ impl Bug {
         Self::SpareChildren,
         Self::KeepQueuePlace,
         Self::PausedRetries,
+        Self::NestedIgnored,
+        Self::AllIsRace,
+        Self::AnyTakesFailure,
+        Self::AllWaitsForFailed,
+        Self::ForgetsCame,
+        Self::KeepsSettled,
+        Self::FailureIsSuccess,
     ];
 }
 

@@ -12,10 +12,14 @@ use everlog_executor::{ExecutorLimits, ServiceConcurrency};
 use everlog_gateway::{GatewayLimits, ServiceDefaults};
 use everlog_log_client::kafka::KafkaOptions;
 use everlog_log_schema::RetryPolicy;
+use everlog_log_schema::metadata::PROTOCOL_VERSIONS;
 use serde::{Deserialize, Serialize};
 
 use super::kafka::{ClusterSettings, Kafka};
-use super::units::{ByteSize, Factor, Partitions, Period, Ratio, count};
+use super::units::{Bounded, ByteSize, Factor, Partitions, Period, Ratio, count};
+
+/// A version of the service protocol that Everlog speaks.
+type ProtocolVersion = Bounded<{ *PROTOCOL_VERSIONS.start() }, { *PROTOCOL_VERSIONS.end() }>;
 
 /// The settings of a server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +44,7 @@ pub(crate) struct Settings {
     pub(crate) open_attempts_max: NonZeroUsize,
     pub(crate) deployment_concurrency_max: NonZeroUsize,
     pub(crate) attempt_memory_max: ByteSize,
+    pub(crate) protocol_version_max: ProtocolVersion,
     pub(crate) inactivity_timeout: Period,
     pub(crate) abort_timeout: Period,
     pub(crate) eager_state_bytes_max: ByteSize,
@@ -128,6 +133,7 @@ impl Default for Settings {
             open_attempts_max: count(executor.open_attempts_max),
             deployment_concurrency_max: count(executor.deployment_concurrency_max),
             attempt_memory_max: ByteSize(executor.attempt_memory_max),
+            protocol_version_max: Bounded(executor.protocol_version_max),
             inactivity_timeout: Period(executor.inactivity_timeout),
             abort_timeout: Period(executor.abort_timeout),
             eager_state_bytes_max: ByteSize(executor.eager_state_bytes_max),
@@ -165,6 +171,7 @@ impl Settings {
             open_attempts_max: self.open_attempts_max.get(),
             history_age_max: self.history_age_max.0,
             history_bytes_max: self.history_bytes_max.0,
+            protocol_version_max: self.protocol_version_max.0,
             inactivity_timeout: self.inactivity_timeout.0,
             abort_timeout: self.abort_timeout.0,
             deployment_concurrency_max: self.deployment_concurrency_max.get(),
@@ -253,6 +260,7 @@ mod tests {
             open_attempts_max: count(1),
             history_age_max: Period(Duration::from_secs(2)),
             history_bytes_max: ByteSize(3),
+            protocol_version_max: Bounded(5),
             inactivity_timeout: Period(Duration::ZERO),
             abort_timeout: Period(Duration::from_secs(5)),
             requests_max: count(6),
@@ -272,6 +280,7 @@ mod tests {
             open_attempts_max: 1,
             history_age_max: Duration::from_secs(2),
             history_bytes_max: 3,
+            protocol_version_max: 5,
             inactivity_timeout: Duration::ZERO,
             abort_timeout: Duration::from_secs(5),
             deployment_concurrency_max: 8,
@@ -301,7 +310,7 @@ mod tests {
         let mut settings = Settings { requests_max: count(6), ..Settings::default() };
         settings.cluster.checkpoint_interval = Period(Duration::from_secs(3));
         settings.cluster.history_age_max = Period(Duration::from_secs(4));
-        settings.cluster.standbys = super::super::units::Bounded(2);
+        settings.cluster.standbys = Bounded(2);
         let expected = ExecutorLimits {
             journal: true,
             checkpoint_interval: Duration::from_secs(3),

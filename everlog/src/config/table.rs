@@ -76,7 +76,7 @@ const fn setting(
 const COUNT: Unit = Unit::Number("a number from 1 on");
 
 /// All settings, in the order in which they are shown.
-pub(crate) const SETTINGS: [Setting; 50] = [
+pub(crate) const SETTINGS: [Setting; 51] = [
     setting(
         "data_dir",
         Unit::Path,
@@ -190,6 +190,12 @@ pub(crate) const SETTINGS: [Setting; 50] = [
         Unit::Bytes,
         None,
         "How much memory take the journals and the state that attempts begin with, where those are large: over 64 KiB. One that needs more begins when no other large one does.",
+    ),
+    setting(
+        "protocol_version_max",
+        Unit::Number("a number from 5 to 7"),
+        None,
+        "The highest version of the service protocol that new invocations are run with. What a deployment speaks bounds it too; an invocation that has begun stays with its version.",
     ),
     setting(
         "inactivity_timeout",

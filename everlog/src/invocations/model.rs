@@ -25,10 +25,13 @@ pub(super) struct Invocation {
     pub(super) journal_entries: u64,
     pub(super) journal_bytes: u64,
     pub(super) idempotency_key: Option<String>,
+    pub(super) scope: Option<String>,
+    pub(super) limit_key: Option<String>,
     pub(super) deployment: Option<String>,
     pub(super) protocol_version: Option<u32>,
     pub(super) invoked_by: Option<InvokedBy>,
     pub(super) waiting_for: Option<WaitingFor>,
+    pub(super) awaiting_on: Option<WaitingFor>,
     pub(super) last_error: Option<LastError>,
     pub(super) outcome: Option<Outcome>,
 }
@@ -55,13 +58,14 @@ pub(super) struct InvokedBy {
     pub(super) id: Option<String>,
 }
 
-/// What a suspended invocation waits for: any of these.
+/// What an invocation waits for: any of these, unless `together` says something else.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct WaitingFor {
     pub(super) completions: Vec<u64>,
     pub(super) signals: Vec<u64>,
     pub(super) named_signals: Vec<String>,
+    pub(super) together: Option<String>,
 }
 
 /// Why the last attempt failed.
@@ -72,6 +76,7 @@ pub(super) struct LastError {
     pub(super) message: String,
     pub(super) command_index: Option<u64>,
     pub(super) command_name: Option<String>,
+    pub(super) command_kind: Option<String>,
 }
 
 /// How an invocation ended.
@@ -125,13 +130,12 @@ impl Invocation {
 impl LastError {
     /// The error in one line.
     pub(super) fn line(&self) -> String {
-        let place = match (&self.command_name, self.command_index) {
-            (Some(name), Some(index)) => format!(", at command {index} `{name}`"),
-            (None, Some(index)) => format!(", at command {index}"),
-            (Some(name), None) => format!(", at `{name}`"),
-            (None, None) => String::new(),
-        };
-        format!("[{}] {}{place}", plain(&self.code), self.message)
+        let index = self.command_index.map(|index| format!(" command {index}"));
+        let name = self.command_name.as_ref().map(|name| format!(" `{name}`"));
+        let kind = self.command_kind.as_ref().map(|kind| format!(" ({kind})"));
+        let place: String = [index, name, kind].into_iter().flatten().collect();
+        let at = if place.is_empty() { "" } else { ", at" };
+        format!("[{}] {}{at}{place}", plain(&self.code), self.message)
     }
 }
 

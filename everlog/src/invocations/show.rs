@@ -83,6 +83,10 @@ fn head(of: &Invocation, now: Timestamp) -> String {
     if let Some(key) = &of.idempotency_key {
         line("key", format!("{key} (idempotency)"));
     }
+    if let Some(scope) = &of.scope {
+        let limit = of.limit_key.as_ref().map(|key| format!(", limit key {key}"));
+        line("scope", format!("{scope}{}", limit.unwrap_or_default()));
+    }
     if let Some(deployment) = &of.deployment {
         let version = of.protocol_version.map(|version| format!(", protocol {version}"));
         line("runs on", format!("{deployment}{}", version.unwrap_or_default()));
@@ -96,7 +100,7 @@ fn head(of: &Invocation, now: Timestamp) -> String {
     if let Some(time) = of.retry_at {
         line("retries", at(time));
     }
-    if let Some(waiting) = &of.waiting_for {
+    if let Some(waiting) = of.waiting_for.as_ref().or(of.awaiting_on.as_ref()) {
         line("waits for", waits(waiting));
     }
     match &of.outcome {
@@ -120,6 +124,9 @@ fn caller(of: &Invocation) -> String {
 }
 
 fn waits(waiting: &WaitingFor) -> String {
+    if let Some(together) = &waiting.together {
+        return together.clone();
+    }
     let completions = waiting.completions.iter().map(|id| format!("completion {id}"));
     let signals = waiting.signals.iter().map(|id| format!("signal {id}"));
     let named = waiting.named_signals.iter().map(|name| format!("signal `{name}`"));
@@ -137,22 +144,25 @@ mod tests {
     fn everything_that_is_known_has_its_line() {
         let suspended = invocation(json!({
             "status": "suspended", "attempts": 4, "retryCount": 2, "idempotencyKey": "k\u{7}1",
+            "scope": "tenant-3", "limitKey": "gold/eu",
             "deployment": "dp_1", "protocolVersion": 6, "retryAt": "2026-11-18T11:00:14Z",
             "invokedBy": { "kind": "service", "id": "inv_0" },
             "waitingFor": { "completions": [3], "signals": [17], "namedSignals": ["paid"] },
-            "lastError": { "code": 500, "message": "boom", "commandIndex": 2 },
+            "lastError": { "code": 500, "message": "boom", "commandIndex": 2,
+                "commandName": "pay", "commandKind": "Run" },
         }));
         expect![[r"
             inv_1  Cart/ann/checkout  suspended
               created   2026-11-18T11:00:00.000Z (10s ago) by inv_0
               changed   2026-11-18T11:00:00.500Z (9.5s ago)
               key       k�1 (idempotency)
+              scope     tenant-3, limit key gold/eu
               runs on   dp_1, protocol 6
               attempts  4, 2 failed since the last step
               journal   1 entries, 2 KiB
               retries   2026-11-18T11:00:14.000Z (in 4s)
               waits for completion 3, signal 17, signal `paid`
-              error     [500] boom, at command 2
+              error     [500] boom, at command 2 `pay` (Run)
         "]]
         .assert_eq(&head(&suspended, now()));
         let failed = invocation(json!({
@@ -168,6 +178,10 @@ mod tests {
               outcome   failed with 409: sold out
         "]]
         .assert_eq(&head(&failed, now()));
+        let running = invocation(json!({
+            "awaitingOn": { "completions": [3, 4], "together": "all(3, 4)" },
+        }));
+        assert!(head(&running, now()).contains("waits for all(3, 4)\n"));
         let returned = invocation(json!({ "status": "completed", "outcome": "success" }));
         assert!(head(&returned, now()).contains("outcome   success"));
     }

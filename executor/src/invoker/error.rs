@@ -7,12 +7,13 @@
 use std::time::Duration;
 
 use everlog_log_schema::limits::JOURNAL_COMMANDS_MAX;
+use everlog_log_schema::metadata::PROTOCOL_VERSIONS;
 use everlog_log_schema::{AttemptError, Millis};
 
-use super::AttemptEventKind;
 use super::frame::FRAME_BYTES_MAX;
-use super::messages::CommandPlace;
 use super::messages::pb::ErrorMessage;
+use super::messages::{CommandPlace, FUTURE_BYTES_MAX, FUTURE_DEPTH_MAX};
+use super::{AttemptEventKind, Reaction};
 
 /// The longest sentence of an [`AttemptError`], in bytes. It is kept in the invocation's row.
 const MESSAGE_BYTES_MAX: usize = 4 << 10;
@@ -53,7 +54,20 @@ pub(crate) enum Failure {
         "[RT0006] the function used {name} ({kind:#06x}), which this version of Everlog does not support"
     )]
     UnsupportedCommand { name: &'static str, kind: u16 },
-    #[error("[RT0013] protocol version {0} was asked for; Everlog speaks 5 and 6")]
+    #[error(
+        "[RT0003] what the function waits for takes {0} bytes; the limit is {FUTURE_BYTES_MAX} bytes"
+    )]
+    FutureTooLarge(usize),
+    #[error(
+        "[RT0025] the function waits for futures that nest deeper than {FUTURE_DEPTH_MAX}; the \
+         invocation is paused, as the next attempt would do the same"
+    )]
+    FutureTooDeep,
+    #[error(
+        "[RT0013] protocol version {0} was asked for; Everlog speaks {first} to {last}",
+        first = PROTOCOL_VERSIONS.start(),
+        last = PROTOCOL_VERSIONS.end()
+    )]
     UnsupportedVersion(u32),
     #[error("[RT0006] deployment {deployment} cannot be used: {reason}")]
     UnusableDeployment { deployment: String, reason: String },
@@ -73,22 +87,31 @@ impl Failure {
         let mut message = self.to_string();
         truncate(&mut message, MESSAGE_BYTES_MAX);
         let code = self.code();
-        let (mut command_index, mut command_name) = (None, None);
-        let (mut retry_after, mut delay_by_function) = (None, false);
+        let mut command = CommandNamed::default();
+        let mut retry_after = None;
+        let (mut delay_by_function, mut reaction) = (false, Reaction::ByPolicy);
         match self {
             Self::Function(error) => {
-                command_index = error.related_command_index;
-                command_name = error.related_command_name;
+                reaction = reaction_to(error.behavior);
+                // Where nothing is tried again, there is nothing to wait for.
                 retry_after = error.next_retry_delay.map(Millis);
+                retry_after = retry_after.filter(|_| reaction == Reaction::ByPolicy);
                 delay_by_function = retry_after.is_some();
+                command = CommandNamed {
+                    index: error.related_command_index,
+                    name: error.related_command_name,
+                    kind: error.related_command_type.and_then(|kind| u16::try_from(kind).ok()),
+                };
             }
-            Self::Precondition { command, .. } | Self::UnknownTarget { command, .. } => {
-                command_index = Some(command.index);
-                command_name = command.name;
+            Self::Precondition { command: at, .. } | Self::UnknownTarget { command: at, .. } => {
+                command =
+                    CommandNamed { index: Some(at.index), name: at.name, kind: Some(at.kind) };
             }
             Self::Status { retry_after: asked, .. } => retry_after = asked,
+            Self::FutureTooDeep => reaction = Reaction::Pause,
             Self::AbortTimeout(_)
             | Self::FrameTooLarge(_)
+            | Self::FutureTooLarge(_)
             | Self::JournalTooLong
             | Self::Internal(_)
             | Self::Violation(_)
@@ -98,12 +121,20 @@ impl Failure {
             | Self::Network { .. }
             | Self::ContentType { .. } => {}
         }
-        if let Some(name) = &mut command_name {
+        let CommandNamed { index, mut name, kind } = command;
+        if let Some(name) = &mut name {
             truncate(name, COMMAND_NAME_BYTES_MAX);
         }
-        let error = AttemptError { code, message, command_index, command_name, delay_by_function };
+        let error = AttemptError {
+            code,
+            message,
+            command_index: index,
+            command_name: name,
+            command_kind: kind,
+            delay_by_function,
+        };
         let retry_after = retry_after.map(|delay| Millis(delay.0.min(RETRY_AFTER_MAX)));
-        AttemptEventKind::Failed { error, retry_after }
+        AttemptEventKind::Failed { error, retry_after, reaction }
     }
 
     fn code(&self) -> u32 {
@@ -115,12 +146,32 @@ impl Failure {
             | Self::UnusableDeployment { .. } => UNSUPPORTED_FEATURE,
             Self::Precondition { .. } => 400,
             Self::UnknownTarget { .. } => 404,
-            Self::FrameTooLarge(_) | Self::JournalTooLong => 413,
+            Self::FrameTooLarge(_)
+            | Self::JournalTooLong
+            | Self::FutureTooLarge(_)
+            | Self::FutureTooDeep => 413,
             Self::Internal(_) => 500,
             Self::Network { .. } => 502,
             Self::AbortTimeout(_) => 504,
             Self::Status { status, .. } => u32::from(*status),
         }
+    }
+}
+
+/// The command that an error is about, as far as it is known.
+#[derive(Debug, Default)]
+struct CommandNamed {
+    index: Option<u32>,
+    name: Option<String>,
+    kind: Option<u16>,
+}
+
+/// Reads what a function wants to follow its failure. What has no meaning is left to the policy.
+fn reaction_to(behavior: u32) -> Reaction {
+    match behavior {
+        1 => Reaction::Pause,
+        2 => Reaction::Fail,
+        _ => Reaction::ByPolicy,
     }
 }
 

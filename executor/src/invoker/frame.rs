@@ -14,7 +14,8 @@ use super::error::Failure;
 pub const FRAME_BYTES_MAX: usize = BODY_BYTES_MAX;
 
 const HEADER_BYTES: usize = 8;
-/// The sender of a run's result wants to know when it is durable. It is told in any case.
+/// The sender of a run's result wants to know when it is durable, and need not be told the result
+/// again. Before version 7 it is told that anyway.
 pub(crate) const FLAG_REQUESTED_ACK: u16 = 0x8000;
 
 /// The types of messages that Everlog reads or writes.
@@ -24,6 +25,8 @@ pub(crate) mod kind {
     pub(crate) const ERROR: u16 = 0x0002;
     pub(crate) const END: u16 = 0x0003;
     pub(crate) const PROPOSE_RUN_COMPLETION: u16 = 0x0005;
+    pub(crate) const AWAITING_ON: u16 = 0x0006;
+    pub(crate) const PROPOSE_RUN_COMPLETION_ACK: u16 = 0x0007;
     pub(crate) const INPUT: u16 = 0x0400;
     pub(crate) const OUTPUT: u16 = 0x0401;
     pub(crate) const GET_LAZY_STATE: u16 = 0x0402;
@@ -113,8 +116,13 @@ pub(crate) fn refuse(kind: u16) -> Failure {
         return Failure::UnsupportedCommand { name, kind };
     }
     let what = match kind {
-        kind::START | 0x0004 | kind::INPUT | 0x8000..=0xFBFF => "which only a server sends",
-        0x0006 | 0x0007 | 0x0200..=0x03FF => "which belongs to a later version of the protocol",
+        kind::START
+        | 0x0004
+        | kind::PROPOSE_RUN_COMPLETION_ACK
+        | 0x0300..=0x03FF
+        | kind::INPUT
+        | 0x8000..=0xFBFF => "which only a server sends",
+        kind::AWAITING_ON | 0x0200..=0x02FF => "which belongs to a later version of the protocol",
         0xFC00..=0xFFFF => "a custom entry, which is not part of the protocol",
         _ => "which is not part of the protocol",
     };

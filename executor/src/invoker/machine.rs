@@ -14,11 +14,13 @@ use bytes::Bytes;
 use completions::Completions;
 use everlog_log_schema::limits::JOURNAL_COMMANDS_MAX;
 use everlog_log_schema::metadata::{PROTOCOL_VERSIONS, ProtocolMode};
-use everlog_log_schema::{CompletionId, Entry, NotificationId, WaitSet};
+use everlog_log_schema::{CompletionId, Entry, FutureTree, NotificationId, NotificationResult};
 
 use super::error::Failure;
 use super::frame::{FLAG_REQUESTED_ACK, Frame, FrameDecoder, kind};
-use super::messages::{Function, Outgoing, decode, output_command, pb, run_proposal};
+use super::messages::{
+    self, Function, Outgoing, TREES_VERSION, decode, output_command, pb, run_proposal,
+};
 use super::{AttemptEventKind, AttemptStart, Notice};
 
 /// Entries for the function are encoded in runs of about this size, in bytes, so that a long
@@ -28,12 +30,15 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// One attempt.
 #[derive(Debug)]
 pub(crate) struct Machine {
+    protocol_version: u32,
     decoder: FrameDecoder,
     /// Messages for the function, encoded.
     outgoing: Outgoing,
-    /// Entries for the function, behind those: first the journal, then notifications.
-    untold: VecDeque<Entry>,
+    /// What the function is told behind those: first the journal, then what comes.
+    untold: VecDeque<Untold>,
     events: Vec<AttemptEventKind>,
+    /// What the function has said last that its code waits for, until somebody takes it out.
+    awaiting_on: Option<FutureTree>,
     phase: Phase,
     function: Function,
     /// How many commands the journal holds, with those of this attempt.
@@ -47,6 +52,8 @@ pub(crate) struct Machine {
     signals_told: u32,
     /// Whether the output is among the commands.
     has_output: bool,
+    /// Whether the function has taken no step in this attempt.
+    is_idle: bool,
     abort_timeout: Duration,
 }
 
@@ -62,9 +69,20 @@ enum Phase {
     Failed,
 }
 
+/// Something that the function is to be told.
+#[derive(Debug)]
+enum Untold {
+    /// An entry of the journal.
+    Entry(Entry),
+    /// That the result of a run is durable, which it has proposed itself.
+    Ack(CompletionId),
+}
+
 /// What one message amounts to.
 enum Meaning {
     Step(Entry),
+    /// Nothing that counts.
+    Hint,
     Last(AttemptEventKind),
 }
 
@@ -72,10 +90,12 @@ impl Machine {
     /// Begins an attempt: the start message and the journal are ready to be sent.
     pub(crate) fn new(start: AttemptStart) -> Self {
         let mut machine = Self {
+            protocol_version: start.protocol_version,
             decoder: FrameDecoder::default(),
             outgoing: Outgoing::new(start.protocol_version),
             untold: VecDeque::new(),
             events: Vec::new(),
+            awaiting_on: None,
             phase: match start.deployment.mode {
                 ProtocolMode::BidiStream => Phase::Open,
                 // Such a function answers only once its input has ended.
@@ -88,11 +108,12 @@ impl Machine {
             signals_known: 0,
             signals_told: 0,
             has_output: false,
+            is_idle: true,
             abort_timeout: start.abort_timeout,
         };
         machine.outgoing.push_start(&start);
         match machine.recall(&start) {
-            Ok(()) => machine.untold = start.journal.into(),
+            Ok(()) => machine.untold = start.journal.into_iter().map(Untold::Entry).collect(),
             Err(failure) => machine.fail(failure),
         }
         machine
@@ -117,7 +138,7 @@ impl Machine {
                     self.commands += 1;
                     self.has_output = true;
                 }
-                Entry::Notification { id, .. } => self.tell(id)?,
+                Entry::Notification { id, result } => drop(self.tell(id, result)?),
             }
         }
         self.signals_known = self.signals_told;
@@ -125,13 +146,20 @@ impl Machine {
         Ok(())
     }
 
-    /// Notes that the function is told of a notification.
-    fn tell(&mut self, id: &NotificationId) -> Result<(), Failure> {
+    /// Notes that the function is told of a notification. Returns whether it is told in short.
+    fn tell(
+        &mut self,
+        id: &NotificationId,
+        result: &NotificationResult,
+    ) -> Result<Option<CompletionId>, Failure> {
         match id {
-            NotificationId::Completion { id, kind } => self.completions.complete(*id, *kind),
+            NotificationId::Completion { id, kind } => {
+                let in_short = self.completions.complete(*id, *kind, result)?;
+                Ok(in_short.then_some(*id))
+            }
             NotificationId::Signal(_) => {
                 self.signals_told += 1;
-                Ok(())
+                Ok(None)
             }
         }
     }
@@ -148,6 +176,7 @@ impl Machine {
             match self.next_meaning() {
                 Ok(None) => break None,
                 Ok(Some(Meaning::Step(entry))) => entries.push(entry),
+                Ok(Some(Meaning::Hint)) => {}
                 Ok(Some(Meaning::Last(event))) => break Some((event, Phase::Ended)),
                 Err(failure) => break Some((failure.into_event(), Phase::Failed)),
             }
@@ -172,13 +201,13 @@ impl Machine {
         if self.phase != Phase::Open || index < self.next_notice {
             return;
         }
-        let Entry::Notification { id, .. } = &entry else {
+        let Entry::Notification { id, result } = &entry else {
             return self.fail(Failure::Internal("an entry that is no notification".to_owned()));
         };
-        match self.tell(id) {
-            Ok(()) => {
+        match self.tell(id, result) {
+            Ok(in_short) => {
                 self.next_notice = index + 1;
-                self.untold.push_back(entry);
+                self.untold.push_back(in_short.map_or(Untold::Entry(entry), Untold::Ack));
             }
             Err(failure) => self.fail(failure),
         }
@@ -213,11 +242,20 @@ impl Machine {
         std::mem::take(&mut self.events)
     }
 
+    /// Takes out what the function has said last that its code waits for, if it has said so since
+    /// this was last asked.
+    pub(crate) fn take_awaiting_on(&mut self) -> Option<FutureTree> {
+        self.awaiting_on.take()
+    }
+
     /// Takes out the next bytes to send to the function.
     pub(crate) fn take_bytes(&mut self) -> Option<Bytes> {
         while self.outgoing.len() < CHUNK_BYTES {
-            let Some(entry) = self.untold.pop_front() else { break };
-            self.outgoing.push_entry(&entry);
+            match self.untold.pop_front() {
+                Some(Untold::Entry(entry)) => self.outgoing.push_entry(&entry),
+                Some(Untold::Ack(completion)) => self.outgoing.push_ack(completion),
+                None => break,
+            }
         }
         self.outgoing.take()
     }
@@ -272,6 +310,7 @@ impl Machine {
 
     fn next_meaning(&mut self) -> Result<Option<Meaning>, Failure> {
         let Some(Frame { kind, flags, payload }) = self.decoder.next()? else { return Ok(None) };
+        let knows_trees = self.protocol_version >= TREES_VERSION;
         let known_flags = if kind == kind::PROPOSE_RUN_COMPLETION { FLAG_REQUESTED_ACK } else { 0 };
         if flags & !known_flags != 0 {
             return Err(Failure::Violation(format!(
@@ -280,18 +319,29 @@ impl Machine {
         }
         let meaning = match kind {
             kind::SUSPENSION => Meaning::Last(self.suspension(payload)?),
+            kind::AWAITING_ON if knows_trees => {
+                self.awaiting_on = messages::awaiting_on(payload)?.or(self.awaiting_on.take());
+                Meaning::Hint
+            }
             kind::ERROR => {
-                let error: pb::ErrorMessage = decode("Error", payload)?;
+                let mut error: pb::ErrorMessage = decode("Error", payload)?;
+                if !knows_trees {
+                    error.behavior = 0;
+                }
                 Meaning::Last(Failure::Function(error).into_event())
             }
             kind::END => Meaning::Last(self.end(payload)?),
-            _ => Meaning::Step(self.step(kind, payload)?),
+            _ => {
+                let entry = self.step(kind, flags, payload)?;
+                self.is_idle = false;
+                Meaning::Step(entry)
+            }
         };
         Ok(Some(meaning))
     }
 
     /// Takes in a message that becomes an entry of the journal.
-    fn step(&mut self, kind: u16, payload: Bytes) -> Result<Entry, Failure> {
+    fn step(&mut self, kind: u16, flags: u16, payload: Bytes) -> Result<Entry, Failure> {
         if self.has_output {
             return Err(Failure::Violation(format!(
                 "it sent a message of type {kind:#06x} after its output"
@@ -299,7 +349,9 @@ impl Machine {
         }
         if kind == kind::PROPOSE_RUN_COMPLETION {
             let (id, entry) = run_proposal(payload)?;
-            self.completions.propose(id)?;
+            let acknowledge =
+                self.protocol_version >= TREES_VERSION && flags & FLAG_REQUESTED_ACK != 0;
+            self.completions.propose(id, acknowledge)?;
             return Ok(entry);
         }
         let entry = match kind {
@@ -321,16 +373,11 @@ impl Machine {
     }
 
     fn suspension(&mut self, payload: Bytes) -> Result<AttemptEventKind, Failure> {
-        let message: pb::SuspensionMessage = decode("Suspension", payload)?;
-        let waiting = WaitSet {
-            completions: message.waiting_completions.into_iter().map(CompletionId).collect(),
-            signals: message.waiting_signals,
-            named_signals: message.waiting_named_signals,
-        };
+        let waiting = messages::suspension(self.protocol_version, payload)?;
         if self.has_output {
             return Err(Failure::Violation("it suspended after its output".to_owned()));
         }
-        self.completions.check_wait_set(&waiting)?;
+        self.completions.check_wait(&waiting, self.is_idle)?;
         // One that suspends unasked may not have heard what it was told last.
         let asked = self.is_input_closed();
         let signals_told = if asked { self.signals_told } else { self.signals_known };

@@ -3,6 +3,7 @@
 //! **Invariant:** a command leaves with the very bytes it came with.
 
 mod calls;
+mod futures;
 mod incoming;
 mod outgoing;
 mod traceparent;
@@ -10,8 +11,13 @@ mod traceparent;
 use bytes::Bytes;
 use everlog_log_schema::{Failure, Header};
 
+pub(crate) use futures::{FUTURE_BYTES_MAX, FUTURE_DEPTH_MAX, awaiting_on, suspension};
 pub(crate) use incoming::{CommandPlace, Function, decode, output_command, run_proposal};
 pub(crate) use outgoing::Outgoing;
+
+/// From this version of the protocol on a function waits for trees of futures, says what its code
+/// waits for, is told in short that what it has proposed is durable, and chooses what follows a failure.
+pub(crate) const TREES_VERSION: u32 = 7;
 
 /// The messages as `proto/protocol.proto` describes them.
 #[allow(

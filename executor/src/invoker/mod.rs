@@ -22,7 +22,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use everlog_log_schema::metadata::{Deployment, Metadata};
 use everlog_log_schema::{
-    AttemptError, AttemptId, Entry, HandlerKind, InvocationId, Millis, Target, WaitSet,
+    AttemptError, AttemptId, Entry, FutureTree, HandlerKind, InvocationId, Millis, Target,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -50,6 +50,8 @@ pub struct AttemptStart {
     pub attempt: AttemptId,
     /// The handler to run.
     pub target: Target,
+    /// What else the caller has named it by.
+    pub named: CallNames,
     /// How the handler is run: decides what it may do with state.
     pub kind: HandlerKind,
     /// The object's state as it is now, as far as the function is told it at once; none for
@@ -85,6 +87,17 @@ pub struct AttemptStart {
     pub is_large: bool,
 }
 
+/// What a call is named by beside its target.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CallNames {
+    /// The key under which a repeated call is the same call.
+    pub idempotency_key: Option<String>,
+    /// The scope that it was made in.
+    pub scope: Option<String>,
+    /// The limit key that it was made with.
+    pub limit_key: Option<String>,
+}
+
 /// The state of an object, as an attempt begins with it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EagerStateMap {
@@ -117,8 +130,8 @@ pub enum AttemptEventKind {
     },
     /// It ended until something happens.
     Suspended {
-        /// Any one of these. Never empty.
-        waiting: WaitSet,
+        /// Until this is settled. No node of it is empty.
+        waiting: FutureTree,
         /// How many signals the function was told before its input was closed, those of the journal
         /// included: a later one may be what it waits for.
         signals_told: u32,
@@ -131,7 +144,23 @@ pub enum AttemptEventKind {
         error: AttemptError,
         /// The delay before the next attempt that the function or its endpoint asked for.
         retry_after: Option<Millis>,
+        /// What is to follow.
+        reaction: Reaction,
     },
+    /// Its code waits for this. It says so to be looked at: nothing depends on it, and it is out of
+    /// date as soon as any of it has come.
+    AwaitingOn(FutureTree),
+}
+
+/// What is to follow a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reaction {
+    /// What the retry policy says.
+    ByPolicy,
+    /// The invocation waits for somebody to resume it.
+    Pause,
+    /// The invocation ends with the error.
+    Fail,
 }
 
 /// A notification that has become durable.

@@ -111,6 +111,7 @@ impl AttemptTrace {
                 self.outcome = "failed";
                 self.fail(error.code);
             }
+            AttemptEventKind::AwaitingOn(_) => {}
         }
     }
 

@@ -14,22 +14,24 @@ use std::time::Duration;
 
 use everlog_log_schema::metadata::{Deployment, Handler, Metadata};
 use everlog_log_schema::{
-    AttemptError, AttemptFailed, AttemptId, Command, DeploymentId, Epoch, InvocationId,
-    InvocationRow, MetadataOffset, Millis, Pin, Status, Then,
+    AttemptError, AttemptFailed, AttemptId, Awaited, Command, DeploymentId, Entry, Epoch,
+    InvocationId, InvocationRow, MetadataOffset, Millis, Pin, Status, Then,
 };
 use everlog_partition::{Tables, TablesError, reads};
 use tokio::sync::{mpsc, watch};
 
 use super::begin::{Beginning, Begun, Read, Reader, large_bytes};
-use super::code::Code;
+use super::code::{Code, share};
 use super::error::StopReason;
 use super::lines::Lines;
 use super::places::{Class, Place, Places};
 use super::sizes::error_bytes;
 use super::warnings::warn_of_failure;
+use crate::awaiting::{Awaiting, Hint};
 use crate::config::ExecutorLimits;
 use crate::invoker::{
-    AttemptHandle, AttemptStart, EventReceiver, EventSender, Invoker, Notice, event_channel,
+    AttemptHandle, AttemptStart, CallNames, EventReceiver, EventSender, Invoker, Notice,
+    event_channel,
 };
 use crate::metrics;
 
@@ -62,6 +64,8 @@ struct Reading {
 struct Open {
     attempt: AttemptId,
     handle: AttemptHandle,
+    /// What its code waits for, as it says.
+    hint: Hint,
     /// Goes with the first entries, unless an attempt before has recorded some.
     pin: Option<Pin>,
     #[expect(dead_code, reason = "held for its drop")]
@@ -87,6 +91,7 @@ pub(crate) struct Attempts {
     metadata: watch::Receiver<Arc<Metadata>>,
     limits: ExecutorLimits,
     places: Arc<Places>,
+    awaiting: Arc<Awaiting>,
     lines: Lines,
     /// Where places come that were asked for, and how.
     granted: (mpsc::UnboundedSender<Place>, mpsc::UnboundedReceiver<Place>),
@@ -106,6 +111,7 @@ impl Attempts {
         metadata: watch::Receiver<Arc<Metadata>>,
         limits: ExecutorLimits,
         places: Arc<Places>,
+        awaiting: Arc<Awaiting>,
         reader: Reader,
     ) -> (Self, EventReceiver) {
         let (events, receiver) = event_channel(EVENTS_MAX, EVENTS_BYTES_MAX);
@@ -116,6 +122,7 @@ impl Attempts {
             limits,
             lines: Lines::new(Arc::clone(&places)),
             places,
+            awaiting,
             granted: mpsc::unbounded_channel(),
             reader,
             events,
@@ -218,7 +225,7 @@ impl Attempts {
                 continue;
             };
             let metadata = self.metadata()?;
-            match Code::find(&metadata, &running.row) {
+            match Code::find(&metadata, &running.row, self.limits.protocol_version_max) {
                 Ok(code) => {
                     let bytes = self.large_bytes(tables, &code, &running.row)?;
                     let fits = code.class(&running.row, bytes > 0) == class.key;
@@ -274,7 +281,7 @@ impl Attempts {
             return Ok(None);
         }
         let metadata = self.metadata()?;
-        let code = match Code::find(&metadata, &running.row) {
+        let code = match Code::find(&metadata, &running.row, self.limits.protocol_version_max) {
             Ok(code) => code,
             Err(error) => return Ok(Some(self.refuse(running, error, now))),
         };
@@ -358,6 +365,11 @@ impl Attempts {
             invocation: id,
             attempt,
             target: beginning.target.clone(),
+            named: CallNames {
+                idempotency_key: row.idempotency_key,
+                scope: row.scope,
+                limit_key: row.limit_key,
+            },
             kind: row.kind,
             state: begun.state,
             metadata: self.metadata.clone(),
@@ -408,13 +420,19 @@ impl Attempts {
         let (id, attempt) = (start.invocation, start.attempt);
         metrics::ATTEMPTS_STARTED.inc();
         let handle = self.invoker.start(start, self.events.clone());
-        self.live.insert(id, Live::Open(Box::new(Open { attempt, handle, pin, place })));
+        let hint = Hint::new(&self.awaiting, id);
+        self.live.insert(id, Live::Open(Box::new(Open { attempt, handle, hint, pin, place })));
     }
 
     /// Tells an attempt that something has happened, if it is live.
     pub(crate) fn notify(&mut self, id: InvocationId, attempt: AttemptId, notice: Notice) {
         match self.live.get_mut(&id).filter(|live| live.attempt() == Some(attempt)) {
-            Some(Live::Open(open)) => open.handle.notify(notice),
+            Some(Live::Open(open)) => {
+                if let Entry::Notification { id, .. } = &notice.entry {
+                    open.hint.told(&Awaited::from(id));
+                }
+                open.handle.notify(notice);
+            }
             Some(Live::Reading(reading)) => reading.notices.push(notice),
             Some(Live::Waiting(_) | Live::Ended(_)) | None => {}
         }
@@ -473,17 +491,4 @@ impl Running {
         let row = reads::invocation(tables, id)?.filter(|row| row.status == Status::Running);
         Ok(row.map(|row| Self { id, attempt: reads::current_attempt(&row, reigning), row }))
     }
-}
-
-/// A deployment as all attempts that use it share it.
-fn share(
-    shared: &mut (MetadataOffset, HashMap<DeploymentId, Arc<Deployment>>),
-    version: MetadataOffset,
-    deployment: &Deployment,
-) -> Arc<Deployment> {
-    if shared.0 != version {
-        *shared = (version, HashMap::new());
-    }
-    let of_id = shared.1.entry(deployment.id.clone());
-    Arc::clone(of_id.or_insert_with(|| Arc::new(deployment.clone())))
 }

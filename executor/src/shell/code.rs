@@ -1,7 +1,10 @@
 //! The code to run an invocation with.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use everlog_log_schema::metadata::{Deployment, EagerState, Handler, Metadata, PROTOCOL_VERSIONS};
-use everlog_log_schema::{AttemptError, InvocationRow, Target};
+use everlog_log_schema::{AttemptError, DeploymentId, InvocationRow, MetadataOffset, Target};
 
 use super::places::ClassKey;
 
@@ -18,8 +21,14 @@ pub(super) struct Code<'m> {
 }
 
 impl<'m> Code<'m> {
-    /// Finds the deployment that the invocation is pinned to, else the newest of its service.
-    pub(super) fn find(metadata: &'m Metadata, row: &InvocationRow) -> Result<Self, AttemptError> {
+    /// Finds the deployment that the invocation is pinned to, else the newest of its service. One that
+    /// is not pinned speaks the highest version of the protocol that both sides do, up to
+    /// `version_max`.
+    pub(super) fn find(
+        metadata: &'m Metadata,
+        row: &InvocationRow,
+        version_max: u32,
+    ) -> Result<Self, AttemptError> {
         let Target { service, handler, .. } = &row.target;
         let deployment = match &row.pin {
             Some(pin) => metadata.deployments.get(&pin.deployment).ok_or_else(|| {
@@ -43,7 +52,7 @@ impl<'m> Code<'m> {
             found.and_then(|offered| offered.handlers.iter().find(|of| of.name == *handler));
         let protocol_version = match &row.pin {
             Some(pin) => pin.protocol_version,
-            None => deployment.max_protocol_version.min(*PROTOCOL_VERSIONS.end()),
+            None => deployment.max_protocol_version.min(version_max),
         };
         let spoken = deployment.min_protocol_version..=deployment.max_protocol_version;
         if !PROTOCOL_VERSIONS.contains(&protocol_version) || !spoken.contains(&protocol_version) {
@@ -84,6 +93,20 @@ pub(super) fn attempt_error(code: u32, message: String) -> AttemptError {
         message,
         command_index: None,
         command_name: None,
+        command_kind: None,
         delay_by_function: false,
     }
+}
+
+/// A deployment as all attempts that use it share it.
+pub(super) fn share(
+    shared: &mut (MetadataOffset, HashMap<DeploymentId, Arc<Deployment>>),
+    version: MetadataOffset,
+    deployment: &Deployment,
+) -> Arc<Deployment> {
+    if shared.0 != version {
+        *shared = (version, HashMap::new());
+    }
+    let of_id = shared.1.entry(deployment.id.clone());
+    Arc::clone(of_id.or_insert_with(|| Arc::new(deployment.clone())))
 }

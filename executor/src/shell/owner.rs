@@ -10,6 +10,7 @@ mod barrier;
 mod clock_check;
 mod leaving;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use everlog_log_client::{LogError, Topic};
@@ -88,6 +89,7 @@ impl<'s> Owner<'s> {
             shell.metadata.clone(),
             shell.limits.clone(),
             shell.places.clone(),
+            Arc::clone(shell.desk.awaiting()),
             Reader::new(shell.store.clone(), shell.partition),
         );
         let sender = Sender { partition: shell.partition, level: row.level };

@@ -4,8 +4,8 @@
 
 use everlog_log_schema::limits::{BODY_BYTES_MAX, HEADERS_MAX, JOURNAL_ENTRIES_MAX};
 use everlog_log_schema::{
-    Append, AttemptError, Command, Effect, Entry, Failure, Header, Message, NotificationId,
-    NotificationResult, Outcome, SignalId, SignalResult, Span, Target, WaitSet,
+    Append, AttemptError, Command, Effect, Entry, Failure, FutureTree, Header, Message,
+    NotificationId, NotificationResult, Outcome, SignalId, SignalResult, Span, Target, WaitSet,
 };
 
 use super::attempts::Sized;
@@ -13,6 +13,8 @@ use super::proposals::RECORD_BYTES_AIM;
 
 /// A journal entry with all that surrounds its value, in bytes.
 const ENTRY_BYTES_MAX: usize = BODY_BYTES_MAX + (512 << 10);
+/// What a node of a tree of futures takes beside its leaves, in bytes; an upper bound.
+const FUTURE_NODE_BYTES: usize = 32;
 /// What an entry takes beside its variable parts, in bytes; an upper bound.
 const FIXED_BYTES: usize = 64;
 /// What a call takes beside its variable parts, in bytes; an upper bound.
@@ -102,6 +104,8 @@ pub(super) fn message_bytes(message: &Message) -> usize {
                     + header_bytes(&invoke.headers)
                     + invoke.body.len()
                     + text_bytes(invoke.idempotency_key.as_ref())
+                    + text_bytes(invoke.scope.as_ref())
+                    + text_bytes(invoke.limit_key.as_ref())
                     + text_bytes(invoke.traceparent.as_ref())
             }
             Message::Complete(complete) => complete.result.payload_bytes(),
@@ -110,11 +114,11 @@ pub(super) fn message_bytes(message: &Message) -> usize {
         }
 }
 
-/// Why a wait set cannot be recorded, if it cannot.
-pub(super) fn refusal_of_wait_set(waiting: &WaitSet) -> Option<String> {
-    let counts = [waiting.completions.len(), waiting.signals.len(), waiting.named_signals.len()];
-    let count = counts.into_iter().max().unwrap_or_default();
-    let (bytes, bytes_max) = (wait_set_bytes(waiting), ENTRY_BYTES_MAX);
+/// Why what an attempt waits for cannot be recorded, if it cannot.
+pub(super) fn refusal_of_future(waiting: &FutureTree) -> Option<String> {
+    let leaves = waiting.nodes.iter().map(|node| node.leaves.len()).sum::<usize>();
+    let count = leaves.max(waiting.nodes.len());
+    let (bytes, bytes_max) = (future_bytes(waiting), ENTRY_BYTES_MAX);
     (count > JOURNAL_ENTRIES_MAX as usize || bytes > bytes_max).then(|| {
         format!(
             "[RT0003] waiting for {count} things at once, in {bytes} bytes, exceeds the limits of \
@@ -152,6 +156,8 @@ fn effect_bytes(effect: &Effect) -> usize {
                 + target_bytes(&call.target)
                 + header_bytes(&call.headers)
                 + text_bytes(call.idempotency_key.as_ref())
+                + text_bytes(call.scope.as_ref())
+                + text_bytes(call.limit_key.as_ref())
                 + text_bytes(call.traceparent.as_ref())
         }
         Effect::SendSignal { signal, result, .. } => {
@@ -207,8 +213,12 @@ pub(super) fn error_bytes(error: &AttemptError) -> usize {
     error.message.len() + error.command_name.as_ref().map_or(0, String::len)
 }
 
-/// The bytes that a wait set takes in a record, at most.
-pub(super) fn wait_set_bytes(waiting: &WaitSet) -> usize {
+/// The bytes that what an attempt waits for takes in a record, at most.
+pub(super) fn future_bytes(waiting: &FutureTree) -> usize {
+    waiting.nodes.iter().map(|node| FUTURE_NODE_BYTES + wait_set_bytes(&node.leaves)).sum()
+}
+
+fn wait_set_bytes(waiting: &WaitSet) -> usize {
     let named: usize = waiting.named_signals.iter().map(|name| name.len() + 4).sum();
     named + 5 * (waiting.completions.len() + waiting.signals.len())
 }
@@ -256,9 +266,9 @@ mod tests {
     use everlog_log_schema::codec::encode_record;
     use everlog_log_schema::limits::SIGNAL_NAME_BYTES_MAX;
     use everlog_log_schema::{
-        AttemptId, Call, CompletionId, DeploymentId, Epoch, HandlerKind, Incarnation, InvocationId,
-        MetadataOffset, Millis, OnMaxAttempts, PartitionKey, Pin, Record, RequestId, RetryPolicy,
-        Seq, Term,
+        AttemptId, Call, Combinator, CompletionId, DeploymentId, Epoch, FutureNode, HandlerKind,
+        Incarnation, InvocationId, MetadataOffset, Millis, OnMaxAttempts, PartitionKey, Pin,
+        Record, RequestId, RetryPolicy, Seq, Suspend, Term,
     };
 
     use super::*;
@@ -295,6 +305,8 @@ mod tests {
             headers: vec![header; headers],
             parameter: Span { start: u32::MAX >> 1, bytes: parameter },
             idempotency_key: Some("i".into()),
+            scope: None,
+            limit_key: None,
             start_at: Some(Millis(1 << 62)),
             retention: Millis(1 << 62),
             retry: RetryPolicy {
@@ -379,9 +391,41 @@ mod tests {
     #[test]
     fn a_wait_set_has_a_limited_number_of_members() {
         let max = JOURNAL_ENTRIES_MAX;
-        let waiting = |count| WaitSet { signals: (0..count).collect(), ..WaitSet::default() };
-        assert_eq!(refusal_of_wait_set(&waiting(max)), None);
-        assert!(refusal_of_wait_set(&waiting(max + 1)).is_some());
+        let set = |count| WaitSet { signals: (0..count).collect(), ..WaitSet::default() };
+        let waiting = |count| FutureTree::from(set(count));
+        assert_eq!(refusal_of_future(&waiting(max)), None);
+        assert!(refusal_of_future(&waiting(max + 1)).is_some());
+        let spread = |count| {
+            let mut tree = waiting(count);
+            tree.nodes.extend(waiting(1).nodes);
+            tree
+        };
+        assert_eq!(refusal_of_future(&spread(max - 1)), None);
+        assert!(refusal_of_future(&spread(max)).is_some());
+    }
+
+    #[test]
+    fn the_size_of_a_tree_is_never_below_what_is_written() {
+        let leaves = WaitSet {
+            completions: vec![CompletionId(u32::MAX)],
+            signals: vec![u32::MAX; 2],
+            named_signals: vec!["n".repeat(200)],
+        };
+        let waiting = FutureTree {
+            nodes: vec![
+                FutureNode {
+                    combinator: Combinator::AllSucceededOrFirstFailed,
+                    leaves,
+                    nested: u32::MAX,
+                };
+                100
+            ],
+        };
+        let estimate = future_bytes(&waiting);
+        let invocation = InvocationId { partition_key: PartitionKey(u64::MAX), uuid: u128::MAX };
+        let attempt = append(Vec::new()).attempt;
+        let suspend = Suspend { invocation, attempt, waiting, signals_told: 0 };
+        assert!(encoded(Command::Suspend(suspend)) <= estimate + 256);
     }
 
     #[test]

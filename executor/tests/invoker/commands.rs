@@ -337,7 +337,7 @@ async fn a_shared_handler_reads_state() {
 
 #[tokio::test]
 async fn functions_call_send_cancel_and_attach() {
-    for protocol_version in [5, 6] {
+    for protocol_version in [5, 6, 7] {
         let case = Case::order("place", "\"milk\"").await;
         let shell = Case { protocol_version, ..case }.run_in_every_way().await;
         let expected = ["Call", "OneWayCall", "SendSignal", "AttachInvocation"];
@@ -373,7 +373,7 @@ fn call_of(entry: &Entry) -> Option<&everlog_log_schema::Call> {
 
 #[tokio::test]
 async fn awakeables_and_signals_reach_the_function() {
-    for protocol_version in [5, 6] {
+    for protocol_version in [5, 6, 7] {
         let case = Case::order("wait", "").await;
         let shell = Case { protocol_version, ..case }.run_in_every_way().await;
         let expected = ["CompleteAwakeable", "CompleteAwakeable", "SendSignal"];

@@ -74,7 +74,9 @@ async fn messages_without_end() {
                 assert_eq!(error.message, "[RT0003] the journal would exceed 24999 commands");
                 break;
             }
-            other @ (AttemptEventKind::Suspended { .. } | AttemptEventKind::Ended) => {
+            other @ (AttemptEventKind::Suspended { .. }
+            | AttemptEventKind::Ended
+            | AttemptEventKind::AwaitingOn(_)) => {
                 panic!("{other:?}")
             }
         }
@@ -103,7 +105,7 @@ async fn a_stream_that_is_reset() {
     steps(&mut events).await;
     reset.send(()).unwrap();
     let event = in_time(events.recv()).await.unwrap();
-    let AttemptEventKind::Failed { error, retry_after: None } = event.kind else {
+    let AttemptEventKind::Failed { error, retry_after: None, .. } = event.kind else {
         panic!("{event:?}")
     };
     let expected = format!(

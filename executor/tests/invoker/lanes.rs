@@ -240,7 +240,9 @@ async fn a_server_that_retires_a_connection_gets_another_one() {
             match in_time(events.recv()).await.unwrap().kind {
                 AttemptEventKind::Entries { .. } => {}
                 AttemptEventKind::Ended => ended += 1,
-                other @ (AttemptEventKind::Suspended { .. } | AttemptEventKind::Failed { .. }) => {
+                other @ (AttemptEventKind::Suspended { .. }
+                | AttemptEventKind::Failed { .. }
+                | AttemptEventKind::AwaitingOn(_)) => {
                     panic!("{other:?}")
                 }
             }

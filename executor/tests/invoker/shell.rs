@@ -6,13 +6,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use everlog_connect::{Connector, TlsOptions};
 use everlog_executor::invoker::{
-    AttemptEvent, AttemptEventKind, AttemptHandle, AttemptStart, EagerStateMap, EventReceiver,
-    EventSender, HttpInvoker, HttpInvokerOptions, Invoker, Notice, event_channel,
+    AttemptEvent, AttemptEventKind, AttemptHandle, AttemptStart, CallNames, EagerStateMap,
+    EventReceiver, EventSender, HttpInvoker, HttpInvokerOptions, Invoker, Notice, event_channel,
 };
 use everlog_log_schema::metadata::{Deployment, Metadata, ProtocolMode};
 use everlog_log_schema::{
-    AttemptId, CompletionId, DeploymentId, Effect, Entry, Epoch, HandlerKind, Incarnation,
-    InvocationId, Millis, NotificationId, NotificationResult, PartitionKey, Target, kinds,
+    AttemptId, Combinator, CompletionId, DeploymentId, Effect, Entry, Epoch, FutureTree,
+    HandlerKind, Incarnation, InvocationId, Millis, NotificationId, NotificationResult,
+    PartitionKey, Target, kinds,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -79,6 +80,7 @@ pub(crate) fn start(
         invocation: InvocationId { partition_key: PartitionKey(7), uuid: 11 },
         attempt: AttemptId { incarnation: Incarnation(3), epoch: Epoch(1), counter: 0 },
         target: Target { service: service.to_owned(), key: None, handler: handler.to_owned() },
+        named: CallNames::default(),
         kind: HandlerKind::Plain,
         state: None,
         metadata: watch::channel(Arc::new(Metadata::default())).1,
@@ -103,6 +105,8 @@ pub(crate) struct Shell {
     pub(crate) partition: Partition,
     /// Whether an attempt begins without the state of its object.
     pub(crate) is_lazy: bool,
+    /// What the function has said that its code waits for, in order.
+    pub(crate) awaiting_on: Vec<String>,
     last: Option<AttemptEventKind>,
 }
 
@@ -113,7 +117,8 @@ impl Shell {
 
     pub(crate) fn with(invoker: Arc<HttpInvoker>) -> Self {
         let (journal, partition) = (Vec::new(), Partition::default());
-        Self { invoker, journal, partition, is_lazy: false, last: None }
+        let awaiting_on = Vec::new();
+        Self { invoker, journal, partition, is_lazy: false, awaiting_on, last: None }
     }
 
     /// Runs one attempt to its last event.
@@ -159,9 +164,18 @@ impl Shell {
         handle: &AttemptHandle,
         due: &mpsc::UnboundedSender<CompletionId>,
     ) -> bool {
-        let AttemptEventKind::Entries { first_command, entries } = event.kind else {
-            self.last = Some(event.kind);
-            return true;
+        let (first_command, entries) = match event.kind {
+            AttemptEventKind::Entries { first_command, entries } => (first_command, entries),
+            AttemptEventKind::AwaitingOn(tree) => {
+                self.awaiting_on.push(text_of(&tree));
+                return false;
+            }
+            last @ (AttemptEventKind::Suspended { .. }
+            | AttemptEventKind::Ended
+            | AttemptEventKind::Failed { .. }) => {
+                self.last = Some(last);
+                return true;
+            }
         };
         let is_command = |entry: &&Entry| !matches!(entry, Entry::Notification { .. });
         assert_eq!(first_command as usize, self.journal.iter().filter(is_command).count());
@@ -201,20 +215,34 @@ impl Shell {
     pub(crate) fn last(&self) -> String {
         match self.last.as_ref().expect("the attempt has ended") {
             AttemptEventKind::Suspended { waiting, .. } => {
-                let completions: Vec<u32> = waiting.completions.iter().map(|id| id.0).collect();
-                let (signals, named) = (&waiting.signals, &waiting.named_signals);
-                format!("Suspended {completions:?} {signals:?} {named:?}")
+                format!("Suspended {}", text_of(waiting))
             }
             AttemptEventKind::Ended => "Ended".to_owned(),
-            AttemptEventKind::Failed { error, retry_after: None } => {
+            AttemptEventKind::Failed { error, retry_after: None, .. } => {
                 format!("Failed {} {}", error.code, error.message)
             }
-            AttemptEventKind::Failed { error, retry_after: Some(delay) } => {
+            AttemptEventKind::Failed { error, retry_after: Some(delay), .. } => {
                 format!("Failed {} after {delay} ms {}", error.code, error.message)
             }
-            AttemptEventKind::Entries { .. } => unreachable!("entries are stored"),
+            AttemptEventKind::Entries { .. } | AttemptEventKind::AwaitingOn(_) => {
+                unreachable!("it is none of the last events")
+            }
         }
     }
+}
+
+/// What a tree waits for, node by node: of a race of notifications only these.
+fn text_of(tree: &FutureTree) -> String {
+    let nodes = tree.nodes.iter().map(|node| {
+        let completions: Vec<u32> = node.leaves.completions.iter().map(|id| id.0).collect();
+        let (signals, named) = (&node.leaves.signals, &node.leaves.named_signals);
+        let leaves = format!("{completions:?} {signals:?} {named:?}");
+        match (node.combinator, node.nested) {
+            (Combinator::FirstCompleted, 0) => leaves,
+            (combinator, nested) => format!("{combinator:?} of {leaves} and {nested}"),
+        }
+    });
+    nodes.collect::<Vec<_>>().join("; ")
 }
 
 /// Lets a sleep end when it is due.

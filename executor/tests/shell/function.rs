@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use everlog_executor::invoker::{
-    AttemptEvent, AttemptEventKind, AttemptStart, EventSender, Notice,
+    AttemptEvent, AttemptEventKind, AttemptStart, EventSender, Notice, Reaction,
 };
 use everlog_log_schema::identity::child_request;
 use everlog_log_schema::{
-    AttemptError, Call, CompletionId, Effect, Entry, Failure, HandlerKind, InvocationId, Life,
-    MetadataOffset, Millis, NotificationId, NotificationResult, OnMaxAttempts, Outcome,
-    PartitionKey, RetryPolicy, SignalId, SignalResult, Span, Target, WaitSet,
+    AttemptError, Call, CompletionId, Effect, Entry, Failure, FutureTree, HandlerKind,
+    InvocationId, Life, MetadataOffset, Millis, NotificationId, NotificationResult, OnMaxAttempts,
+    Outcome, PartitionKey, RetryPolicy, SignalId, SignalResult, Span, Target, WaitSet,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -211,6 +211,8 @@ impl Function {
             headers: Vec::new(),
             parameter: Span { start: 0, bytes: u32::try_from(body.len()).unwrap() },
             idempotency_key: None,
+            scope: None,
+            limit_key: None,
             start_at: None,
             retention: self.start.unkeyed_retention,
             retry: RetryPolicy {
@@ -348,8 +350,9 @@ impl Function {
         self.command(SET_STATE, value, Effect::SetState { key, value: span }).await;
     }
 
-    fn suspend(&self, waiting: WaitSet) -> Ended {
+    fn suspend(&self, waiting: impl Into<FutureTree>) -> Ended {
         let signals_told = self.signals_told;
+        let waiting = waiting.into();
         Ended::ForNow(AttemptEventKind::Suspended { waiting, signals_told })
     }
 
@@ -467,7 +470,8 @@ fn failed(message: &str, retry_after: Option<Millis>) -> Ended {
         message: message.into(),
         command_index: None,
         command_name: None,
+        command_kind: None,
         delay_by_function: false,
     };
-    Ended::ForNow(AttemptEventKind::Failed { error, retry_after })
+    Ended::ForNow(AttemptEventKind::Failed { error, retry_after, reaction: Reaction::ByPolicy })
 }

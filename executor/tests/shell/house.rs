@@ -351,6 +351,8 @@ impl Call {
             headers: Vec::new(),
             body: self.body.clone(),
             idempotency_key: self.idempotency_key.clone(),
+            scope: None,
+            limit_key: None,
             reply_to: Some("test".into()),
             caller: None,
             start_at: self.start_at,

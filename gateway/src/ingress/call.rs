@@ -140,6 +140,8 @@ impl Ingress {
             headers: head.headers,
             body,
             idempotency_key: head.idempotency_key,
+            scope: None,
+            limit_key: None,
             reply_to: (head.verb == Verb::Call).then(|| self.name.clone()),
             start_at,
             retention,

@@ -3,7 +3,7 @@
 //! Its invariant: whoever asks learns why it takes so long. An invocation whose deployment is down
 //! says so here, with the error of its last attempt, though nobody waits for it.
 
-use everlog_log_schema::{AttemptError, InvocationId, Millis, Status};
+use everlog_log_schema::{AttemptError, InvocationId, Millis, Status, command_kind_name};
 use serde_json::{Map, Value, json};
 
 use super::answer::name_invocation;
@@ -65,6 +65,9 @@ fn view(error: &AttemptError) -> Value {
         if let Some(name) = &error.command_name {
             fields.insert("commandName".into(), name.as_str().into());
         }
+        if let Some(kind) = error.command_kind {
+            fields.insert("commandKind".into(), command_kind_name(kind).into());
+        }
     }
     view
 }
@@ -107,6 +110,7 @@ mod tests {
             message: "[RT0010] failed to connect".into(),
             command_index: Some(3),
             command_name: Some("pay".into()),
+            command_kind: Some(0x0411),
             delay_by_function: false,
         };
         let json = rendered(Status::BackingOff { until: Millis(0) }, Some(&error)).await;

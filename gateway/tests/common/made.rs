@@ -24,6 +24,8 @@ pub fn row(target: Target, status: Status) -> InvocationRow {
         headers: vec![],
         body: Bytes::from_static(b"12345"),
         idempotency_key: None,
+        scope: None,
+        limit_key: None,
         reply_to: None,
         caller: None,
         start_at: None,

@@ -13,9 +13,9 @@ use everlog_log_schema::owner_api::{
     RowRange, StatePage, Verdict,
 };
 use everlog_log_schema::{
-    Entry, Envelope, Epoch, Failure, Header, InboxOffset, Incarnation, InvocationId, InvocationRow,
-    Invoke, JournalRow, Message, Millis, Order, OrderAction, Outcome, PartitionId, RequestId,
-    Signal, SignalId, Status, codec, partition_of,
+    Entry, Envelope, Epoch, Failure, FutureTree, Header, InboxOffset, Incarnation, InvocationId,
+    InvocationRow, Invoke, JournalRow, Message, Millis, Order, OrderAction, Outcome, PartitionId,
+    RequestId, Signal, SignalId, Status, codec, partition_of,
 };
 use tokio::sync::watch;
 
@@ -36,6 +36,7 @@ struct State {
     /// All invocations, those a test made up too.
     rows: BTreeMap<InvocationId, InvocationRow>,
     journals: BTreeMap<InvocationId, Vec<JournalRow>>,
+    awaiting_on: BTreeMap<InvocationId, FutureTree>,
     states: BTreeMap<(String, String), BTreeMap<Bytes, Bytes>>,
     signals: Vec<Signal>,
     orders: Vec<Order>,
@@ -118,6 +119,11 @@ impl TestOwner {
     /// Has an invocation be there, or be so.
     pub fn put(&self, id: InvocationId, row: InvocationRow) {
         self.change(|state| state.rows.insert(id, row));
+    }
+
+    /// Has an invocation's code say that it waits for this.
+    pub fn put_awaiting_on(&self, id: InvocationId, tree: FutureTree) {
+        self.change(|state| state.awaiting_on.insert(id, tree));
     }
 
     /// Has an invocation have this journal.
@@ -217,6 +223,8 @@ pub fn row_of(invoke: &Invoke, offset: u64) -> InvocationRow {
         target: invoke.target.clone(),
         kind: invoke.kind,
         idempotency_key: invoke.idempotency_key.clone(),
+        scope: invoke.scope.clone(),
+        limit_key: invoke.limit_key.clone(),
         retention: invoke.retention,
         retry: invoke.retry.clone(),
         traceparent: invoke.traceparent.clone(),
@@ -418,6 +426,14 @@ impl OwnerApi for TestOwner {
             let taken_in = after.is_none_or(|after| state.taken_in(id, after));
             taken_in.then(|| state.row(id)).flatten()
         }))
+    }
+
+    fn awaiting_on(
+        &self,
+        id: InvocationId,
+    ) -> BoxFuture<'_, Result<Option<FutureTree>, OwnerError>> {
+        let tree = self.state.lock().unwrap().awaiting_on.get(&id).cloned();
+        Box::pin(async { Ok(tree) })
     }
 
     fn invocations(

@@ -179,6 +179,8 @@ fn call() -> Invoke {
         headers: Vec::new(),
         body: Bytes::new(),
         idempotency_key: None,
+        scope: None,
+        limit_key: None,
         reply_to: None,
         caller: None,
         start_at: None,
@@ -372,11 +374,13 @@ fn header(bytes: usize) -> Vec<Header> {
 
 #[test]
 fn every_limit_of_a_call_holds_at_the_limit_and_one_above() {
-    let cases: [Case; 6] = [
+    let cases: [Case; 8] = [
         (limits::NAME_BYTES_MAX, |call, n| call.target.service = text(n)),
         (limits::NAME_BYTES_MAX, |call, n| call.target.handler = text(n)),
         (limits::KEY_BYTES_MAX, |call, n| call.target.key = Some(text(n))),
         (limits::KEY_BYTES_MAX, |call, n| call.idempotency_key = Some(text(n))),
+        (limits::SCOPE_BYTES_MAX, |call, n| call.scope = Some(text(n))),
+        (limits::LIMIT_KEY_BYTES_MAX, |call, n| call.limit_key = Some(text(n))),
         (limits::HEADERS_BYTES_MAX, |call, n| call.headers = header(n)),
         (limits::BODY_BYTES_MAX, |call, n| call.body = Bytes::from(vec![0; n])),
     ];

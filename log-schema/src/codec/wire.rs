@@ -14,9 +14,10 @@ use crate::owner_api::{
     StatePage, Verdict,
 };
 use crate::{
-    AttemptError, DeploymentId, Epoch, Holding, InboxOffset, InvocationId, InvocationRow,
-    JournalRow, Level, LogOffset, Member, Millis, Outcome, PartitionId, PartitionKey, RequestId,
-    Role, Row, RowKey, StandingAnswer, StandingQuestion, Status, StatusKind, Target,
+    AttemptError, DeploymentId, Epoch, FutureTree, Holding, InboxOffset, InvocationId,
+    InvocationRow, JournalRow, Level, LogOffset, Member, Millis, Outcome, PartitionId,
+    PartitionKey, RequestId, Role, Row, RowKey, StandingAnswer, StandingQuestion, Status,
+    StatusKind, Target,
 };
 
 /// Stands for when a row was changed: that is not told.
@@ -155,6 +156,9 @@ enum WireQuestion {
         partition: PartitionId,
         caught_up: LogOffset,
     },
+    AwaitingOn {
+        id: InvocationId,
+    },
 }
 
 impl WireQuestion {
@@ -164,6 +168,7 @@ impl WireQuestion {
             Question::Output { id } => Self::Output { id },
             Question::Verdict { id, request, after } => Self::Verdict { id, request, after },
             Question::Invocation { id, after } => Self::Invocation { id, after },
+            Question::AwaitingOn { id } => Self::AwaitingOn { id },
             Question::Invocations { partition, query } => {
                 let InvocationQuery { service, handler, key, statuses, deployment, after, limit } =
                     query;
@@ -200,6 +205,7 @@ impl WireQuestion {
             Self::Output { id } => Question::Output { id },
             Self::Verdict { id, request, after } => Question::Verdict { id, request, after },
             Self::Invocation { id, after } => Question::Invocation { id, after },
+            Self::AwaitingOn { id } => Question::AwaitingOn { id },
             Self::Invocations {
                 partition,
                 service,
@@ -271,6 +277,9 @@ enum WireReply {
     Stopped {
         reason: String,
     },
+    AwaitingOn {
+        waiting: Option<FutureTree>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -298,6 +307,7 @@ impl WireReply {
             Reply::Invocation(row) => {
                 Self::Invocation { row: encode_row(&Row::Invocation(row), NOT_TOLD)? }
             }
+            Reply::AwaitingOn(waiting) => Self::AwaitingOn { waiting },
             Reply::Invocations(InvocationPage { found, next }) => {
                 let found = found.into_iter().map(|(id, row)| {
                     let row = encode_row(&Row::Invocation(Box::new(row)), NOT_TOLD)?;
@@ -330,6 +340,7 @@ impl WireReply {
             Self::Accepted => Reply::Verdict(Verdict::Accepted),
             Self::PreviouslyAccepted => Reply::Verdict(Verdict::PreviouslyAccepted),
             Self::Invocation { row } => Reply::Invocation(invocation(&row)?),
+            Self::AwaitingOn { waiting } => Reply::AwaitingOn(waiting),
             Self::Invocations { found, next } => {
                 let found = found.into_iter().map(|Found { id, row }| Ok((id, *invocation(&row)?)));
                 let found = found.collect::<Result<_, DecodeError>>()?;

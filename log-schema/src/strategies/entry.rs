@@ -28,13 +28,15 @@ prop_compose! {
         (id_completion, completion, callee, request_id) in
             (completion_id(), option::of(completion_id()), invocation_id(), request_id()),
         (target, kind, headers, parameter) in (target(), handler_kind(), headers(), span()),
-        (idempotency_key, start_at, retention) in
-            (option::of(text()), option::of(millis()), millis()),
+        (idempotency_key, scope, limit_key, start_at, retention) in (
+            option::of(text()), option::of(text()), option::of(text()), option::of(millis()),
+            millis(),
+        ),
         (retry, traceparent, metadata) in (retry_policy(), option::of(text()), long()),
     ) -> Call {
         Call {
             id_completion, completion, callee, request_id, target, kind, headers, parameter,
-            idempotency_key, start_at, retention, retry, traceparent,
+            idempotency_key, scope, limit_key, start_at, retention, retry, traceparent,
             metadata: MetadataOffset(metadata),
         }
     }

@@ -12,13 +12,14 @@ prop_compose! {
         (id, request_id, target, kind) in
             (invocation_id(), request_id(), target(), handler_kind()),
         (headers, body, idempotency_key) in (headers(), bytes(), option::of(text())),
+        (scope, limit_key) in (option::of(text()), option::of(text())),
         (reply_to, caller, start_at) in
             (option::of(text()), option::of(caller()), option::of(millis())),
         (retention, retry, traceparent) in (millis(), retry_policy(), option::of(text())),
     ) -> Invoke {
         Invoke {
-            id, request_id, target, kind, headers, body, idempotency_key, reply_to, caller,
-            start_at, retention, retry, traceparent,
+            id, request_id, target, kind, headers, body, idempotency_key, scope, limit_key,
+            reply_to, caller, start_at, retention, retry, traceparent,
         }
     }
 }

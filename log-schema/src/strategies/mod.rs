@@ -134,14 +134,31 @@ fn wait_set() -> impl Strategy<Value = WaitSet> {
     )
 }
 
+fn future_tree() -> impl Strategy<Value = FutureTree> {
+    let combinator = prop_oneof![
+        Just(Combinator::Unknown),
+        Just(Combinator::FirstCompleted),
+        Just(Combinator::AllCompleted),
+        Just(Combinator::FirstSucceededOrAllFailed),
+        Just(Combinator::AllSucceededOrFirstFailed),
+    ];
+    let node = (combinator, wait_set(), 0..3_u32)
+        .prop_map(|(combinator, leaves, nested)| FutureNode { combinator, leaves, nested });
+    vec(node, 0..4).prop_map(|nodes| FutureTree { nodes })
+}
+
 fn attempt_error() -> impl Strategy<Value = AttemptError> {
-    (any::<u32>(), text(), option::of(any::<u32>()), option::of(text()), any::<bool>()).prop_map(
-        |(code, message, command_index, command_name, delay_by_function)| AttemptError {
-            code,
-            message,
-            command_index,
-            command_name,
-            delay_by_function,
+    let command = (option::of(any::<u32>()), option::of(text()), option::of(any::<u16>()));
+    (any::<u32>(), text(), command, any::<bool>()).prop_map(
+        |(code, message, (command_index, command_name, command_kind), delay_by_function)| {
+            AttemptError {
+                code,
+                message,
+                command_index,
+                command_name,
+                command_kind,
+                delay_by_function,
+            }
         },
     )
 }
@@ -187,7 +204,7 @@ pub fn command() -> impl Strategy<Value = Command> {
                 Command::Append(Append { invocation, attempt, first_command, entries, pin })
             }
         ),
-        (who(), wait_set(), any::<u32>()).prop_map(
+        (who(), future_tree(), any::<u32>()).prop_map(
             |((invocation, attempt), waiting, signals_told)| {
                 Command::Suspend(Suspend { invocation, attempt, waiting, signals_told })
             }

@@ -38,7 +38,7 @@ pub(super) fn status() -> impl Strategy<Value = Status> {
         millis().prop_map(|at| Status::Scheduled { at }),
         long().prop_map(|place| Status::Pending { place }),
         Just(Status::Running),
-        wait_set().prop_map(Status::Suspended),
+        future_tree().prop_map(Status::Suspended),
         millis().prop_map(|until| Status::BackingOff { until }),
         Just(Status::Paused),
         (millis(), any::<u32>()).prop_map(|(at, parts)| Status::Completed { at, parts }),
@@ -78,6 +78,7 @@ prop_compose! {
         InvocationRow {
             incarnation, request_id: call.request_id,
             target: call.target, kind: call.kind, idempotency_key: call.idempotency_key,
+            scope: call.scope, limit_key: call.limit_key,
             retention: call.retention, retry: call.retry, traceparent: call.traceparent,
             caller: call.caller, created_at, modified_at, status,
             attempt_epoch: Epoch(attempt_epoch), attempt_counter, attempts, pin, entries, commands,

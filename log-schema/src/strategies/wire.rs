@@ -50,6 +50,7 @@ pub fn question() -> impl Strategy<Value = Question> {
         (invocation_id(), request_id(), inbox_offset())
             .prop_map(|(id, request, after)| Question::Verdict { id, request, after }),
         (invocation_id(), after()).prop_map(|(id, after)| Question::Invocation { id, after }),
+        invocation_id().prop_map(|id| Question::AwaitingOn { id }),
         (partition_id(), query())
             .prop_map(|(partition, query)| Question::Invocations { partition, query }),
         (invocation_id(), any::<u32>()).prop_map(|(id, from)| Question::Journal { id, from }),
@@ -85,6 +86,7 @@ pub fn reply() -> impl Strategy<Value = Reply> {
         prop_oneof![Just(Verdict::Accepted), Just(Verdict::PreviouslyAccepted)]
             .prop_map(Reply::Verdict),
         invocation_row().prop_map(|row| Reply::Invocation(Box::new(row))),
+        option::of(future_tree()).prop_map(Reply::AwaitingOn),
         (vec((invocation_id(), invocation_row()), 0..3), option::of(invocation_id()))
             .prop_map(|(found, next)| Reply::Invocations(InvocationPage { found, next })),
         vec(journal_row(), 0..4).prop_map(Reply::Journal),

@@ -114,6 +114,21 @@ fn failure() -> Failure {
     }
 }
 
+/// All of: a race, and a set whose futures end as the function alone knows.
+fn future_tree() -> FutureTree {
+    let node = |combinator, leaves, nested| FutureNode { combinator, leaves, nested };
+    let named = WaitSet { named_signals: vec!["approved".into()], ..WaitSet::default() };
+    FutureTree {
+        nodes: vec![
+            node(Combinator::AllSucceededOrFirstFailed, WaitSet::default(), 2),
+            node(Combinator::FirstCompleted, wait_set(), 1),
+            node(Combinator::AllCompleted, named.clone(), 0),
+            node(Combinator::FirstSucceededOrAllFailed, named, 1),
+            node(Combinator::Unknown, wait_set(), 0),
+        ],
+    }
+}
+
 fn wait_set() -> WaitSet {
     WaitSet {
         completions: vec![CompletionId(1), CompletionId(300)],
@@ -143,6 +158,7 @@ fn full_error() -> AttemptError {
         message: "journal mismatch".into(),
         command_index: Some(4),
         command_name: Some("charge".into()),
+        command_kind: Some(0x0411),
         delay_by_function: true,
     }
 }

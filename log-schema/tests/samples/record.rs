@@ -4,7 +4,7 @@ use everlog_log_schema::*;
 
 use super::entry::entries;
 use super::message::envelopes;
-use super::{Sample, attempt, full_error, id, pin, timers, wait_set};
+use super::{Sample, attempt, full_error, future_tree, id, pin, timers, wait_set};
 
 /// The record that holds these commands.
 pub(super) fn record(commands: Vec<Command>) -> Sample {
@@ -40,7 +40,14 @@ pub(super) fn records() -> Vec<(&'static str, Vec<Command>)> {
         ("resign", vec![Command::Resign]),
         ("ingest", intakes()),
         ("append", vec![append(1, journal, Some(pin())), append(17, vec![], None)]),
-        ("suspend", vec![suspend(wait_set(), 300), suspend(WaitSet::default(), 0)]),
+        (
+            "suspend",
+            vec![
+                suspend(future_tree(), 300),
+                suspend(wait_set().into(), 1),
+                suspend(FutureTree::default(), 0),
+            ],
+        ),
         (
             "attempt-failed",
             vec![
@@ -72,6 +79,7 @@ fn spare_error() -> AttemptError {
         message: String::new(),
         command_index: None,
         command_name: None,
+        command_kind: None,
         delay_by_function: false,
     }
 }

@@ -5,7 +5,7 @@ use everlog_log_schema::*;
 
 use super::entry::entries;
 use super::message::{full_invoke, messages, spare_invoke};
-use super::{full_error, id, life, pin, retry, timers, wait_set};
+use super::{full_error, future_tree, id, life, pin, retry, timers};
 
 /// Every row, with its key and a name of its own.
 pub(super) fn rows() -> Vec<(String, RowKey, Row)> {
@@ -116,6 +116,8 @@ pub(super) fn invocation_rows() -> Vec<(&'static str, InvocationRow)> {
         target: spare_invoke().target,
         kind: HandlerKind::Plain,
         idempotency_key: None,
+        scope: None,
+        limit_key: None,
         retention: Millis(600_000),
         retry: retry(None, OnMaxAttempts::Kill),
         traceparent: None,
@@ -141,6 +143,8 @@ pub(super) fn invocation_rows() -> Vec<(&'static str, InvocationRow)> {
         target: full_invoke().target,
         kind: HandlerKind::Exclusive,
         idempotency_key: full_invoke().idempotency_key,
+        scope: full_invoke().scope,
+        limit_key: full_invoke().limit_key,
         retry: full_invoke().retry,
         traceparent: full_invoke().traceparent,
         caller: full_invoke().caller,
@@ -164,7 +168,7 @@ pub(super) fn invocation_rows() -> Vec<(&'static str, InvocationRow)> {
         ("scheduled", with(Status::Scheduled { at: Millis(1_767_225_601_000) })),
         ("pending", with(Status::Pending { place: 7 })),
         ("running", with(Status::Running)),
-        ("suspended", with(Status::Suspended(wait_set()))),
+        ("suspended", with(Status::Suspended(future_tree()))),
         ("paused", with(Status::Paused)),
         ("completed", with(Status::Completed { at: Millis(1_767_225_601_000), parts: 2 })),
     ]

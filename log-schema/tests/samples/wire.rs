@@ -7,7 +7,7 @@ use everlog_log_schema::owner_api::*;
 use everlog_log_schema::*;
 
 use super::row::{invocation_rows, journal};
-use super::{failure, full_error, id, request_id, target, wait_set};
+use super::{failure, full_error, future_tree, id, request_id, target};
 
 /// Every question, with a name of its own.
 pub(super) fn questions() -> Vec<(&'static str, Question)> {
@@ -41,6 +41,7 @@ pub(super) fn questions() -> Vec<(&'static str, Question)> {
         ("verdict", Question::Verdict { id: id(), request: request_id(), after: InboxOffset(300) }),
         ("invocation", Question::Invocation { id: id(), after }),
         ("invocation-any", Question::Invocation { id: id(), after: None }),
+        ("awaiting-on", Question::AwaitingOn { id: id() }),
         ("invocations", invocations(full)),
         ("invocations-any", invocations(spare)),
         ("journal", Question::Journal { id: id(), from: 300 }),
@@ -64,7 +65,7 @@ pub(super) fn replies() -> Vec<(&'static str, Reply)> {
         (Bytes::from_static(b"b"), Bytes::new()),
     ];
     let stored = entries.clone();
-    let waiting = Status::Suspended(wait_set());
+    let waiting = Status::Suspended(future_tree());
     let row = rows().next().expect("there are some");
     let found = rows().map(|row| (id(), row)).collect();
     let standing = |owner| Reply::Standing(StandingAnswer { owner, next_log: LogOffset(1_000) });
@@ -77,6 +78,8 @@ pub(super) fn replies() -> Vec<(&'static str, Reply)> {
         ("accepted", Reply::Verdict(Verdict::Accepted)),
         ("previously-accepted", Reply::Verdict(Verdict::PreviouslyAccepted)),
         ("invocation", Reply::Invocation(Box::new(row))),
+        ("awaiting-on", Reply::AwaitingOn(Some(future_tree()))),
+        ("awaiting-on-nothing", Reply::AwaitingOn(None)),
         ("invocations", Reply::Invocations(InvocationPage { found, next: Some(id()) })),
         ("invocations-none", Reply::Invocations(InvocationPage::default())),
         ("journal", Reply::Journal(journal().into_iter().map(|(_, row)| row).collect())),

@@ -5,6 +5,7 @@ use everlog_log_schema::*;
 use super::entries::entry;
 use super::messages::message;
 use super::script::Log;
+use super::trees::tree;
 use super::words::Words;
 use crate::reads;
 
@@ -37,14 +38,18 @@ impl Log {
             }
             "suspend" => {
                 let (invocation, attempt, row) = self.speaker(&mut words);
-                Command::Suspend(Suspend {
-                    invocation,
-                    attempt,
-                    waiting: WaitSet {
+                let waiting = match words.option::<String>("until") {
+                    Some(text) => tree(&text),
+                    None => FutureTree::from(WaitSet {
                         completions: words.list("on").into_iter().map(CompletionId).collect(),
                         signals: words.list("signals"),
                         named_signals: words.list("named"),
-                    },
+                    }),
+                };
+                Command::Suspend(Suspend {
+                    invocation,
+                    attempt,
+                    waiting,
                     signals_told: words.option("told").unwrap_or(row.map_or(0, |row| row.signals)),
                 })
             }
@@ -123,6 +128,7 @@ impl Log {
             message: "it broke".into(),
             command_index: None,
             command_name: None,
+            command_kind: None,
             delay_by_function: words.flag("chosen"),
         };
         AttemptFailed { invocation, attempt, error, then }

@@ -138,6 +138,8 @@ fn call(waits: bool, parameter: Span, words: &mut Words<'_>) -> Call {
         headers: Vec::new(),
         parameter,
         idempotency_key: words.option("keyed"),
+        scope: words.option("scope"),
+        limit_key: words.option("limit"),
         start_at: words.option("start").map(Millis),
         retention: Millis(0),
         retry: retry_policy(),

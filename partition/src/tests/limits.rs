@@ -61,6 +61,7 @@ fn a_command_too_many_pauses_the_invocation_and_is_not_stored() {
                     message: "journal is full",
                     command_index: None,
                     command_name: None,
+                    command_kind: None,
                     delay_by_function: false,
                 },
             ),

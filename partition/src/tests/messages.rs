@@ -58,6 +58,8 @@ fn invoke(words: &mut Words<'_>) -> Invoke {
         headers: Vec::new(),
         body: Bytes::from_static(b"in"),
         idempotency_key: words.option("keyed"),
+        scope: words.option("scope"),
+        limit_key: words.option("limit"),
         reply_to: None,
         caller,
         start_at: words.option("start").map(Millis),

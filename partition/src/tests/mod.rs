@@ -16,6 +16,7 @@ mod checkpoint;
 mod commands;
 mod end;
 mod entries;
+mod futures;
 mod ingest;
 mod invariants;
 mod keys;
@@ -37,6 +38,7 @@ mod suspend;
 mod takeover;
 mod timers;
 mod trace;
+mod trees;
 mod wild;
 mod words;
 

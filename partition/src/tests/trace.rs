@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use everlog_log_schema::*;
 
+use super::trees::text_of;
 use super::words::number;
 use crate::{Acceptance, Action, Ignored};
 
@@ -138,13 +139,18 @@ fn status(status: &Status) -> String {
         Status::Pending { place } => format!("pending at place {place}"),
         Status::Running => "running".to_owned(),
         Status::Suspended(waiting) => {
-            let completions: Vec<_> = waiting.completions.iter().map(|id| id.0).collect();
+            let [FutureNode { combinator: Combinator::FirstCompleted, leaves, nested: 0 }] =
+                &waiting.nodes[..]
+            else {
+                return format!("suspended until {}", text_of(waiting));
+            };
+            let completions: Vec<_> = leaves.completions.iter().map(|id| id.0).collect();
             let mut text = format!("suspended on {completions:?}");
-            if !waiting.signals.is_empty() {
-                write!(text, " signals {:?}", waiting.signals).unwrap();
+            if !leaves.signals.is_empty() {
+                write!(text, " signals {:?}", leaves.signals).unwrap();
             }
-            if !waiting.named_signals.is_empty() {
-                write!(text, " named {:?}", waiting.named_signals).unwrap();
+            if !leaves.named_signals.is_empty() {
+                write!(text, " named {:?}", leaves.named_signals).unwrap();
             }
             text
         }

@@ -39,6 +39,8 @@ fn ingest(offset: u64) -> Command {
         headers: Vec::new(),
         body: "a".into(),
         idempotency_key: None,
+        scope: None,
+        limit_key: None,
         reply_to: None,
         caller: None,
         start_at: None,

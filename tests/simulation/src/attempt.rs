@@ -9,15 +9,16 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use everlog_log_schema::{
-    AttemptId, Call, CompletionId, Effect as Asks, Entry, Epoch, Failure, HandlerKind,
+    AttemptId, Call, CompletionId, Effect as Asks, Entry, Epoch, Failure, FutureTree, HandlerKind,
     InvocationId, Life, MetadataOffset, Millis, NotificationId, NotificationResult, Outcome,
     SignalId, SignalResult, Span, Term, WaitSet, identity, kinds,
 };
 
 use crate::coverage::Case;
 use crate::env::Env;
+use crate::future::{Came, event};
 use crate::history::{Effect, Event, Seen};
-use crate::program::{COUNTER, Callee, Part, Program, Step, awaited, ping};
+use crate::program::{COUNTER, Callee, Part, Program, Step, awaited, combined, futures, ping};
 
 /// Where the value of a command stands behind the command's number.
 const VALUE_AT: u32 = 4;
@@ -30,7 +31,7 @@ pub enum Frame {
     /// A command, an output or the result of a run.
     Entry(Entry),
     /// It ends until one of these comes, having been told so many signals.
-    Suspended(WaitSet, u32),
+    Suspended(FutureTree, u32),
     /// It ends for good.
     Ended,
     /// It failed, or its stream broke.
@@ -67,6 +68,8 @@ pub struct Attempt {
     entries: u32,
     results: BTreeMap<CompletionId, NotificationResult>,
     signals: Vec<SignalId>,
+    /// Results and signals together, in order.
+    came: Came,
     seen: Seen,
     issued: u32,
     output_issued: bool,
@@ -102,6 +105,7 @@ impl Attempt {
             entries: 0,
             results: BTreeMap::new(),
             signals: Vec::new(),
+            came: Came::new(),
             seen: Seen::default(),
             issued: 0,
             output_issued: false,
@@ -140,6 +144,7 @@ impl Attempt {
             }
             NotificationId::Signal(signal) => self.signals.push(signal.clone()),
         }
+        self.came.push(event(id, result));
         self.seen.add(id, result);
     }
 
@@ -173,6 +178,7 @@ impl Attempt {
             let done = |number| self.results.contains_key(&CompletionId(number));
             let satisfied = match step {
                 Step::RunOrSleep(_) => waited.any(|(number, _)| done(number)),
+                Step::Combine(seed) => futures(seed, position, first).state(&self.came).is_some(),
                 Step::Await => self.signals.contains(&awaited(position, &self.input)),
                 Step::Run
                 | Step::Sleep(_)
@@ -273,13 +279,22 @@ impl Attempt {
                 SignalId::Name(name) => waiting.named_signals.push(name),
             }
         }
+        if let Step::Combine(_) = step {
+            let told = combined(position).into_iter().filter(|of| !self.signals.contains(of));
+            told.for_each(|signal| env.await_signal(self.life(), &signal));
+        }
         if self.input_closed && self.closures.is_empty() {
             let waited = (first..).zip(&parts).filter(|(_, part)| part.completes());
             let numbers = waited.map(|(number, _)| CompletionId(number));
             let open = |id: &CompletionId| id.0 <= self.issued && !self.results.contains_key(id);
             waiting.completions = numbers.filter(open).collect();
             let told = u32::try_from(self.signals.len()).unwrap_or_default();
-            self.say_last(Frame::Suspended(waiting, told));
+            let tree = if let Step::Combine(seed) = step {
+                futures(seed, position, first).left(&self.came).or_cancelled()
+            } else {
+                waiting.into()
+            };
+            self.say_last(Frame::Suspended(tree, told));
         }
     }
 
@@ -330,13 +345,15 @@ impl Attempt {
         Call {
             id_completion: CompletionId(ID_COMPLETION + number),
             completion: waits.then_some(CompletionId(number)),
-            callee: identity::child_id(life, number, &target, idempotency_key.as_deref()),
+            callee: identity::child_id(life, number, &target, None, idempotency_key.as_deref()),
             request_id: identity::child_request(life, number),
             target,
             kind,
             headers: Vec::new(),
             parameter: span(&input),
             idempotency_key,
+            scope: None,
+            limit_key: None,
             start_at: delays.then_some(Millis(now.0 + delay_ms)),
             retention,
             retry,
@@ -360,7 +377,7 @@ impl Attempt {
                 {
                     let callee = Callee::of(child, self.program.depth, expects_ping);
                     let key = callee.idempotency_key.as_deref();
-                    return identity::child_id(self.life(), number, &callee.target, key);
+                    return identity::child_id(self.life(), number, &callee.target, None, key);
                 }
                 first += 1;
             }

@@ -295,6 +295,8 @@ fn invoke(uuid: u64, request: u64, of_id: &mut Rng, waits: bool) -> Invoke {
         headers: Vec::new(),
         body: [&of_id.draw().to_be_bytes()[..], &[0, 0]].concat().into(),
         idempotency_key: None,
+        scope: None,
+        limit_key: None,
         reply_to: waits.then(|| "http://gateway".into()),
         caller: None,
         start_at: of_id.chance(200).then(|| Millis(1_000_000 + of_id.below(40_000))),

@@ -123,6 +123,12 @@ cases! {
     FoundOutbox = "undelivered messages found by a new owner",
     /// A suspension met a signal that it had not been told.
     UntoldSignal = "suspension with an untold signal",
+    /// A tree of futures was settled, and woke who waited for it.
+    FuturesSettled = "tree of futures settled",
+    /// A part of a tree of futures was settled, and woke nobody.
+    FuturesPartly = "part of a tree of futures settled",
+    /// A tree of futures in which something failed was settled.
+    FuturesFailed = "tree of futures settled with a failure",
     /// A signal was stored.
     Signalled = "signal",
     /// What had not begun was cancelled.

@@ -13,6 +13,7 @@ pub mod coverage;
 pub mod env;
 pub mod executor;
 pub mod fault;
+pub mod future;
 pub mod history;
 pub mod inbox;
 pub mod journal;

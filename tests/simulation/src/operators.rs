@@ -6,8 +6,9 @@
 use std::rc::Rc;
 
 use everlog_log_schema::{
-    Envelope, InvocationId, InvocationRow, Level, Message, MetadataOffset, NotificationResult,
-    OnMaxAttempts, Order, OrderAction, Row, RowKey, Signal, SignalId, Source, Status,
+    Envelope, Failure, InvocationId, InvocationRow, Level, Message, MetadataOffset,
+    NotificationResult, OnMaxAttempts, Order, OrderAction, Row, RowKey, Signal, SignalId, Source,
+    Status,
 };
 use everlog_partition::reads;
 
@@ -17,18 +18,26 @@ use crate::observer::describe_message;
 
 /// How often who has completed an awakeable does so once more, in thousandths.
 const COMPLETED_AGAIN: u64 = 850;
+/// How often an awakeable is rejected, in thousandths.
+const REJECTED: u64 = 300;
 
 /// Sends a function what it waits for.
 pub fn signal(env: &mut Env) {
     let at = env.rng.index(env.awaited.len());
     let Some((life, signal)) = env.awaited.get(at).cloned() else { return };
-    let value = env.rng.draw().to_be_bytes().to_vec();
+    let value = env.rng.draw();
+    let result = if env.rng.chance(REJECTED) {
+        let message = format!("rejected with {value:x}");
+        NotificationResult::Failure(Failure { code: 409, message, metadata: Vec::new() })
+    } else {
+        NotificationResult::Value(value.to_be_bytes().to_vec().into())
+    };
     let signal = Signal {
         target: life.invocation,
         incarnation: Some(life.incarnation),
         sender: None,
         signal,
-        result: NotificationResult::Value(value.into()),
+        result,
     };
     // Whoever does not know whether it arrived sends it again, however much later.
     if !env.rng.chance(COMPLETED_AGAIN) {

@@ -4,8 +4,11 @@
 //! keys of the next depth only, so that no two invocations can wait for each other.
 
 use bytes::Bytes;
-use everlog_log_schema::{HandlerKind, Millis, OnMaxAttempts, RetryPolicy, SignalId, Target};
+use everlog_log_schema::{
+    Awaited, CompletionId, HandlerKind, Millis, OnMaxAttempts, RetryPolicy, SignalId, Target,
+};
 
+use crate::future::Plain;
 use crate::rng::Rng;
 
 /// The key of an object's state that counts.
@@ -14,6 +17,8 @@ pub const COUNTER: Bytes = Bytes::from_static(b"n");
 const DEPTH_MAX: u8 = 2;
 /// The first number of an awakeable.
 const AWAKEABLE: u32 = 17;
+/// The first number of those that a combining step waits for.
+const COMBINED: u32 = 1_000;
 
 /// One step of a program.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +42,8 @@ pub(crate) enum Step {
     ClearAll,
     /// Clears the counter.
     Clear,
+    /// Waits for some futures that are settled together in some way.
+    Combine(u64),
     /// Waits for a signal.
     Await,
 }
@@ -85,6 +92,11 @@ impl Step {
             Step::Count => vec![Part::GetCounter, Part::SetCounter],
             Step::ClearAll => vec![Part::Keys, Part::ClearAll],
             Step::Clear => vec![Part::ClearCounter],
+            Step::Combine(child) => {
+                let ms = |most: u64| 1 + child % most;
+                let call = Part::Call { child, waits: true, expects_ping: false };
+                vec![Part::Sleep(ms(9_000)), call, Part::Run, Part::Sleep(ms(4_000))]
+            }
             Step::Await => Vec::new(),
         }
     }
@@ -135,6 +147,21 @@ impl Program {
     }
 }
 
+/// The signals that the combining step at `position` of a program waits for, beside its completions.
+pub(crate) fn combined(position: usize) -> [SignalId; 2] {
+    let first = COMBINED + 2 * u32::try_from(position).unwrap_or_default();
+    [SignalId::Index(first), SignalId::Index(first + 1)]
+}
+
+/// What the combining step at `position` waits for, whose first command has this number.
+pub(crate) fn futures(seed: u64, position: usize, first: u32) -> Plain {
+    let step = Step::Combine(seed);
+    let numbers = (first..).zip(step.parts()).filter(|(_, part)| part.completes());
+    let completions = numbers.map(|(number, _)| Awaited::Completion(CompletionId(number)));
+    let leaves = completions.chain(combined(position).map(Awaited::Signal));
+    Plain::draw(&mut Rng::new(seed ^ 0xf0_7012e5), leaves.collect())
+}
+
 /// Which signal the step at `position` of the program with this input waits for.
 pub(crate) fn awaited(position: usize, input: &[u8]) -> SignalId {
     if position == 0 && input.get(9) == Some(&1) {
@@ -148,7 +175,7 @@ fn step(rng: &mut Rng, kind: HandlerKind, depth: u8) -> Step {
     let child = rng.draw();
     let calls = depth < DEPTH_MAX;
     let writes = kind == HandlerKind::Exclusive;
-    match rng.below(24) {
+    match rng.below(27) {
         4 => Step::Sleep(ms),
         5 => Step::TwoRuns,
         6 | 7 => Step::RunAndSleep(ms),
@@ -161,6 +188,7 @@ fn step(rng: &mut Rng, kind: HandlerKind, depth: u8) -> Step {
         18..=20 if writes => Step::Count,
         21 if writes => Step::ClearAll,
         22 if writes => Step::Clear,
+        24..=26 if calls => Step::Combine(child),
         _ => Step::Run,
     }
 }

@@ -41,6 +41,8 @@ fn invoke(uuid: u128, request: u128) -> Invoke {
         headers: Vec::new(),
         body: Bytes::from_static(b"a"),
         idempotency_key: None,
+        scope: None,
+        limit_key: None,
         reply_to: Some("http://gateway".into()),
         caller: None,
         start_at: None,
@@ -232,6 +234,7 @@ fn kill(uuid: u128, attempt: AttemptId) -> Command {
         message: "enough".into(),
         command_index: None,
         command_name: None,
+        command_kind: None,
         delay_by_function: false,
     };
     let failed = AttemptFailed { invocation: id(uuid), attempt, error, then: Then::Kill };

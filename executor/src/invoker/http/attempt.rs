@@ -22,7 +22,7 @@ use super::request::{Chunk, Part, RequestBody, Untold, content_type, request, si
 use crate::invoker::error::Failure;
 use crate::invoker::machine::Machine;
 use crate::invoker::trace::AttemptTrace;
-use crate::invoker::{AttemptEvent, AttemptStart, EventSender, Lender, Notice};
+use crate::invoker::{AttemptEvent, AttemptEventKind, AttemptStart, EventSender, Lender, Notice};
 
 /// How many bytes that have arrived together are looked at before they are reported.
 const GATHER_BYTES_MAX: usize = 256 << 10;
@@ -233,7 +233,9 @@ impl Attempt {
 
     /// Passes on what the machine has to say. Returns whether anybody listens.
     async fn report(&mut self) -> bool {
-        for kind in self.machine.take_events() {
+        let hint = self.machine.take_awaiting_on().map(AttemptEventKind::AwaitingOn);
+        // Before what it has said since: nothing comes behind the last event.
+        for kind in hint.into_iter().chain(self.machine.take_events()) {
             if let Some(trace) = &mut self.trace {
                 trace.said(&kind);
             }

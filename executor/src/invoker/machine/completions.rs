@@ -6,14 +6,21 @@
 
 use std::collections::BTreeMap;
 
-use everlog_log_schema::{CompletionId, Effect, SignalId, WaitSet, kinds};
+use everlog_log_schema::{
+    Awaited, CompletionId, Effect, FutureTree, NotificationResult, SignalId, kinds,
+};
+use everlog_partition::{Prospect, Settled, Standing, could_settle, resolve};
 
 use crate::invoker::error::Failure;
 use crate::invoker::frame::kind;
 
 /// The completions of one journal.
 #[derive(Debug, Default)]
-pub(super) struct Completions(BTreeMap<CompletionId, Completion>);
+pub(super) struct Completions {
+    declared: BTreeMap<CompletionId, Completion>,
+    /// How many the function has been told of.
+    told: u32,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Completion {
@@ -27,11 +34,14 @@ enum Stage {
     /// Nobody has said what came of it.
     Open,
     /// The function has said what came of its run; it is not durable yet.
-    Proposed,
+    Proposed {
+        /// Whether it needs only be told when it is.
+        acknowledge: bool,
+    },
     /// The function is told of it.
-    Done,
+    Done(Settled),
     /// The journal that the attempt began with has it.
-    Known,
+    Known(Settled),
 }
 
 impl Completions {
@@ -43,21 +53,22 @@ impl Completions {
                     "a command does not name its completion".to_owned(),
                 ));
             }
-            if self.0.insert(id, Completion { kind, stage: Stage::Open }).is_some() {
+            if self.declared.insert(id, Completion { kind, stage: Stage::Open }).is_some() {
                 return Err(Failure::Violation(format!("it declared completion {id} twice")));
             }
         }
         Ok(())
     }
 
-    /// Notes that the function has sent the result of a run.
-    pub(super) fn propose(&mut self, id: CompletionId) -> Result<(), Failure> {
-        let wrong = match self.0.get_mut(&id) {
+    /// Notes that the function has sent the result of a run, and whether it wants to be told in short
+    /// when that is durable.
+    pub(super) fn propose(&mut self, id: CompletionId, acknowledge: bool) -> Result<(), Failure> {
+        let wrong = match self.declared.get_mut(&id) {
             Some(completion) if completion.kind != kind::RUN_COMPLETION => {
                 "which is not that of a run"
             }
             Some(completion) if completion.stage == Stage::Open => {
-                completion.stage = Stage::Proposed;
+                completion.stage = Stage::Proposed { acknowledge };
                 return Ok(());
             }
             Some(_) => "which it has sent before",
@@ -66,16 +77,27 @@ impl Completions {
         Err(Failure::Violation(format!("it sent the result of completion {id}, {wrong}")))
     }
 
-    /// Notes that the function is told of a completion, in a message of type `kind`.
-    pub(super) fn complete(&mut self, id: CompletionId, kind: u16) -> Result<(), Failure> {
-        let wrong = match self.0.get_mut(&id) {
-            Some(Completion { stage: Stage::Done | Stage::Known, .. }) => "came twice".to_owned(),
+    /// Notes that the function is told of a completion, in a message of type `kind`. Returns whether
+    /// it is told in short, as it has proposed the result itself and asked for that.
+    pub(super) fn complete(
+        &mut self,
+        id: CompletionId,
+        kind: u16,
+        result: &NotificationResult,
+    ) -> Result<bool, Failure> {
+        let wrong = match self.declared.get_mut(&id) {
+            Some(Completion { stage: Stage::Done(_) | Stage::Known(_), .. }) => {
+                "came twice".to_owned()
+            }
             Some(completion) if completion.kind != kind => {
                 format!("came as {kind:#06x} instead of {:#06x}", completion.kind)
             }
             Some(completion) => {
-                completion.stage = Stage::Done;
-                return Ok(());
+                let in_short = completion.stage == Stage::Proposed { acknowledge: true };
+                let well = !matches!(result, NotificationResult::Failure(_));
+                completion.stage = Stage::Done(Settled { at: self.told, well });
+                self.told += 1;
+                return Ok(in_short);
             }
             None => "was never declared".to_owned(),
         };
@@ -84,15 +106,17 @@ impl Completions {
 
     /// Notes that the attempt begins with all that has come so far.
     pub(super) fn begin(&mut self) {
-        for completion in self.0.values_mut().filter(|of| of.stage == Stage::Done) {
-            completion.stage = Stage::Known;
+        for completion in self.declared.values_mut() {
+            if let Stage::Done(settled) = completion.stage {
+                completion.stage = Stage::Known(settled);
+            }
         }
     }
 
     /// Whether all that the function may wait for comes from others, and not from the function or
     /// right behind what it has just said.
     pub(super) fn come_from_others(&self) -> bool {
-        self.0.values().all(|of| match of.stage {
+        self.declared.values().all(|of| match of.stage {
             Stage::Open => {
                 let own = [
                     kind::RUN_COMPLETION,
@@ -101,43 +125,70 @@ impl Completions {
                 ];
                 !own.contains(&of.kind)
             }
-            Stage::Proposed => false,
-            Stage::Done | Stage::Known => true,
+            Stage::Proposed { .. } => false,
+            Stage::Done(_) | Stage::Known(_) => true,
         })
     }
 
-    /// Refuses what nothing could ever end: to wait for what was not declared, for nothing, or only
-    /// for the function's own runs, whose results nobody else can bring. Refuses also what would end
-    /// at once, again and again: to wait for what the attempt began with.
-    pub(super) fn check_wait_set(&self, waiting: &WaitSet) -> Result<(), Failure> {
-        if *waiting == WaitSet::default() {
-            return Err(Failure::Violation("it suspended without waiting for anything".to_owned()));
-        }
-        // An SDK adds the cancellation to whatever the function waits for.
-        let only_cancel =
-            waiting.signals.iter().all(|signal| SignalId::Index(*signal) == SignalId::CANCEL);
-        let mut only_own_runs =
-            waiting.named_signals.is_empty() && only_cancel && !waiting.completions.is_empty();
-        for id in &waiting.completions {
-            let Some(completion) = self.0.get(id) else {
+    /// Refuses what nothing could ever end: to wait for what was not declared. Refuses also what would
+    /// end at once, again and again: to wait for what the attempt began with; and, where it has done
+    /// nothing else (`is_idle`), for the function's own runs, whose results nobody else can bring.
+    pub(super) fn check_wait(&self, waiting: &FutureTree, is_idle: bool) -> Result<(), Failure> {
+        let mut known = None;
+        let mut has_own_runs = false;
+        for awaited in waiting.leaves() {
+            let Awaited::Completion(id) = awaited else { continue };
+            let Some(completion) = self.declared.get(&id) else {
                 return Err(Failure::Violation(format!(
                     "it suspended on completion {id}, which no command declared"
                 )));
             };
-            if completion.stage == Stage::Known {
-                return Err(Failure::Violation(format!(
-                    "it suspended on completion {id}, which its journal has held from the beginning"
-                )));
+            if matches!(completion.stage, Stage::Known(_)) {
+                known = known.or(Some(id));
             }
-            only_own_runs &=
-                completion.kind == kind::RUN_COMPLETION && completion.stage == Stage::Open;
+            has_own_runs |= prospect(*completion) == Prospect::NONE;
         }
-        if only_own_runs {
+        if let (Some(id), Standing::Settled(_)) = (known, resolve(waiting, |of| self.known(of))) {
+            return Err(Failure::Violation(format!(
+                "it suspended on completion {id}, which its journal has held from the beginning"
+            )));
+        }
+        if is_idle && has_own_runs && !could_settle(waiting, |of| self.prospect(of)) {
             return Err(Failure::Violation(
                 "it suspended on runs of its own whose results it never sent".to_owned(),
             ));
         }
         Ok(())
+    }
+
+    fn known(&self, awaited: &Awaited) -> Option<Settled> {
+        let Awaited::Completion(id) = awaited else { return None };
+        match self.declared.get(id)?.stage {
+            Stage::Known(settled) => Some(settled),
+            Stage::Open | Stage::Proposed { .. } | Stage::Done(_) => None,
+        }
+    }
+
+    /// What may come of something without the function's help. An SDK adds the cancellation to
+    /// whatever the function waits for.
+    fn prospect(&self, awaited: &Awaited) -> Prospect {
+        match awaited {
+            Awaited::Completion(id) => {
+                self.declared.get(id).map_or(Prospect::NONE, |of| prospect(*of))
+            }
+            Awaited::Signal(signal) if *signal == SignalId::CANCEL => Prospect::NONE,
+            Awaited::Signal(_) => Prospect::ANY,
+        }
+    }
+}
+
+fn prospect(completion: Completion) -> Prospect {
+    match (completion.kind, completion.stage) {
+        (kind::RUN_COMPLETION, Stage::Open) => Prospect::NONE,
+        (kinds::SLEEP_COMPLETION, _) => Prospect::WELL,
+        (_, Stage::Open | Stage::Proposed { .. } | Stage::Done(_) | Stage::Known(_)) => {
+            Prospect::ANY
+        }
     }
 }
 

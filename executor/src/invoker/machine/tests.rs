@@ -4,6 +4,7 @@
 #![allow(clippy::needless_raw_string_hashes, reason = "`UPDATE_EXPECT=1` writes them so")]
 
 mod calls;
+mod futures;
 mod laws;
 mod script;
 mod signals;
@@ -32,7 +33,7 @@ fn an_attempt_begins_with_the_start_and_the_whole_journal() {
          start",
         &expect![[r#"
             start
-              < Start StartMessage { id: b"\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x0b\0\0\0\0\0\0\0\x03", debug_id: "inv_100000000007000000000000000000000B", known_entries: 5, state_map: [], partial_state: true, key: "ada", retry_count_since_last_stored_entry: 2, duration_since_last_stored_entry: 1500, random_seed: 15762598697238531 }
+              < Start StartMessage { id: b"\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x0b\0\0\0\0\0\0\0\x03", debug_id: "inv_100000000007000000000000000000000B", known_entries: 5, state_map: [], partial_state: true, key: "ada", retry_count_since_last_stored_entry: 2, duration_since_last_stored_entry: 1500, random_seed: 15762598697238531, scope: None, limit_key: None, idempotency_key: None }
               < Input InputCommandMessage { headers: [Header { key: "a", value: "b" }], name: "", value: Some(Value { content: b"in" }) }
               < Run RunCommandMessage { result_completion_id: 1, name: "step 1" }
               < Sleep SleepCommandMessage { wake_up_time: 5000, result_completion_id: 2, name: "" }
@@ -48,21 +49,21 @@ fn version_5_has_no_random_seed() {
         5,
         "start",
         &expect![[r#"
-        start
-          < Start StartMessage { id: b"\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x0b\0\0\0\0\0\0\0\x03", debug_id: "inv_100000000007000000000000000000000B", known_entries: 1, state_map: [], partial_state: true, key: "ada", retry_count_since_last_stored_entry: 2, duration_since_last_stored_entry: 1500, random_seed: 0 }
-          < Input InputCommandMessage { headers: [Header { key: "a", value: "b" }], name: "", value: Some(Value { content: b"in" }) }
-    "#]],
+            start
+              < Start StartMessage { id: b"\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x0b\0\0\0\0\0\0\0\x03", debug_id: "inv_100000000007000000000000000000000B", known_entries: 1, state_map: [], partial_state: true, key: "ada", retry_count_since_last_stored_entry: 2, duration_since_last_stored_entry: 1500, random_seed: 0, scope: None, limit_key: None, idempotency_key: None }
+              < Input InputCommandMessage { headers: [Header { key: "a", value: "b" }], name: "", value: Some(Value { content: b"in" }) }
+        "#]],
     );
 }
 
 #[test]
 fn other_versions_are_refused() {
     check_version(
-        7,
+        8,
         "run 1",
         &expect![[r#"
         start
-          = failed 573: [RT0013] protocol version 7 was asked for; Everlog speaks 5 and 6
+          = failed 573: [RT0013] protocol version 8 was asked for; Everlog speaks 5 to 7
         run 1
     "#]],
     );
@@ -71,7 +72,7 @@ fn other_versions_are_refused() {
         "",
         &expect![[r#"
         start
-          = failed 573: [RT0013] protocol version 4 was asked for; Everlog speaks 5 and 6
+          = failed 573: [RT0013] protocol version 4 was asked for; Everlog speaks 5 to 7
     "#]],
     );
 }

@@ -7,7 +7,7 @@ use everlog_log_schema::limits::HEADERS_MAX;
 use everlog_log_schema::metadata::{Handler, Metadata, Service, ServiceKind};
 use everlog_log_schema::{
     AwakeableId, Call, CompletionId, Effect, Failure as Terminal, Header, InvocationId, Millis,
-    SignalId, SignalResult, Span, Target, identity,
+    SignalId, SignalResult, Span, Target, check_scope, identity,
 };
 
 use super::incoming::{Command, time};
@@ -25,6 +25,8 @@ struct Request {
     handler: String,
     key: String,
     idempotency_key: Option<String>,
+    scope: Option<String>,
+    limit_key: Option<String>,
     headers: Vec<pb::Header>,
     parameter: Span,
     id_completion: CompletionId,
@@ -40,6 +42,8 @@ impl Command<'_> {
             handler: message.handler_name,
             key: message.key,
             idempotency_key: message.idempotency_key,
+            scope: message.scope,
+            limit_key: message.limit_key,
             headers: message.headers,
             parameter: self.span(&message.parameter),
             id_completion: CompletionId(message.invocation_id_notification_idx),
@@ -55,6 +59,8 @@ impl Command<'_> {
             handler: message.handler_name,
             key: message.key,
             idempotency_key: message.idempotency_key,
+            scope: message.scope,
+            limit_key: message.limit_key,
             headers: message.headers,
             parameter: self.span(&message.parameter),
             id_completion: CompletionId(message.invocation_id_notification_idx),
@@ -76,8 +82,17 @@ impl Command<'_> {
         if idempotency_key.as_deref() == Some("") {
             return Err(self.refuse("its idempotency key is empty"));
         }
+        let (scope, limit_key) = (request.scope, request.limit_key);
+        check_scope(scope.as_deref(), limit_key.as_deref())
+            .map_err(|wrong| self.refuse(format!("its {wrong}")))?;
         let life = self.function.life;
-        let callee = identity::child_id(life, self.index, &target, idempotency_key.as_deref());
+        let callee = identity::child_id(
+            life,
+            self.index,
+            &target,
+            scope.as_deref(),
+            idempotency_key.as_deref(),
+        );
         let keyed = idempotency_key.is_some();
         let retention = handler.retention(keyed, self.function.unkeyed_retention);
         let request_id = identity::child_request(life, self.index);
@@ -92,6 +107,8 @@ impl Command<'_> {
             headers: self.headers(request.headers)?,
             parameter: request.parameter,
             idempotency_key,
+            scope,
+            limit_key,
             start_at: request.start_at,
             retention,
             retry: handler.retry.clone(),
@@ -219,7 +236,9 @@ impl Command<'_> {
             key: request.service_key.filter(|key| !key.is_empty()),
             handler: request.handler_name,
         };
-        Ok(identity::of_idempotency_key(&target, &request.idempotency_key))
+        let scope = request.scope.as_deref();
+        check_scope(scope, None).map_err(|wrong| self.refuse(format!("its {wrong}")))?;
+        Ok(identity::of_scoped_key(&target, scope, &request.idempotency_key))
     }
 
     fn invocation_id(&self, id: &str) -> Result<InvocationId, Failure> {

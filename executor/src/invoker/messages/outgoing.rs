@@ -1,12 +1,14 @@
 //! What a function is told: the start of an attempt, and journal entries.
 
 use bytes::{Bytes, BytesMut};
-use everlog_log_schema::{Entry, Failure, NotificationId, NotificationResult, Outcome, SignalId};
+use everlog_log_schema::{
+    CompletionId, Entry, Failure, NotificationId, NotificationResult, Outcome, SignalId,
+};
 use prost::Message;
 
-use super::pb;
-use crate::invoker::AttemptStart;
+use super::{TREES_VERSION, pb};
 use crate::invoker::frame::{kind, put_header};
+use crate::invoker::{AttemptStart, CallNames};
 
 /// From this version of the protocol on a function is told a random seed and the metadata of
 /// failures.
@@ -42,6 +44,8 @@ impl Outgoing {
         let state = start.state.as_ref();
         let entries = state.map_or(&[][..], |state| &state.entries).iter();
         let entries = entries.cloned();
+        let knows_names = self.protocol_version >= TREES_VERSION;
+        let named = if knows_names { start.named.clone() } else { CallNames::default() };
         let message = pb::StartMessage {
             id: Bytes::copy_from_slice(&id),
             debug_id: start.invocation.to_string(),
@@ -54,6 +58,9 @@ impl Outgoing {
             retry_count_since_last_stored_entry: start.failures_since_progress,
             duration_since_last_stored_entry: start.since_progress.0,
             random_seed: if self.is_rich() { random_seed(&id) } else { 0 },
+            scope: named.scope,
+            limit_key: named.limit_key,
+            idempotency_key: named.idempotency_key,
         };
         self.push(kind::START, &message);
     }
@@ -78,6 +85,12 @@ impl Outgoing {
             }
             Entry::Notification { id, result } => self.push_notification(id, result),
         }
+    }
+
+    /// Puts at the end that the result of a run is durable which the function has proposed itself.
+    pub(crate) fn push_ack(&mut self, completion: CompletionId) {
+        let message = pb::ProposeRunCompletionAckMessage { completion_id: completion.0 };
+        self.push(kind::PROPOSE_RUN_COMPLETION_ACK, &message);
     }
 
     fn push_notification(&mut self, id: &NotificationId, result: &NotificationResult) {

@@ -4,15 +4,16 @@
 
 use everlog_log_schema::{
     Append, AttemptError, AttemptFailed, AttemptId, Command, End, InvocationId, Millis, Suspend,
+    Then,
 };
 use everlog_partition::{Tables, TablesError, after_failure, reads};
 
 use super::{Attempts, Live, Sized};
-use crate::invoker::{AttemptEvent, AttemptEventKind};
+use crate::invoker::{AttemptEvent, AttemptEventKind, Reaction};
 use crate::metrics;
 use crate::shell::code::attempt_error;
 use crate::shell::sizes::{
-    error_bytes, refusal_of_entry, refusal_of_wait_set, split_entries, wait_set_bytes,
+    error_bytes, future_bytes, refusal_of_entry, refusal_of_future, split_entries,
 };
 use crate::shell::warnings::warn_of_failure;
 
@@ -40,24 +41,28 @@ impl Attempts {
                     return Ok(split_entries(append));
                 };
                 let error = attempt_error(TOO_LARGE, refusal);
-                failed(tables, invocation, attempt, error, None, now)?
+                failed(tables, invocation, attempt, error, (None, Reaction::ByPolicy), now)?
             }
             AttemptEventKind::Suspended { waiting, signals_told } => {
-                match refusal_of_wait_set(&waiting) {
+                match refusal_of_future(&waiting) {
                     None => {
-                        let bytes = wait_set_bytes(&waiting);
+                        let bytes = future_bytes(&waiting);
                         let suspend = Suspend { invocation, attempt, waiting, signals_told };
                         Some((Command::Suspend(suspend), bytes))
                     }
                     Some(refusal) => {
                         let error = attempt_error(TOO_LARGE, refusal);
-                        failed(tables, invocation, attempt, error, None, now)?
+                        failed(tables, invocation, attempt, error, (None, Reaction::ByPolicy), now)?
                     }
                 }
             }
             AttemptEventKind::Ended => Some((Command::End(End { invocation, attempt }), 0)),
-            AttemptEventKind::Failed { error, retry_after } => {
-                failed(tables, invocation, attempt, error, retry_after, now)?
+            AttemptEventKind::Failed { error, retry_after, reaction } => {
+                failed(tables, invocation, attempt, error, (retry_after, reaction), now)?
+            }
+            AttemptEventKind::AwaitingOn(tree) => {
+                open.hint.set(tree);
+                return Ok(Vec::new());
             }
         };
         if last.is_some() {
@@ -69,19 +74,23 @@ impl Attempts {
     }
 }
 
-/// The command that ends a failed attempt, with what its retry policy says.
+/// The command that ends a failed attempt, with what the function or its retry policy says.
 fn failed(
     tables: &impl Tables,
     invocation: InvocationId,
     attempt: AttemptId,
     mut error: AttemptError,
-    retry_after: Option<Millis>,
+    (retry_after, reaction): (Option<Millis>, Reaction),
     now: Millis,
 ) -> Result<Option<Sized>, TablesError> {
     metrics::ATTEMPTS_FAILED.inc();
     let Some(row) = reads::invocation(tables, invocation)? else { return Ok(None) };
     error.delay_by_function = retry_after.is_some();
-    let then = after_failure(&row, now, retry_after);
+    let then = match reaction {
+        Reaction::ByPolicy => after_failure(&row, now, retry_after),
+        Reaction::Pause => Then::Pause,
+        Reaction::Fail => Then::Kill,
+    };
     warn_of_failure(invocation, &row, &error, &then, now);
     let bytes = error_bytes(&error);
     let failed = AttemptFailed { invocation, attempt, error, then };

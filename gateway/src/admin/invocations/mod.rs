@@ -10,6 +10,7 @@ mod list;
 mod one;
 mod orders;
 mod views;
+mod waiting;
 
 pub(super) use filter::Parameters;
 pub(super) use orders::Verb;

@@ -2,7 +2,7 @@
 
 use everlog_log_schema::owner_api::Progress;
 use everlog_log_schema::{
-    IdError, InboxOffset, InvocationId, InvocationRow, Outcome, Status, Target,
+    FutureTree, IdError, InboxOffset, InvocationId, InvocationRow, Outcome, Status, Target,
 };
 use http::StatusCode;
 
@@ -25,7 +25,17 @@ impl Admin {
             | Status::Paused => None,
         };
         let hidden = self.hides(&row.target);
-        Ok(json_reply(StatusCode::OK, &views::invocation(id, &row, outcome.as_ref(), hidden)))
+        let awaiting_on = match row.status {
+            Status::Running => self.awaiting_on(id).await,
+            Status::Scheduled { .. }
+            | Status::Pending { .. }
+            | Status::Suspended(_)
+            | Status::BackingOff { .. }
+            | Status::Paused
+            | Status::Completed { .. } => None,
+        };
+        let view = views::invocation(id, &row, outcome.as_ref(), hidden);
+        Ok(json_reply(StatusCode::OK, &view.with_awaiting_on(awaiting_on.as_ref())))
     }
 
     /// Whether what a handler is given and says is not to be shown.
@@ -40,6 +50,11 @@ impl Admin {
         after: Option<InboxOffset>,
     ) -> Result<Option<InvocationRow>, AdminError> {
         self.ask(|| self.owner.invocation(id, after)).await
+    }
+
+    /// What its code waits for, if that can be said now: nobody waits for a hint.
+    async fn awaiting_on(&self, id: InvocationId) -> Option<FutureTree> {
+        self.owner.awaiting_on(id).await.ok().flatten()
     }
 
     async fn outcome(&self, id: InvocationId) -> Result<Option<Outcome>, AdminError> {

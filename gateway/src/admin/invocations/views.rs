@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use everlog_log_schema::{
-    AttemptError, CompletionId, Effect, Entry, Failure, InvocationId, InvocationRow, JournalRow,
-    NotificationId, NotificationResult, Outcome, SignalId, Status, WaitSet, command_kind_name,
+    AttemptError, CompletionId, Effect, Entry, Failure, FutureTree, InvocationId, InvocationRow,
+    JournalRow, NotificationId, NotificationResult, Outcome, SignalId, Status, command_kind_name,
     command_name, notification_kind_name, redacted,
 };
 use serde::Serialize;
 
+use super::waiting::{WaitingFor, waiting_for};
 use crate::time::rfc3339;
 
 /// An invocation.
@@ -36,12 +37,19 @@ pub(super) struct InvocationView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     idempotency_key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     deployment: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     protocol_version: Option<u32>,
     invoked_by: InvokedBy,
     #[serde(skip_serializing_if = "Option::is_none")]
-    waiting_for: Option<WaitingFor<'a>>,
+    waiting_for: Option<WaitingFor>,
+    /// What the code of a running one waits for, as it says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    awaiting_on: Option<WaitingFor>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<ErrorView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,15 +69,6 @@ enum InvokedBy {
     },
 }
 
-/// Any one of these wakes it.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct WaitingFor<'a> {
-    completions: Vec<u32>,
-    signals: &'a [u32],
-    named_signals: &'a [String],
-}
-
 /// Why an attempt failed.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -80,6 +79,8 @@ struct ErrorView<'a> {
     command_index: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     command_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command_kind: Option<&'static str>,
 }
 
 /// How it ended.
@@ -134,6 +135,14 @@ enum SignalView<'a> {
     Name(&'a str),
 }
 
+impl InvocationView<'_> {
+    /// Adds what its code waits for, if it has said so.
+    pub(super) fn with_awaiting_on(mut self, awaiting_on: Option<&FutureTree>) -> Self {
+        self.awaiting_on = awaiting_on.map(waiting_for);
+        self
+    }
+}
+
 /// Shows an invocation; with how it ended, where that was asked for. Where payloads are to be `hidden`,
 /// it shows of failures their codes alone.
 pub(super) fn invocation<'a>(
@@ -160,29 +169,24 @@ pub(super) fn invocation<'a>(
         journal_commands: row.commands,
         journal_bytes: row.journal_bytes,
         idempotency_key: row.idempotency_key.as_deref(),
+        scope: row.scope.as_deref(),
+        limit_key: row.limit_key.as_deref(),
         deployment: row.pin.as_ref().map(|pin| pin.deployment.0.as_str()),
         protocol_version: row.pin.as_ref().map(|pin| pin.protocol_version),
         invoked_by: row.caller.map_or(InvokedBy::Ingress, |caller| InvokedBy::Service {
             id: caller.life.invocation.to_string(),
         }),
         waiting_for: if let Status::Suspended(waiting) = status {
-            Some(wait(waiting))
+            Some(waiting_for(waiting))
         } else {
             None
         },
+        awaiting_on: None,
         last_error: row.last_error.as_ref().map(|of| error(of, hidden)),
         outcome: outcome.map(|outcome| match outcome {
             Outcome::Success(_) => OutcomeView::Success("success"),
             Outcome::Failure(failure) => OutcomeView::Failure(failed(failure, hidden)),
         }),
-    }
-}
-
-fn wait(waiting: &WaitSet) -> WaitingFor<'_> {
-    WaitingFor {
-        completions: waiting.completions.iter().map(|completion| completion.0).collect(),
-        signals: &waiting.signals,
-        named_signals: &waiting.named_signals,
     }
 }
 
@@ -192,6 +196,7 @@ fn error(error: &AttemptError, hidden: bool) -> ErrorView<'_> {
         message: shown(&error.message, hidden),
         command_index: error.command_index,
         command_name: error.command_name.as_deref(),
+        command_kind: error.command_kind.map(command_kind_name),
     }
 }
 

@@ -9,12 +9,25 @@ import restate
 from hypercorn.config import Config
 
 from calls import caller, timer
+from combine import combiner
 from failing import failing, steps
 from state import history, lazy_store, store
 from waits import blocker, resolver, waiter
 
 app = restate.app(
-    [store, lazy_store, history, caller, timer, waiter, blocker, resolver, failing, steps],
+    [
+        store,
+        lazy_store,
+        history,
+        caller,
+        timer,
+        waiter,
+        blocker,
+        resolver,
+        combiner,
+        failing,
+        steps,
+    ],
     # Whose requests alone are answered; everybody's without it.
     identity_keys=[key] if (key := os.environ.get("IDENTITY_KEY")) else None,
 )

@@ -4,6 +4,7 @@
 //! `functions/python`. They run in a process of their own, so that it can be killed.
 
 mod calls;
+mod combine;
 mod failing;
 mod state;
 mod waits;
@@ -29,6 +30,7 @@ pub fn endpoint() -> Result<Endpoint> {
         .bind(waits::Waiter)
         .bind(waits::Blocker)
         .bind(waits::Resolver)
+        .bind(combine::Combiner)
         .bind(failing::Failing::default())
         .bind(failing::Steps);
     Ok(match std::env::var(IDENTITY_KEY) {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod calls;
+mod combine;
 mod endings;
 mod failures;
 mod histories;
@@ -38,6 +39,9 @@ macro_rules! every_scenario {
                 waits::an_awakeable_is_resolved_or_rejected_by_anybody,
                 waits::a_signal_is_resolved_or_rejected_by_a_handler,
                 waits::a_waiting_attempt_is_kept_or_ended_as_configured,
+                combine::all_wait_for_the_last_or_the_first_failure,
+                combine::any_waits_for_the_first_success,
+                combine::a_race_is_won_once_and_whatever_is_in_it,
                 endings::a_cancel_reaches_the_callees,
                 endings::a_kill_ends_the_callees_but_not_what_was_sent,
                 endings::a_waiting_call_is_paused_resumed_and_purged,

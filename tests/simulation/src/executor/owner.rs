@@ -268,6 +268,7 @@ impl Executor {
             message: "function failed".into(),
             command_index: None,
             command_name: None,
+            command_kind: None,
             delay_by_function: false,
         };
         self.close(env, id, clock, |invocation, attempt| {

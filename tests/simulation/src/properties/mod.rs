@@ -7,6 +7,7 @@ mod calls;
 mod current_attempt;
 mod exactly_once_journal;
 mod fencing;
+mod futures;
 mod no_lost_invocation;
 mod orders;
 mod outside_effects;
@@ -72,6 +73,7 @@ pub struct Properties {
     answers: answers::Answers,
     state: state::State,
     orders: orders::Orders,
+    futures: futures::Futures,
 }
 
 impl Properties {
@@ -91,6 +93,7 @@ impl Properties {
             self.answers.observe(recorded, coverage)?;
             self.state.observe(recorded, coverage)?;
             self.orders.observe(recorded, coverage)?;
+            self.futures.observe(recorded, coverage)?;
         }
         if let Event::Recorded(recorded) = event {
             count_attempts(recorded, coverage);
@@ -119,6 +122,7 @@ pub struct LogProperties {
     answers: answers::Answers,
     state: state::State,
     orders: orders::Orders,
+    futures: futures::Futures,
 }
 
 impl LogProperties {
@@ -138,6 +142,7 @@ impl LogProperties {
             self.answers.observe(recorded, coverage)?;
             self.state.observe(recorded, coverage)?;
             self.orders.observe(recorded, coverage)?;
+            self.futures.observe(recorded, coverage)?;
         }
         count_attempts(recorded, coverage);
         Ok(())

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use everlog_log_schema::{
-    Command, CompletionId, Effect as Asks, Entry, Incarnation, InvocationId, Message,
-    NotificationId, Order, OrderAction, Outcome, Row, RowKey, SignalId, Status, StatusKind,
-    Suspend,
+    Awaited, Combinator, Command, CompletionId, Effect as Asks, Entry, Incarnation, InvocationId,
+    Message, NotificationId, Order, OrderAction, Outcome, Row, RowKey, SignalId, Status,
+    StatusKind, Suspend,
 };
 use everlog_partition::Action;
 
@@ -179,10 +179,12 @@ impl Orders {
         let life = Life { id, incarnation: suspend.attempt.incarnation };
         let told = usize::try_from(suspend.signals_told).unwrap_or(usize::MAX);
         let untold = self.signals.get(&life).into_iter().flatten().skip(told);
-        let waiting = &suspend.waiting;
-        let meets = untold.into_iter().any(|signal| match signal {
-            SignalId::Index(index) => waiting.signals.contains(index),
-            SignalId::Name(name) => waiting.named_signals.contains(name),
+        // In a race any one of them is enough; the other trees are judged by the futures.
+        let root = suspend.waiting.nodes.first();
+        let race = root.filter(|root| root.combinator == Combinator::FirstCompleted);
+        let meets = untold.into_iter().any(|signal| {
+            let signal = Awaited::Signal(signal.clone());
+            race.is_some_and(|race| race.leaves.iter().any(|leaf| leaf == signal))
         });
         let parked = recorded.changes.iter().any(|change| {
             change.key == RowKey::Invocation(id)

@@ -131,7 +131,7 @@ fn each_call_has_an_id_that_follows_from_its_place() {
     let invocation = InvocationId { partition_key: PartitionKey(7), uuid: 11 };
     let life = Life { invocation, incarnation: Incarnation(3) };
     for (call, command) in calls.iter().zip(1..) {
-        assert_eq!(call.callee, identity::child_id(life, command, &call.target, None));
+        assert_eq!(call.callee, identity::child_id(life, command, &call.target, None, None));
         assert_eq!(call.request_id, identity::child_request(life, command));
     }
     assert_eq!(calls.len(), 2);
@@ -321,7 +321,7 @@ fn a_call_of_an_earlier_attempt_is_told_again_as_it_was() {
          again got 2 call hello",
         &expect![[r#"
             start
-              < Start StartMessage { id: b"\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x0b\0\0\0\0\0\0\0\x03", debug_id: "inv_100000000007000000000000000000000B", known_entries: 3, state_map: [], partial_state: true, key: "ada", retry_count_since_last_stored_entry: 2, duration_since_last_stored_entry: 1500, random_seed: 15762598697238531 }
+              < Start StartMessage { id: b"\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x0b\0\0\0\0\0\0\0\x03", debug_id: "inv_100000000007000000000000000000000B", known_entries: 3, state_map: [], partial_state: true, key: "ada", retry_count_since_last_stored_entry: 2, duration_since_last_stored_entry: 1500, random_seed: 15762598697238531, scope: None, limit_key: None, idempotency_key: None }
               < Input InputCommandMessage { headers: [Header { key: "a", value: "b" }], name: "", value: Some(Value { content: b"in" }) }
               < command 0x040d of 32 bytes
               < 0x800e CompletionId(1) InvocationId("inv_100000000009000000000000000000000C")

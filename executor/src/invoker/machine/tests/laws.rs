@@ -21,10 +21,12 @@ impl Whole {
         matches!(self.last, Some(AttemptEventKind::Suspended { .. }))
     }
 
-    /// Whether the attempt suspended until something that it began with.
+    /// Whether the attempt suspended until something that it began with, or, having done nothing else,
+    /// until runs that are its own to finish.
     fn waited_for_what_it_knew(&self) -> bool {
         let Some(AttemptEventKind::Failed { error, .. }) = &self.last else { return false };
         error.message.ends_with("which its journal has held from the beginning")
+            || error.message.ends_with("runs of its own whose results it never sent")
     }
 }
 

@@ -24,8 +24,8 @@ use std::time::Duration;
 use bytes::BytesMut;
 use everlog_log_schema::metadata::{Deployment, ProtocolMode};
 use everlog_log_schema::{
-    AttemptId, Call, DeploymentId, Effect, Entry, Epoch, HandlerKind, Header, Incarnation,
-    InvocationId, Millis, NotificationId, PartitionKey, Target,
+    AttemptId, Call, Combinator, DeploymentId, Effect, Entry, Epoch, FutureTree, HandlerKind,
+    Header, Incarnation, InvocationId, Millis, NotificationId, PartitionKey, Target,
 };
 use expect_test::Expect;
 use prost::Message;
@@ -36,7 +36,7 @@ pub(super) use stored::{answers, metadata, notification};
 use super::super::Machine;
 use crate::invoker::frame::{FrameDecoder, kind};
 use crate::invoker::messages::{decode, pb};
-use crate::invoker::{AttemptEventKind, AttemptStart, Notice};
+use crate::invoker::{AttemptEventKind, AttemptStart, CallNames, Notice, Reaction};
 
 /// Somebody else's invocation: `other` in a script.
 pub(super) const OTHER: InvocationId = InvocationId { partition_key: PartitionKey(9), uuid: 12 };
@@ -57,7 +57,12 @@ pub(super) fn check_kind(kind: HandlerKind, script: &str, expected: &Expect) {
 }
 
 /// Runs a script from some start and compares its trace.
-pub(super) fn check_start(mut start: AttemptStart, script: &str, expected: &Expect) {
+pub(super) fn check_start(start: AttemptStart, script: &str, expected: &Expect) {
+    expected.assert_eq(&trace(start, script));
+}
+
+/// Runs a script from some start.
+pub(super) fn trace(mut start: AttemptStart, script: &str) -> String {
     let lines = || script.lines().map(str::trim).filter(|line| !line.is_empty());
     for known in lines().filter_map(|line| line.strip_prefix("known ")) {
         let entry = entry(&start, known);
@@ -75,7 +80,7 @@ pub(super) fn check_start(mut start: AttemptStart, script: &str, expected: &Expe
         notices.take_step(&mut machine, &start, step);
         write_outcome(&mut machine, &mut trace);
     }
-    expected.assert_eq(&trace);
+    trace
 }
 
 /// Makes the start of an attempt of an exclusive handler.
@@ -100,6 +105,11 @@ pub(super) fn start(protocol_version: u32, journal: Vec<Entry>) -> AttemptStart 
             service: "Orders".to_owned(),
             key: Some("ada".to_owned()),
             handler: "place".to_owned(),
+        },
+        named: CallNames {
+            idempotency_key: Some("k1".to_owned()),
+            scope: Some("tenant-3".to_owned()),
+            limit_key: Some("gold/eu".to_owned()),
         },
         kind: HandlerKind::Exclusive,
         state: None,
@@ -174,6 +184,9 @@ fn write_outcome(machine: &mut Machine, trace: &mut String) {
             kind::OUTPUT => text::<pb::OutputCommandMessage>("Output", frame.payload),
             kind::RUN => text::<pb::RunCommandMessage>("Run", frame.payload),
             kind::SLEEP => text::<pb::SleepCommandMessage>("Sleep", frame.payload),
+            kind::PROPOSE_RUN_COMPLETION_ACK => {
+                text::<pb::ProposeRunCompletionAckMessage>("Ack", frame.payload)
+            }
             kind @ 0x8000..=kind::SIGNAL => {
                 let pb::NotificationMessage { id, result } =
                     decode("Notification", frame.payload).unwrap();
@@ -184,6 +197,9 @@ fn write_outcome(machine: &mut Machine, trace: &mut String) {
         writeln!(trace, "  < {text}").unwrap();
     }
     assert!(!decoder.is_cut());
+    if let Some(tree) = machine.take_awaiting_on() {
+        write_event(AttemptEventKind::AwaitingOn(tree), trace);
+    }
     for event in machine.take_events() {
         write_event(event, trace);
     }
@@ -201,25 +217,47 @@ fn write_event(event: AttemptEventKind, trace: &mut String) {
             }
         }
         AttemptEventKind::Suspended { waiting, signals_told } => {
-            let ids: Vec<u32> = waiting.completions.iter().map(|id| id.0).collect();
-            let (signals, named) = (waiting.signals, waiting.named_signals);
+            let on = nodes_text(&waiting);
             let told = match signals_told {
                 0 => String::new(),
                 count => format!(" after {count} signals"),
             };
-            writeln!(trace, "  = suspended {ids:?} {signals:?} {named:?}{told}").unwrap();
+            writeln!(trace, "  = suspended {on}{told}").unwrap();
         }
         AttemptEventKind::Ended => writeln!(trace, "  = ended").unwrap(),
-        AttemptEventKind::Failed { error, retry_after } => {
+        AttemptEventKind::Failed { error, retry_after, reaction } => {
             let name = error.command_name.unwrap_or_default();
             let at = error.command_index.map(|at| format!(" at command {at} {name:?}"));
             let at = at.unwrap_or_default();
             let delay = retry_after.map(|delay| format!(" after {delay} ms"));
             let delay = delay.unwrap_or_default();
             assert_eq!(error.delay_by_function, !delay.is_empty());
-            writeln!(trace, "  = failed {}{at}{delay}: {}", error.code, error.message).unwrap();
+            let reaction = match reaction {
+                Reaction::ByPolicy => "",
+                Reaction::Pause => ", to be paused",
+                Reaction::Fail => ", to be ended",
+            };
+            let code = error.code;
+            writeln!(trace, "  = failed {code}{at}{delay}{reaction}: {}", error.message).unwrap();
+        }
+        AttemptEventKind::AwaitingOn(tree) => {
+            writeln!(trace, "  = awaiting {}", nodes_text(&tree)).unwrap();
         }
     }
+}
+
+/// What a tree waits for, node by node: of one node that is a race, only what is in it.
+fn nodes_text(tree: &FutureTree) -> String {
+    let nodes = tree.nodes.iter().map(|node| {
+        let ids: Vec<u32> = node.leaves.completions.iter().map(|id| id.0).collect();
+        let (signals, named) = (&node.leaves.signals, &node.leaves.named_signals);
+        let leaves = format!("{ids:?} {signals:?} {named:?}");
+        match (node.combinator, node.nested) {
+            (Combinator::FirstCompleted, 0) => leaves,
+            (combinator, nested) => format!("{combinator:?} of {leaves} and {nested}"),
+        }
+    });
+    nodes.collect::<Vec<_>>().join("; ")
 }
 
 /// The fields of a message that are set.
@@ -257,6 +295,9 @@ fn call_text(call: &Call) -> String {
     }
     if let Some(key) = &call.idempotency_key {
         write!(text, ", idempotency key {key:?}").unwrap();
+    }
+    if let Some(scope) = &call.scope {
+        write!(text, ", scope {scope:?} {:?}", call.limit_key).unwrap();
     }
     if let Some(start_at) = call.start_at {
         write!(text, ", at {start_at}").unwrap();

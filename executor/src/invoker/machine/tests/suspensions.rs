@@ -68,11 +68,11 @@ fn a_suspension_on_own_runs_that_are_not_done() {
     check(
         "run 1 + suspend 1 #1",
         &expect![[r#"
-        start
-        run 1 + suspend 1 #1
-          = from command 1
-            command 0x0411 of 10 bytes, Run { completion: CompletionId(1) }
-          = failed 571: [RT0012] the function broke the service protocol: it suspended on runs of its own whose results it never sent
-    "#]],
+            start
+            run 1 + suspend 1 #1
+              = from command 1
+                command 0x0411 of 10 bytes, Run { completion: CompletionId(1) }
+              = suspended [1] [1] []
+        "#]],
     );
 }

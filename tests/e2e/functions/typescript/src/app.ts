@@ -3,6 +3,7 @@
 import { createServer } from "node:http2";
 import * as restate from "@restatedev/restate-sdk";
 import { caller, timer } from "./calls.js";
+import { combiner } from "./combine.js";
 import { failing, steps } from "./failing.js";
 import { history, lazyStore, store } from "./state.js";
 import { blocker, resolver, waiter } from "./waits.js";
@@ -16,6 +17,7 @@ const services = [
   waiter,
   blocker,
   resolver,
+  combiner,
   failing,
   steps,
 ];

@@ -9,7 +9,8 @@ use crate::invoker::messages::pb;
 /// Encodes a message of the function.
 pub(in crate::invoker::machine::tests) fn message(words: &str) -> Vec<u8> {
     let words: Vec<&str> = words.split_whitespace().collect();
-    control(&words)
+    version_7(&words)
+        .or_else(|| control(&words))
         .or_else(|| state(&words))
         .or_else(|| call(&words))
         .or_else(|| signal(&words))
@@ -57,7 +58,7 @@ fn control(words: &[&str]) -> Option<Vec<u8>> {
             encode(kind::OUTPUT, &message)
         }
         ["suspend", ref on @ ..] => {
-            let mut message = pb::SuspensionMessage::default();
+            let mut message = pb::FlatSuspensionMessage::default();
             for word in on {
                 if let Some(signal) = word.strip_prefix('#') {
                     message.waiting_signals.push(signal.parse().unwrap());
@@ -75,6 +76,7 @@ fn control(words: &[&str]) -> Option<Vec<u8>> {
                 message: "no luck".to_owned(),
                 related_command_index: Some(1),
                 related_command_name: Some("step 1".to_owned()),
+                related_command_type: Some(kind::RUN.into()),
                 next_retry_delay: delay.first().map(|delay| delay.parse().unwrap()),
                 ..pb::ErrorMessage::default()
             };
@@ -83,6 +85,67 @@ fn control(words: &[&str]) -> Option<Vec<u8>> {
         ["end"] => frame(kind::END, 0, &[]),
         _ => return None,
     })
+}
+
+/// What version 7 brought.
+fn version_7(words: &[&str]) -> Option<Vec<u8>> {
+    Some(match *words {
+        // `await all 3 #1 go [ race 4 5 ]`, or `hint ...`.
+        [verb @ ("await" | "hint"), ref tree @ ..] => {
+            let awaiting_on = (!tree.is_empty()).then(|| future(&mut tree.iter()).into());
+            match verb {
+                "await" => encode(kind::SUSPENSION, &pb::SuspensionMessage { awaiting_on }),
+                _ => encode(kind::AWAITING_ON, &pb::AwaitingOnMessage { awaiting_on }),
+            }
+        }
+        ["error", code, "pause" | "fail"] => {
+            let behavior = if words.ends_with(&["pause"]) { 1 } else { 2 };
+            let (code, message) = (code.parse().unwrap(), "no luck".to_owned());
+            let next_retry_delay = Some(250);
+            let message = pb::ErrorMessage {
+                code,
+                message,
+                behavior,
+                next_retry_delay,
+                ..pb::ErrorMessage::default()
+            };
+            encode(kind::ERROR, &message)
+        }
+        ["propose-unasked", id, value] => {
+            use pb::propose_run_completion_message::Result;
+            let message = pb::ProposeRunCompletionMessage {
+                result_completion_id: id.parse().unwrap(),
+                result: Some(Result::Value(value.to_owned().into())),
+            };
+            encode(kind::PROPOSE_RUN_COMPLETION, &message)
+        }
+        _ => return None,
+    })
+}
+
+/// Encodes a tree of futures, up to the bracket that closes it.
+fn future<'w>(words: &mut impl Iterator<Item = &'w &'w str>) -> Vec<u8> {
+    let mut message = pb::FutureMessage {
+        combinator_type: match *words.next().unwrap() {
+            "some" => 0,
+            "race" => 1,
+            "settled" => 2,
+            "any" => 3,
+            "all" => 4,
+            other => other.parse().unwrap(),
+        },
+        ..pb::FutureMessage::default()
+    };
+    while let Some(word) = words.next() {
+        match (word.strip_prefix('#'), word.parse()) {
+            _ if *word == "]" => break,
+            _ if *word == "[" => message.nested_futures.push(future(&mut *words).into()),
+            (Some(signal), _) => message.waiting_signals.push(signal.parse().unwrap()),
+            (None, Ok(id)) => message.waiting_completions.push(id),
+            (None, Err(_)) => message.waiting_named_signals.push((*word).to_owned()),
+        }
+    }
+    message.encode_to_vec()
 }
 
 /// State: `set cart milk`, `get-lazy 1 cart`.
@@ -143,9 +206,14 @@ fn call(words: &[&str]) -> Option<Vec<u8>> {
     let [service_name, key, handler_name] = [service_name, key, handler_name].map(str::to_owned);
     let (mut parameter, mut headers) = (bytes::Bytes::new(), Vec::new());
     let (mut idempotency_key, mut invoke_time) = (None, 0);
+    let (mut scope, mut limit_key) = (None, None);
     for option in options {
         if let Some(key) = option.strip_prefix("key=") {
             idempotency_key = Some(key.to_owned());
+        } else if let Some(name) = option.strip_prefix("scope=") {
+            scope = Some(name.to_owned());
+        } else if let Some(name) = option.strip_prefix("limit=") {
+            limit_key = Some(name.to_owned());
         } else if let Some(at) = option.strip_prefix("at=") {
             invoke_time = at.parse().unwrap();
         } else if let Some((key, value)) = option.split_once(':') {
@@ -164,6 +232,8 @@ fn call(words: &[&str]) -> Option<Vec<u8>> {
             headers,
             key,
             idempotency_key,
+            scope,
+            limit_key,
             invocation_id_notification_idx,
             name,
         };
@@ -176,6 +246,8 @@ fn call(words: &[&str]) -> Option<Vec<u8>> {
         headers,
         key,
         idempotency_key,
+        scope,
+        limit_key,
         invocation_id_notification_idx,
         result_completion_id: outcome.parse().unwrap(),
         name,
@@ -241,6 +313,7 @@ fn signal(words: &[&str]) -> Option<Vec<u8>> {
                         service_key,
                         handler_name: handler_name.to_owned(),
                         idempotency_key: key.strip_prefix("key=").unwrap().to_owned(),
+                        scope: None,
                     }))
                 }
                 _ => panic!("one target"),
