@@ -1,7 +1,7 @@
 //! Why a partition stops, or gives its term up.
 
 use everlog_log_client::LogError;
-use everlog_log_schema::LogOffset;
+use everlog_log_schema::{InboxOffset, LogOffset};
 use everlog_partition::{ApplyError, TablesError};
 
 use crate::store::{BulkError, StoreError};
@@ -20,6 +20,11 @@ pub(crate) enum StopReason {
         /// Where the last checkpoint of the journal topic ends, if there is one.
         checkpoint: Option<LogOffset>,
     },
+    #[error(
+        "the inbox starts at offset {start}, but all below {next} alone was taken in: the messages \
+         between are lost; ask their senders, and give the topic back its retention"
+    )]
+    InboxTrimmed { start: InboxOffset, next: InboxOffset },
     #[error(
         "the log ends at offset {end}, but the tables have applied all below {next}: the log has \
          lost records; restore it from a backup"
@@ -83,6 +88,11 @@ impl From<LogError> for Interruption {
     fn from(error: LogError) -> Self {
         match error {
             LogError::Unavailable(reason) => Self::Retry(reason),
+            // A later owner has trimmed what this executor, frozen or cut off, had not read yet. What
+            // is lost for good shows when it begins anew.
+            LogError::OutOfRange { wanted, start, .. } if wanted < start => {
+                Self::Retry(error.to_string())
+            }
             LogError::OutOfRange { .. } | LogError::Corrupt(_) | LogError::Setup(_) => {
                 Self::Stop(StopReason::Log(error))
             }
@@ -111,5 +121,17 @@ impl From<BulkError> for Interruption {
             | BulkError::Torn { .. }
             | BulkError::NoCheckpoint => Self::Stop(StopReason::Journal(error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_trimmed_meanwhile_is_no_reason_to_stop_and_what_is_lost_is_one() {
+        let error = |wanted| Interruption::from(LogError::OutOfRange { wanted, start: 5, end: 9 });
+        assert!(matches!(error(4), Interruption::Retry(_)));
+        assert!(matches!(error(10), Interruption::Stop(_)));
     }
 }

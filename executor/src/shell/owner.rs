@@ -28,7 +28,7 @@ use super::Shell;
 use super::attempts::{Attempts, Sized};
 use super::begin::Reader;
 use super::checkpoint::Checkpoints;
-use super::error::Interruption;
+use super::error::{Interruption, StopReason};
 use super::fold::{Fold, Step};
 use super::history::History;
 use super::intake::Intake;
@@ -77,6 +77,7 @@ impl<'s> Owner<'s> {
         reign: Reign,
     ) -> Result<Self, Interruption> {
         let row = fold.row();
+        check_inbox(shell, row.next_inbox).await?;
         let intake = Intake::open(
             shell.log.clone(),
             shell.partition,
@@ -396,6 +397,13 @@ async fn end_of(shell: &Shell, topic: Topic) -> Result<Option<u64>, Interruption
         Err(LogError::Unavailable(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Checks that the inbox goes on where the tables end, which hold all that the log has.
+async fn check_inbox(shell: &Shell, next: InboxOffset) -> Result<(), Interruption> {
+    let bounds = shell.log.bounds(shell.stream(Topic::Invocations)).await?;
+    let start = InboxOffset(bounds.start);
+    if start > next { Err(StopReason::InboxTrimmed { start, next }.into()) } else { Ok(()) }
 }
 
 /// When the oldest record of the log was appended. One that is being trimmed is old.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use everlog_executor::store::{Store, StoreError, StoreOptions};
 use everlog_executor::{Executor, ExecutorLimits, Standing, StartError};
-use everlog_log_client::Topic;
+use everlog_log_client::{EventLog, Stream, Topic};
 use everlog_log_schema::codec::encode_record;
 use everlog_log_schema::owner_api::OwnerError;
 use everlog_log_schema::{
@@ -58,6 +58,19 @@ async fn a_broken_invariant_stops_its_partition_alone_and_names_the_record() {
     let store = Store::open(house.tables(), StoreOptions::default()).unwrap();
     let row = reads::invocation(&store.tables(PartitionId(0)), Call::new(1, "").id).unwrap();
     assert_eq!(row.unwrap().status, Status::Running);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inbox_that_has_lost_messages_stops_its_partition_alone_and_says_which() {
+    let house = House::build();
+    let at = house.append(Topic::Invocations, PartitionId(0), "never taken in".into()).await;
+    let inbox = Stream { topic: Topic::Invocations, partition: PartitionId(0) };
+    house.log.trim(inbox, at.0 + 1).await.unwrap();
+    let executor = house.start();
+    let reason = stopped(&executor).await;
+    let said = format!("the inbox starts at offset {}, but all below 0 alone", at.0 + 1);
+    assert!(reason.contains(&said), "{reason}");
+    lives(&house, &executor).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
