@@ -100,7 +100,7 @@ fn say_registered(what: &str, registered: &Registered) {
     for service in &deployment.services {
         let key = match service.kind {
             ServiceKind::Service => "",
-            ServiceKind::VirtualObject => "/{key}",
+            ServiceKind::VirtualObject | ServiceKind::Workflow => "/{key}",
         };
         for handler in &service.handlers {
             say(format_args!("  {}{key}/{}", service.name, handler.name));

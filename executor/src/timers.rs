@@ -26,7 +26,7 @@ const FIRED_MAX: usize = 256;
 /// Orders above all timers of the same due time.
 fn last_at(due: Millis) -> Timer {
     let invocation = InvocationId { partition_key: PartitionKey(u64::MAX), uuid: u128::MAX };
-    Timer { due, invocation, incarnation: Incarnation(1 << 62), kind: TimerKind::Purge }
+    Timer { due, invocation, incarnation: Incarnation(1 << 62), kind: TimerKind::Expire }
 }
 
 /// The timers of one partition and one sort, as its owner sees them.
@@ -47,7 +47,7 @@ impl Timers {
         Self { purges: false, max, soon: BTreeSet::new(), covered: None }
     }
 
-    /// Those that forget completed invocations. None is in memory yet.
+    /// Those that forget completed invocations, journals and state. None is in memory yet.
     pub(crate) fn of_purges() -> Self {
         Self { purges: true, ..Self::of_calls(PURGES_MAX) }
     }
@@ -110,7 +110,8 @@ impl Timers {
     }
 
     fn is_of_sort(&self, timer: Timer) -> bool {
-        (timer.kind == TimerKind::Purge) == self.purges
+        let forgets = [TimerKind::Purge, TimerKind::PurgeJournal, TimerKind::Expire];
+        forgets.contains(&timer.kind) == self.purges
     }
 }
 

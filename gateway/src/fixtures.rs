@@ -9,7 +9,8 @@ use everlog_log_schema::{
 };
 
 /// `Greeter` (plain: `greet`, `fail`, `hang`, `strict`, `void`, `kept`, `secret`), `Hidden`
-/// (private) and the object `Cart` (`add`, `hang`, and `view`, which is shared).
+/// (private), the object `Cart` (`add`, `hang`, and `view`, which is shared) and the workflow `Order`
+/// (`run`, and `pay`, which is shared).
 pub(crate) fn metadata() -> Metadata {
     let plain = |name| handler(name, HandlerKind::Plain);
     let strict = Handler {
@@ -35,9 +36,12 @@ pub(crate) fn metadata() -> Metadata {
     let exclusive = |name| handler(name, HandlerKind::Exclusive);
     let carts = vec![exclusive("add"), exclusive("hang"), handler("view", HandlerKind::Shared)];
     let cart = service("Cart", ServiceKind::VirtualObject, carts);
+    let steps =
+        vec![handler("run", HandlerKind::Workflow), handler("pay", HandlerKind::WorkflowShared)];
+    let order = service("Order", ServiceKind::Workflow, steps);
     let change = MetadataChange {
         replaces: MetadataOffset(0),
-        change: Change::RegisterDeployment(deployment(vec![greeter, hidden, cart])),
+        change: Change::RegisterDeployment(deployment(vec![greeter, hidden, cart, order])),
     };
     let mut metadata = Metadata::default();
     assert!(metadata.fold(MetadataOffset(0), change));
@@ -95,6 +99,7 @@ fn handler(name: &str, kind: HandlerKind) -> Handler {
             on_max_attempts: OnMaxAttempts::Pause,
         },
         eager_state: EagerState::All,
+        state_ttl: None,
         documentation: None,
         metadata: vec![],
     }

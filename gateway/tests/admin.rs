@@ -227,6 +227,9 @@ async fn what_a_manifest_must_not_say_is_refused_with_the_reason() {
         handler.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         service(json!({ "handlers": [handler] }))
     };
+    let workflow = |handlers: Value| {
+        manifest(&json!([{ "name": "W", "ty": "WORKFLOW", "handlers": handlers }]))
+    };
     let endpoint = |change: Value| {
         let mut manifest = manifest(&greeter(&["greet"]));
         manifest.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
@@ -259,6 +262,17 @@ async fn what_a_manifest_must_not_say_is_refused_with_the_reason() {
         (handler(json!({ "output": { "contentType": "a/b\n" } })), "content type"),
         (handler(json!({ "input": { "surprise": 1 } })), "surprise"),
         (manifest(&json!([greeter(&["a"])[0], greeter(&["a"])[0]])), "twice"),
+        (workflow(json!([{ "name": "pay", "ty": "SHARED" }])), "has 0 handlers of type WORKFLOW"),
+        (workflow(json!([{ "name": "a" }, { "name": "b" }])), "has 2 handlers of type WORKFLOW"),
+        (workflow(json!([{ "name": "run", "ty": "EXCLUSIVE" }])), "EXCLUSIVE"),
+        (workflow(json!([{ "name": "run", "idempotencyRetention": 1 }])), "no idempotency keys"),
+        (
+            workflow(json!([
+                { "name": "run" },
+                { "name": "pay", "ty": "SHARED", "workflowCompletionRetention": 1 }
+            ])),
+            "no workflow's run",
+        ),
     ];
     for (manifest, reason) in bad {
         let answer = register(&world, scripted(&manifest).await).await;
@@ -278,10 +292,31 @@ async fn what_a_manifest_must_not_say_is_refused_with_the_reason() {
     )
     .await;
     assert_eq!(new.json()["restate_code"], "META0012");
-    let workflow = json!([{ "name": "W", "ty": "WORKFLOW", "handlers": [{ "name": "run" }] }]);
-    let answer = register(&world, scripted(&manifest(&workflow)).await).await;
-    assert_eq!(answer.error(), (501, "not-supported-yet".into()));
     assert_eq!(admin(&world, "/services").await.json()["services"], json!([]));
+}
+
+#[tokio::test]
+async fn a_workflow_has_its_own_retention() {
+    let world = world().await;
+    let services = json!([{
+        "name": "Order", "ty": "WORKFLOW", "idempotencyRetention": 5_000,
+        "handlers": [
+            { "name": "run", "workflowCompletionRetention": 60_000 },
+            { "name": "pay", "ty": "SHARED" },
+        ],
+    }]);
+    let answer = register(&world, scripted(&manifest(&services)).await).await;
+    assert_eq!(answer.status, 201, "{:?}", answer.body);
+    let shown = admin(&world, "/services/Order").await.json();
+    assert_eq!(shown["ty"], "Workflow");
+    let [run, pay] = ["run", "pay"].map(|name| {
+        let handlers = shown["handlers"].as_array().unwrap();
+        handlers.iter().find(|handler| handler["name"] == name).unwrap().clone()
+    });
+    assert_eq!((&run["ty"], &pay["ty"]), (&json!("Workflow"), &json!("Shared")));
+    assert_eq!(run["workflow_completion_retention"], "1m");
+    assert_eq!(run["idempotency_retention"], Value::Null);
+    assert_eq!(pay["idempotency_retention"], "5s");
 }
 
 #[tokio::test]

@@ -108,6 +108,39 @@ async fn a_delayed_send_starts_later() {
 }
 
 #[tokio::test]
+async fn a_workflow_is_called_once_for_each_key() {
+    let world = start().await;
+    let first = world.post("/Order/o7/run", "1").await;
+    assert_eq!((first.status, &first.body[..]), (200, &b"1"[..]));
+    let run = everlog_log_schema::identity::of_workflow("Order", "o7").to_string();
+    assert_eq!(first.header("x-restate-id"), Some(&*run));
+    let invoke = world.owner.only_invoke();
+    assert_eq!((invoke.kind, invoke.retention), (HandlerKind::Workflow, Millis(86_400_000)));
+
+    let again = world.post("/Order/o7/run", "2").await;
+    assert_eq!(again.error(), (409, "invocation-failed".into()));
+    assert_eq!(again.json()["message"], "the workflow method was already invoked");
+    assert_eq!(again.json()["source"], "invocation");
+    assert_eq!(again.header("x-restate-id"), Some(&*run));
+    let sent = world.post("/Order/o7/run/send", "3").await;
+    assert_eq!(sent.json()["status"], "PreviouslyAccepted");
+    assert_eq!(sent.json()["invocationId"], run);
+    let other = world.post("/Order/o8/run/send", "3").await;
+    assert_eq!(other.json()["status"], "Accepted");
+    let shared = world.post("/Order/o7/pay", "4").await;
+    assert_eq!(&shared.body[..], b"4");
+    assert_ne!(shared.header("x-restate-id"), Some(&*run));
+
+    for verb in ["attach", "output"] {
+        let asked = world.ask(Ask::get(&format!("/restate/workflow/Order/o7/{verb}"))).await;
+        assert_eq!(&asked.body[..], b"1", "{verb}");
+    }
+    let named = r#"{"target":"workflow","workflowName":"Order","workflowKey":"o7"}"#;
+    assert_eq!(&world.post("/restate/attach", named).await.body[..], b"1");
+    assert_eq!(world.post("/restate/lookup", named).await.json()["invocationId"], run);
+}
+
+#[tokio::test]
 async fn equal_idempotency_keys_are_one_call() {
     let world = start().await;
     let call = |path, body| Ask::post(path, body).header("idempotency-key", "k1");
@@ -211,7 +244,12 @@ async fn every_refusal_has_a_status_a_code_and_a_sentence() {
         (Ask::get(&unknown_output), 404, "invocation-not-found"),
         (Ask::post("/restate/attach", "{}"), 400, "malformed-target"),
         (Ask::post("/restate/attach", "no json"), 400, "malformed-target"),
-        (Ask::get("/restate/workflow/W/k/attach"), 501, "not-supported-yet"),
+        (Ask::get("/restate/workflow/W/k/output"), 404, "invocation-not-found"),
+        (
+            Ask::get("/Order/o7/run").header("idempotency-key", "k1"),
+            400,
+            "idempotency-key-on-workflow",
+        ),
         (Ask::get("/restate/scope/s/call/Greeter/greet"), 501, "not-supported-yet"),
         (Ask::post("/restate/awakeables/x/resolve", ""), 400, "malformed-awakeable-id"),
         (Ask::post("/restate/a/sign_1AAAA/reject", ""), 400, "malformed-awakeable-id"),
@@ -247,7 +285,10 @@ async fn health_names_the_services() {
     let world = start().await;
     let answer = world.get("/restate/health").await;
     assert_eq!(answer.status, OK);
-    assert_eq!(answer.json()["services"], serde_json::json!(["Cart", "Greeter", "Hidden"]));
+    assert_eq!(
+        answer.json()["services"],
+        serde_json::json!(["Cart", "Greeter", "Hidden", "Order"])
+    );
 }
 
 #[tokio::test]

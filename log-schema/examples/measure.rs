@@ -79,6 +79,8 @@ fn row() -> (RowKey, Row) {
         scope: None,
         limit_key: None,
         retention: Millis(86_400_000),
+        journal_retention: None,
+        state_ttl: None,
         retry: RetryPolicy {
             initial_interval: Millis(500),
             factor_permille: 2_000,
@@ -88,6 +90,7 @@ fn row() -> (RowKey, Row) {
         },
         traceparent: None,
         caller: None,
+        restarted_from: None,
         created_at: Millis(1_767_225_600_000),
         modified_at: Millis(1_767_225_600_500),
         status: Status::Running,

@@ -94,9 +94,9 @@ pub fn notification_kind_name(kind: u16) -> &'static str {
     match kind {
         kinds::GET_STATE_COMPLETION => "GetLazyState",
         kinds::GET_STATE_KEYS_COMPLETION => "GetLazyStateKeys",
-        0x8009 => "GetPromise",
-        0x800A => "PeekPromise",
-        0x800B => "CompletePromise",
+        kinds::GET_PROMISE_COMPLETION => "GetPromise",
+        kinds::PEEK_PROMISE_COMPLETION => "PeekPromise",
+        kinds::COMPLETE_PROMISE_COMPLETION => "CompletePromise",
         kinds::SLEEP_COMPLETION => "Sleep",
         kinds::CALL_COMPLETION => "Call",
         kinds::CALL_ID_COMPLETION => "CallInvocationId",

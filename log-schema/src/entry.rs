@@ -7,8 +7,8 @@ use crate::codec::list;
 use crate::invoke::{check_call, check_names};
 use crate::limits::{self, LimitExceeded};
 use crate::{
-    CompletionId, HandlerKind, Incarnation, InvocationId, MetadataOffset, Millis, RequestId,
-    RetryPolicy, Target,
+    CompletionId, HandlerKind, Incarnation, InvocationId, MetadataOffset, Millis, PromiseResult,
+    RequestId, RetryPolicy, Target,
 };
 
 /// One entry of an invocation's journal.
@@ -80,7 +80,16 @@ impl NotificationResult {
 }
 
 impl Failure {
-    fn payload_bytes(&self) -> usize {
+    /// What the second call of a workflow's run is told.
+    #[must_use]
+    pub fn already_invoked() -> Self {
+        let message = "the workflow method was already invoked".to_owned();
+        Self { code: 409, message, metadata: Vec::new() }
+    }
+
+    /// Counts the bytes of what came from outside, as [`Entry::payload_bytes`] does.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
         self.message.len() + header_bytes(&self.metadata)
     }
 }
@@ -159,6 +168,29 @@ pub enum Effect {
         /// Whose outcome.
         target: InvocationId,
     },
+    /// What a promise of the workflow was completed with, once it is.
+    GetPromise {
+        /// Names what it was completed with.
+        completion: CompletionId,
+        /// Which promise.
+        name: String,
+    },
+    /// What a promise of the workflow was completed with, if it is.
+    PeekPromise {
+        /// Names what came of the question.
+        completion: CompletionId,
+        /// Which promise.
+        name: String,
+    },
+    /// A promise of the workflow is completed, unless it was before.
+    CompletePromise {
+        /// Names what came of it.
+        completion: CompletionId,
+        /// Which promise.
+        name: String,
+        /// With what.
+        settled: PromiseResult,
+    },
 }
 
 /// Where a value stands within the bytes of the command that carries it, so that it is written
@@ -223,6 +255,10 @@ pub struct Call {
     pub start_at: Option<Millis>,
     /// How long the outcome is kept after completion (a duration).
     pub retention: Millis,
+    /// How long the journal is kept after completion, where that is less (a duration).
+    pub journal_retention: Option<Millis>,
+    /// After how long without a write the state of the object is reset (a duration); never if none.
+    pub state_ttl: Option<Millis>,
     /// What to do when an attempt fails.
     pub retry: RetryPolicy,
     /// The W3C trace context that the callee continues.
@@ -404,6 +440,8 @@ mod tests {
             limit_key: None,
             start_at: None,
             retention: Millis(0),
+            journal_retention: None,
+            state_ttl: None,
             retry: RetryPolicy {
                 initial_interval: Millis(500),
                 factor_permille: 2_000,

@@ -29,8 +29,37 @@ pub fn of_scoped_key(target: &Target, scope: Option<&str>, idempotency_key: &str
     }
 }
 
+/// Derives the id of a workflow's run, of which each key has one.
+#[must_use]
+pub fn of_workflow(service: &str, key: &str) -> InvocationId {
+    let names = ["wf", service, key];
+    InvocationId {
+        partition_key: partition_key_of(key),
+        uuid: Hash::of(names.map(str::as_bytes)).first_half(),
+    }
+}
+
+/// Derives what those who wait for a promise of a workflow wait for, as if it were an invocation.
+#[must_use]
+pub fn of_promise(service: &str, key: &str, name: &str) -> InvocationId {
+    let names = ["promise", service, key, name];
+    InvocationId {
+        partition_key: partition_key_of(key),
+        uuid: Hash::of(names.map(str::as_bytes)).first_half(),
+    }
+}
+
+/// Derives what a timer of an object belongs to, as if it were an invocation.
+#[must_use]
+pub fn of_object(service: &str, key: &str) -> InvocationId {
+    InvocationId {
+        partition_key: partition_key_of(key),
+        uuid: Hash::of(["object", service, key].map(str::as_bytes)).first_half(),
+    }
+}
+
 /// Derives the id of an invocation that a function calls, from who calls and the index of the
-/// command, unless the call has an idempotency key.
+/// command, unless the call has an idempotency key. The run of a workflow has [`of_workflow`].
 #[must_use]
 pub fn child_id(
     parent: Life,

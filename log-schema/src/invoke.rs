@@ -38,6 +38,10 @@ pub struct Invoke {
     pub start_at: Option<Millis>,
     /// How long the outcome is kept after completion (a duration).
     pub retention: Millis,
+    /// How long the journal is kept after completion, where that is less (a duration).
+    pub journal_retention: Option<Millis>,
+    /// After how long without a write the state of the object is reset (a duration); never if none.
+    pub state_ttl: Option<Millis>,
     /// What to do when an attempt fails.
     pub retry: RetryPolicy,
     /// The caller's W3C trace context.
@@ -101,6 +105,21 @@ pub enum HandlerKind {
     Exclusive,
     /// Of a virtual object: beside others of its key.
     Shared,
+    /// The run of a workflow: once for each key.
+    Workflow,
+    /// Of a workflow: beside its run, and before and after it.
+    WorkflowShared,
+}
+
+impl HandlerKind {
+    /// Whether it is of a workflow, and so may use its promises.
+    #[must_use]
+    pub fn is_of_workflow(self) -> bool {
+        match self {
+            Self::Plain | Self::Exclusive | Self::Shared => false,
+            Self::Workflow | Self::WorkflowShared => true,
+        }
+    }
 }
 
 /// When and how often a failed attempt is tried again.

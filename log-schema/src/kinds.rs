@@ -4,6 +4,12 @@
 pub const GET_STATE_COMPLETION: u16 = 0x8002;
 /// The answer to a question for all keys of an object's state.
 pub const GET_STATE_KEYS_COMPLETION: u16 = 0x8006;
+/// What a promise was completed with.
+pub const GET_PROMISE_COMPLETION: u16 = 0x8009;
+/// What a promise was completed with, if it was.
+pub const PEEK_PROMISE_COMPLETION: u16 = 0x800A;
+/// Whether a promise was completed.
+pub const COMPLETE_PROMISE_COMPLETION: u16 = 0x800B;
 /// The end of a sleep.
 pub const SLEEP_COMPLETION: u16 = 0x800C;
 /// The outcome of a call.

@@ -9,6 +9,7 @@ mod awakeable;
 mod base62;
 pub mod codec;
 mod command;
+mod effect;
 mod entry;
 mod future;
 pub mod identity;
@@ -30,6 +31,7 @@ pub mod strategies;
 
 pub use awakeable::AwakeableId;
 pub use command::{command_kind_name, command_name, notification_kind_name};
+pub use effect::PromiseResult;
 pub use entry::{
     Call, Effect, Entry, Failure, Header, NotificationId, NotificationResult, Outcome, SignalId,
     SignalResult, Span,
@@ -44,7 +46,8 @@ pub use member::{
     Holding, Holdings, Member, MemberId, Members, Role, StandingAnswer, StandingQuestion,
 };
 pub use message::{
-    Attach, Caller, Complete, Envelope, Life, Message, Order, OrderAction, Signal, Source,
+    Attach, Caller, Complete, Envelope, Life, Message, Order, OrderAction, Restart, ResumeOn,
+    Signal, Source,
 };
 pub use partitioning::{partition_key_of, partition_of};
 pub use record::{
@@ -53,7 +56,8 @@ pub use record::{
 };
 pub use redaction::{REDACTED, REDACTED_LABEL, redacted};
 pub use rows::{
-    CheckpointRow, InvocationRow, JournalRow, LockRow, ObjectRow, OpenKind, OpenRow, OutboxPlace,
-    OutboxRow, PartitionRow, Row, RowKey, SentRow, Status, StatusKind, Timer, TimerKind,
+    CheckpointRow, ExpiringRow, Expiry, InvocationRow, JournalRow, LockRow, ObjectRow, OpenKind,
+    OpenRow, OutboxPlace, OutboxRow, Owed, PartitionRow, Row, RowKey, SentRow, Status, StatusKind,
+    Timer, TimerKind,
 };
 pub use scope::{ScopeError, check_scope};

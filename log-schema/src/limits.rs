@@ -45,10 +45,14 @@ pub const LIMIT_KEY_LEVELS_MAX: usize = 2;
 pub const LIMIT_KEY_BYTES_MAX: usize = LIMIT_KEY_LEVELS_MAX * (SCOPE_BYTES_MAX + 1) - 1;
 /// The keys of one object's state: few enough for their list to be one entry of a journal.
 pub const STATE_KEYS_MAX: u32 = 16_384;
-/// The state of one object, keys and values, in bytes.
+/// The state of one object with the promises of one workflow key: names and values, in bytes.
 pub const STATE_BYTES_MAX: u64 = 256 << 20;
 /// A key of an object's state, in bytes.
 pub const STATE_KEY_BYTES_MAX: usize = 1 << 10;
+/// The completed promises of one workflow key.
+pub const PROMISES_MAX: u32 = 4_096;
+/// The name of a promise, in bytes.
+pub const PROMISE_NAME_BYTES_MAX: usize = 1 << 10;
 /// The keys that a handler may name to have them at the begin of an attempt.
 pub const EAGER_STATE_KEYS_MAX: usize = 4_096;
 /// The name of a signal, in bytes.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::limits::{self, LimitExceeded};
 use crate::{
     CompletionId, Incarnation, InvocationId, Invoke, Level, MetadataOffset, NotificationResult,
-    PartitionId, Seq, SignalId,
+    PartitionId, Pin, RequestId, Seq, SignalId,
 };
 
 /// A message with what must be readable whatever its own format: the envelope's format is frozen.
@@ -48,6 +48,10 @@ pub enum Message {
     Signal(Box<Signal>),
     /// An order from whoever runs the functions.
     Order(Order),
+    /// An order for a new invocation that begins like a completed one.
+    Restart(Box<Restart>),
+    /// An order to go on now, with other code.
+    ResumeOn(Box<ResumeOn>),
 }
 
 impl Message {
@@ -61,7 +65,7 @@ impl Message {
                 signal.signal.check_limits()?;
                 check_result(&signal.result)
             }
-            Self::Attach(_) | Self::Order(_) => Ok(()),
+            Self::Attach(_) | Self::Order(_) | Self::Restart(_) | Self::ResumeOn(_) => Ok(()),
         }
     }
 }
@@ -150,4 +154,44 @@ pub enum OrderAction {
     Resume,
     /// Forget it, if it has completed.
     Purge,
+    /// Forget its journal, if it has completed: its outcome stays.
+    PurgeJournal,
+}
+
+/// An order for a new invocation that begins like a completed one, whose target, settings and
+/// argument it has.
+///
+/// Whoever sends it makes up `id`, with the partition key of `target`, and then asks for the
+/// invocation of that id, once the message is taken in. It is there if the order took effect. If
+/// not, one of these stood in the way, which the invocation of `target` and its journal tell:
+///
+/// - `target` is not known, or has not completed;
+/// - it is the run of a workflow, which each key has once;
+/// - its journal is gone, is no longer than `from`, or has its output there;
+/// - a command up to `from` has no result: the new invocation could wait for it in vain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restart {
+    /// The completed one.
+    pub target: InvocationId,
+    /// The new one: its partition key is that of `target`.
+    pub id: InvocationId,
+    /// Names this request: the same one again is a resend.
+    pub request_id: RequestId,
+    /// The index of the last entry of the old journal that the new one begins with, to which the
+    /// results of the commands so far are added. 0 for the input alone.
+    pub from: u32,
+    /// The code that it stays with. None for what is newest when it takes its first step.
+    pub pin: Option<Pin>,
+}
+
+/// An order to go on now, with other code.
+///
+/// It takes effect on an invocation that has recorded a step, and is suspended, backing off or
+/// paused: its row tells the deployment afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResumeOn {
+    /// Which invocation.
+    pub target: InvocationId,
+    /// The code that it stays with from now on.
+    pub pin: Pin,
 }

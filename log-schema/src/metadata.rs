@@ -98,8 +98,10 @@ pub struct Service {
 pub struct ServicePatch {
     /// Whether the ingress takes calls to it.
     pub public: Option<bool>,
-    /// [`Handler::idempotency_retention`] of all its handlers.
+    /// [`Handler::idempotency_retention`] of all its handlers, but of a workflow's run.
     pub idempotency_retention: Option<Millis>,
+    /// [`Handler::idempotency_retention`] of a workflow's run.
+    pub workflow_completion_retention: Option<Millis>,
     /// [`Handler::journal_retention`] of all its handlers.
     pub journal_retention: Option<Millis>,
     /// [`Handler::inactivity_timeout`] of all its handlers.
@@ -115,6 +117,19 @@ pub enum ServiceKind {
     Service,
     /// Addressed by key.
     VirtualObject,
+    /// Addressed by key, and run once for each.
+    Workflow,
+}
+
+impl ServiceKind {
+    /// Whether its handlers are addressed by key.
+    #[must_use]
+    pub fn is_keyed(self) -> bool {
+        match self {
+            Self::Service => false,
+            Self::VirtualObject | Self::Workflow => true,
+        }
+    }
 }
 
 /// A handler with all its settings: the service's and the defaults are already worked in.
@@ -130,9 +145,11 @@ pub struct Handler {
     pub input: InputRule,
     /// The body it gives.
     pub output: OutputRule,
-    /// How long the outcome of a call with an idempotency key is kept (a duration).
+    /// How long the outcome of a call with an idempotency key is kept (a duration). Of the run of a
+    /// workflow, which has its key alone: how long its outcome, state and promises are kept.
     pub idempotency_retention: Millis,
-    /// How long the outcome and journal of other calls are kept, if the author says (a duration).
+    /// How long the outcome and journal of other calls are kept, if the author says (a duration); of
+    /// all calls, how long the journal is kept at most.
     pub journal_retention: Option<Millis>,
     /// How long an idle stream is kept open, if the author says (a duration).
     pub inactivity_timeout: Option<Millis>,
@@ -142,6 +159,8 @@ pub struct Handler {
     pub retry: RetryPolicy,
     /// Which of the object's state an attempt begins with.
     pub eager_state: EagerState,
+    /// After how long without a write the state of an object is reset (a duration); never if none.
+    pub state_ttl: Option<Millis>,
     /// What its author wrote about it.
     pub documentation: Option<String>,
     /// Its author's labels, in order of their names.
@@ -211,7 +230,13 @@ impl Service {
         let patch = self.patch.with(patch);
         self.ingress_private = patch.public.map_or(self.ingress_private, |public| !public);
         for handler in &mut self.handlers {
-            let kept = patch.idempotency_retention;
+            let kept = match handler.kind {
+                HandlerKind::Workflow => patch.workflow_completion_retention,
+                HandlerKind::Plain
+                | HandlerKind::Exclusive
+                | HandlerKind::Shared
+                | HandlerKind::WorkflowShared => patch.idempotency_retention,
+            };
             handler.idempotency_retention = kept.unwrap_or(handler.idempotency_retention);
             handler.journal_retention = patch.journal_retention.or(handler.journal_retention);
             handler.inactivity_timeout = patch.inactivity_timeout.or(handler.inactivity_timeout);
@@ -227,6 +252,9 @@ impl ServicePatch {
         Self {
             public: later.public.or(self.public),
             idempotency_retention: later.idempotency_retention.or(self.idempotency_retention),
+            workflow_completion_retention: later
+                .workflow_completion_retention
+                .or(self.workflow_completion_retention),
             journal_retention: later.journal_retention.or(self.journal_retention),
             inactivity_timeout: later.inactivity_timeout.or(self.inactivity_timeout),
             abort_timeout: later.abort_timeout.or(self.abort_timeout),
@@ -235,11 +263,22 @@ impl ServicePatch {
 }
 
 impl Handler {
-    /// How long the outcome of a call is kept (a duration): by its idempotency key if it has one,
-    /// else as the author says, else `unkeyed`.
+    /// How long the outcome of a call is kept (a duration): by its idempotency key if it has one, or
+    /// the workflow's key where it is a run, else as the author says, else `unkeyed`.
     #[must_use]
     pub fn retention(&self, keyed: bool, unkeyed: Millis) -> Millis {
-        if keyed { self.idempotency_retention } else { self.journal_retention.unwrap_or(unkeyed) }
+        if keyed || self.kind == HandlerKind::Workflow {
+            self.idempotency_retention
+        } else {
+            self.journal_retention.unwrap_or(unkeyed)
+        }
+    }
+
+    /// How long the journal of a call is kept whose outcome is kept for `retention`, where that is
+    /// less (durations).
+    #[must_use]
+    pub fn journal_retention(&self, retention: Millis) -> Option<Millis> {
+        self.journal_retention.filter(|journal| *journal < retention)
     }
 }
 

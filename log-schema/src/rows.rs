@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::adapt;
 use crate::{
     AttemptError, Caller, CompletionId, Entry, Epoch, FutureTree, HandlerKind, InboxOffset,
-    Incarnation, InvocationId, Level, Life, LogOffset, Message, MetadataOffset, Millis,
+    Incarnation, InvocationId, Level, Life, LogOffset, Message, MetadataOffset, Millis, Outcome,
     PartitionId, Pin, RequestId, RetryPolicy, Seq, Target, Term,
 };
 
@@ -46,7 +46,7 @@ pub enum RowKey {
     Sender(PartitionId),
     /// The journal of a completed invocation, in numbered parts.
     Packed(InvocationId, u32),
-    /// What is counted of an object's state; there while it has any.
+    /// What is counted of an object's state and promises; there while it has any.
     Object {
         /// The service.
         service: String,
@@ -66,10 +66,22 @@ pub enum RowKey {
     Outbox(PartitionId, Seq),
     /// How many messages there were for another partition.
     Sent(PartitionId),
-    /// Marks a completed invocation that some functions still wait for: their answers found no room.
+    /// Marks what has come about and some functions still wait for: their answers found no room.
     Owing(InvocationId),
-    /// A function that waits for an invocation's outcome, beside the one that called it.
+    /// A function that waits for an invocation's outcome, beside the one that called it; or for a
+    /// promise, by [`of_promise`](crate::identity::of_promise).
     Waiting(InvocationId, Life, CompletionId),
+    /// A completed promise of a workflow.
+    Promise {
+        /// The workflow.
+        service: String,
+        /// The workflow key.
+        key: String,
+        /// The promise.
+        name: String,
+    },
+    /// The object that a timer is about, by [`of_object`](crate::identity::of_object).
+    Expiring(InvocationId),
 }
 
 /// A row's value. The variant is that of its key.
@@ -104,9 +116,38 @@ pub enum Row {
     /// For [`RowKey::Sent`].
     Sent(SentRow),
     /// For [`RowKey::Owing`].
-    Owing,
+    Owing(Owed),
     /// For [`RowKey::Waiting`].
     Waiting,
+    /// For [`RowKey::Promise`].
+    Promise(Outcome),
+    /// For [`RowKey::Expiring`].
+    Expiring(ExpiringRow),
+}
+
+/// The object whose state a timer resets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpiringRow {
+    /// The service.
+    pub service: String,
+    /// The object key.
+    pub key: String,
+}
+
+/// What has come about, where functions still wait to be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Owed {
+    /// The outcome of the invocation in the key.
+    Invocation,
+    /// What a promise was completed with.
+    Promise {
+        /// The workflow.
+        service: String,
+        /// The workflow key.
+        key: String,
+        /// The promise.
+        name: String,
+    },
 }
 
 /// A journal entry with when and how it came.
@@ -120,14 +161,29 @@ pub struct JournalRow {
     pub entry: Entry,
 }
 
-/// What is counted of an object's state.
+/// What is counted of an object's state, and of a workflow's promises.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectRow {
     /// How many keys it has.
     pub keys: u32,
-    /// What keys and values take, in bytes.
+    /// How many completed promises it has.
+    pub promises: u32,
+    /// What keys, promises and their values take, in bytes.
     #[serde(with = "adapt::long")]
     pub bytes: u64,
+    /// When its state is reset, if it ever is.
+    pub expiry: Option<Expiry>,
+}
+
+/// When the state of an object is reset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expiry {
+    /// After how long without a write (a duration).
+    pub ttl: Millis,
+    /// When it was written last.
+    pub written_at: Millis,
+    /// When that is looked at: a write does not move the timer.
+    pub timer: Millis,
 }
 
 /// A message on its way.
@@ -220,12 +276,18 @@ pub struct InvocationRow {
     pub limit_key: Option<String>,
     /// How long the outcome is kept after completion (a duration).
     pub retention: Millis,
+    /// How long the journal is kept after completion, where that is less (a duration).
+    pub journal_retention: Option<Millis>,
+    /// After how long without a write the state of the object is reset (a duration); never if none.
+    pub state_ttl: Option<Millis>,
     /// What to do when an attempt fails.
     pub retry: RetryPolicy,
     /// The caller's W3C trace context.
     pub traceparent: Option<String>,
     /// The function that called, if one did.
     pub caller: Option<Caller>,
+    /// The completed invocation that it began like, if it did.
+    pub restarted_from: Option<InvocationId>,
     /// When the message was taken in.
     pub created_at: Millis,
     /// When the status last changed.
@@ -240,7 +302,7 @@ pub struct InvocationRow {
     pub attempts: u32,
     /// The code it stays with, once a step is recorded.
     pub pin: Option<Pin>,
-    /// How many entries the journal holds.
+    /// How many entries the journal holds: of a completed invocation without one, the output alone.
     pub entries: u32,
     /// How many of them are commands, the input included.
     pub commands: u32,
@@ -358,14 +420,14 @@ impl Status {
 }
 
 /// A completion that has not come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenRow {
     /// What will bring it.
     pub kind: OpenKind,
 }
 
 /// What brings a completion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OpenKind {
     /// The function's own proposal.
     Run,
@@ -388,6 +450,11 @@ pub enum OpenKind {
     Output {
         /// Whose outcome was asked for.
         target: InvocationId,
+    },
+    /// Whoever completes a promise of the workflow.
+    Promise {
+        /// Which promise.
+        name: String,
     },
 }
 
@@ -428,4 +495,8 @@ pub enum TimerKind {
     Sleep(CompletionId),
     /// A completed invocation is forgotten.
     Purge,
+    /// The journal of a completed invocation is forgotten.
+    PurgeJournal,
+    /// The state of an object is reset. It belongs to no invocation: its id stands for the object.
+    Expire,
 }

@@ -1,22 +1,23 @@
-//! Answers: functions that wait for an invocation are told what came of it.
+//! Answers: functions that wait for an invocation, or for a promise, are told what came of it.
 //!
 //! Each answer holds the whole outcome, and any number of functions may wait for one. A record
 //! therefore has room for so many answers only. The others stay rows of those who wait until the
 //! answers before them have arrived: then the next slice goes.
 //!
-//! **Invariants:** every function that waits is answered once. A completed invocation is marked as
-//! owing exactly while functions wait for it, and is not forgotten before. While one is so marked, a
+//! **Invariants:** every function that waits is answered once. A completed invocation, or promise, is
+//! marked as owing exactly while functions wait for it, and is not forgotten before. While one is so marked, a
 //! message is on its way whose arrival makes room: whoever owns the partition reports it.
 
 use everlog_log_schema::limits::{ANSWER_BYTES_MIN, ANSWERS_BYTES_MAX};
 use everlog_log_schema::{
-    Caller, Complete, CompletionId, InvocationId, InvocationRow, Life, Message, MetadataOffset,
-    NotificationResult, Outcome, Row, RowKey, Status,
+    Caller, Complete, CompletionId, HandlerKind, InvocationId, InvocationRow, Life, Message,
+    MetadataOffset, NotificationResult, Outcome, Owed, Row, RowKey, Status, identity,
 };
 
 use crate::life::purge_if_put_off;
 use crate::outbox::send;
 use crate::planted::{self, Bug};
+use crate::promises::{self, Promise};
 use crate::transition::Transition;
 use crate::{Tables, TablesError, reads};
 
@@ -42,7 +43,7 @@ pub(crate) fn attach(
     }
     at.tables.put(RowKey::Waiting(target, caller, completion), Row::Waiting);
     if has_completed {
-        owe(at, target);
+        owe(at, target, Owed::Invocation);
     }
     Ok(())
 }
@@ -62,7 +63,20 @@ pub(crate) fn answer_callers(
         return Ok(());
     }
     if !answer_waiting(at, id, outcome)? {
-        owe(at, id);
+        owe(at, id, Owed::Invocation);
+    }
+    Ok(())
+}
+
+/// Answers those who wait for the promise that has just been completed.
+pub(crate) fn answer_promised(
+    at: &mut Transition<'_, impl Tables>,
+    promise: Promise<'_>,
+    outcome: &Outcome,
+) -> Result<(), TablesError> {
+    let id = promise.id();
+    if !planted::is(Bug::ForgetPromised) && !answer_waiting(at, id, outcome)? {
+        owe(at, id, promise.owed());
     }
     Ok(())
 }
@@ -72,31 +86,52 @@ pub(crate) fn go_on(at: &mut Transition<'_, impl Tables>) -> Result<(), TablesEr
     at.partition.room_behind = None;
     at.answer_bytes_left = ROOM_BYTES;
     let mut last = None;
-    while let Some(id) = reads::next_owing(at.tables, last)? {
+    while let Some((id, owed)) = reads::next_owing(at.tables, last)? {
         last = Some(id);
         if !has_room(at) {
             at.partition.room_behind = at.last_sent;
             return Ok(());
         }
-        let completed = reads::outcome_of(at.tables, id)?;
-        let (row, outcome) = completed.expect("what owes answers has completed");
-        if answer_waiting(at, id, &outcome)? {
-            at.tables.delete(&RowKey::Owing(id));
-            purge_if_put_off(at, id, &row)?;
-        } else {
+        let outcome = owed_outcome(at.tables, id, &owed)?;
+        if !answer_waiting(at, id, &outcome)? {
             at.partition.room_behind = at.last_sent;
             return Ok(());
+        }
+        at.tables.delete(&RowKey::Owing(id));
+        let kept_for_it = match owed {
+            Owed::Invocation => id,
+            Owed::Promise { service, key, .. } => identity::of_workflow(&service, &key),
+        };
+        if let Some(row) = reads::invocation(at.tables, kept_for_it)? {
+            purge_if_put_off(at, kept_for_it, &row)?;
         }
     }
     Ok(())
 }
 
-/// Whether functions still wait for a completed invocation.
+fn owed_outcome(
+    tables: &impl Tables,
+    id: InvocationId,
+    owed: &Owed,
+) -> Result<Outcome, TablesError> {
+    let outcome = match owed {
+        Owed::Invocation => reads::outcome_of(tables, id)?.map(|(_, outcome)| outcome),
+        Owed::Promise { service, key, name } => reads::promise(tables, service, key, name)?,
+    };
+    Ok(outcome.expect("what owes answers has completed"))
+}
+
+/// Whether functions still wait for a completed invocation, or for a promise that goes with it.
 pub(crate) fn owes(
     at: &Transition<'_, impl Tables>,
     id: InvocationId,
+    row: &InvocationRow,
 ) -> Result<bool, TablesError> {
-    Ok(at.partition.room_behind.is_some() && reads::is_owing(at.tables, id)?)
+    if at.partition.room_behind.is_none() {
+        return Ok(false);
+    }
+    Ok(reads::is_owing(at.tables, id)?
+        || (row.kind == HandlerKind::Workflow && promises::owe(at.tables, &row.target)?))
 }
 
 /// Tells a function what came of what it waits for.
@@ -147,8 +182,8 @@ fn answer_waiting(
     Ok(true)
 }
 
-fn owe(at: &mut Transition<'_, impl Tables>, id: InvocationId) {
-    at.tables.put(RowKey::Owing(id), Row::Owing);
+fn owe(at: &mut Transition<'_, impl Tables>, id: InvocationId, owed: Owed) {
+    at.tables.put(RowKey::Owing(id), Row::Owing(owed));
     if at.partition.room_behind.is_none() {
         assert!(at.last_sent.is_some(), "a record that has sent nothing has no room");
         at.partition.room_behind = at.last_sent;

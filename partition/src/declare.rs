@@ -6,12 +6,13 @@
 use bytes::Bytes;
 use everlog_log_schema::{
     Attach, Call, Caller, CompletionId, Effect, Entry, InvocationId, InvocationRow, Invoke, Life,
-    Message, MetadataOffset, NotificationId, NotificationResult, OpenKind, OpenRow, Row, RowKey,
-    Signal, SignalResult, Span, Timer, TimerKind, kinds,
+    Message, MetadataOffset, NotificationId, NotificationResult, OpenKind, OpenRow, Outcome,
+    PromiseResult, Row, RowKey, Signal, SignalResult, Span, Timer, TimerKind, kinds,
 };
 
 use crate::outbox::send;
 use crate::planted::{self, Bug};
+use crate::promises;
 use crate::state::{self, Stored};
 use crate::transition::Transition;
 use crate::{Tables, TablesError, reads};
@@ -35,6 +36,19 @@ pub(crate) fn answer_to(
         Effect::Call(call) => {
             let callee = NotificationResult::InvocationId(call.callee);
             (call.id_completion, kinds::CALL_ID_COMPLETION, callee)
+        }
+        Effect::GetPromise { completion, name } => {
+            let Some(result) = promises::get(tables, &row.target, name)? else { return Ok(None) };
+            (*completion, kinds::GET_PROMISE_COMPLETION, result)
+        }
+        Effect::PeekPromise { completion, name } => {
+            let result = promises::get(tables, &row.target, name)?;
+            let result = result.unwrap_or(NotificationResult::Void);
+            (*completion, kinds::PEEK_PROMISE_COMPLETION, result)
+        }
+        Effect::CompletePromise { completion, name, .. } => {
+            let done = promises::verdict(tables, &row.target, name)?;
+            (*completion, kinds::COMPLETE_PROMISE_COMPLETION, done)
         }
         Effect::None
         | Effect::Run { .. }
@@ -62,7 +76,10 @@ pub(crate) fn declare(
 ) -> Result<Stored, TablesError> {
     let life = Life { invocation: id, incarnation: row.incarnation };
     match effect {
-        Effect::None | Effect::GetState { .. } | Effect::GetStateKeys { .. } => {}
+        Effect::None
+        | Effect::GetState { .. }
+        | Effect::GetStateKeys { .. }
+        | Effect::PeekPromise { .. } => {}
         Effect::Run { completion } => {
             open(at, id, *completion, OpenKind::Run)?;
         }
@@ -73,10 +90,10 @@ pub(crate) fn declare(
             }
         }
         Effect::SetState { key, value } => {
-            return state::set(at, &row.target, key, part_of(command, *value));
+            return state::set(at, row, key, part_of(command, *value));
         }
-        Effect::ClearState { key } => state::clear(at, &row.target, key)?,
-        Effect::ClearAllState => state::clear_all(at, &row.target)?,
+        Effect::ClearState { key } => state::clear(at, row, key)?,
+        Effect::ClearAllState => state::clear_all(at, row)?,
         Effect::Call(call) => on_call(at, id, row, call, command)?,
         Effect::SendSignal { target, incarnation, signal, result } => {
             let signal = Signal {
@@ -104,6 +121,20 @@ pub(crate) fn declare(
             if open(at, id, *completion, OpenKind::Output { target: *target })? {
                 ask(at, life, *completion, *target, false)?;
             }
+        }
+        Effect::GetPromise { completion, name } => {
+            if promises::get(at.tables, &row.target, name)?.is_none()
+                && open(at, id, *completion, OpenKind::Promise { name: name.clone() })?
+            {
+                promises::await_one(at, &row.target, name, life, *completion);
+            }
+        }
+        Effect::CompletePromise { name, settled, .. } => {
+            let outcome = match settled {
+                PromiseResult::Value(value) => Outcome::Success(part_of(command, *value)),
+                PromiseResult::Failure(failure) => Outcome::Failure(failure.clone()),
+            };
+            return promises::complete(at, &row.target, name, &outcome);
         }
     }
     Ok(Stored::Yes)
@@ -151,6 +182,8 @@ fn on_call(
         caller: Some(Caller { life, completion: call.completion }),
         start_at: call.start_at,
         retention: call.retention,
+        journal_retention: call.journal_retention,
+        state_ttl: call.state_ttl,
         retry: call.retry.clone(),
         traceparent: call.traceparent.clone(),
     };

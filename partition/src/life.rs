@@ -3,13 +3,16 @@
 //!
 //! **Invariants:** a row in `Running` stands for exactly the invocations of that status. What a
 //! status has beside the invocation's own row — a timer, a place in a queue — goes with it. A
-//! completed invocation has no row but its own, its packed journal's and its purge timer; and what
-//! marks the answers that it owes, until which are sent it is not forgotten.
+//! completed invocation has no row but its own, its packed journal's and its purge timers; and what
+//! marks the answers that it owes, until which are sent it is not forgotten. With the run of a
+//! workflow its state and its completed promises are forgotten, and nothing else of its key: whoever
+//! waits for a promise goes on waiting.
 
 use everlog_log_schema::limits::REMEMBERED_MS_MIN;
 use everlog_log_schema::{
-    AttemptError, Entry, Failure, InvocationId, InvocationRow, Life, Message, MetadataOffset,
-    Millis, OpenKind, Order, OrderAction, Outcome, Row, RowKey, Status, Timer, TimerKind,
+    AttemptError, Entry, Failure, HandlerKind, InvocationId, InvocationRow, Life, Message,
+    MetadataOffset, Millis, OpenKind, Order, OrderAction, Outcome, Row, RowKey, Status, Target,
+    Timer, TimerKind,
 };
 
 use crate::answers::{answer_callers, owes};
@@ -17,8 +20,10 @@ use crate::journal::store_command;
 use crate::outbox::send;
 use crate::pack::pack;
 use crate::planted::{self, Bug};
+use crate::promises;
 use crate::queue;
 use crate::retry::later;
+use crate::state;
 use crate::transition::Transition;
 use crate::{Action, Tables, TablesError, reads};
 
@@ -183,6 +188,9 @@ pub(crate) fn complete(
     if let Some(due) = kept_until(&row) {
         at.arm(timer(id, &row, due, TimerKind::Purge));
     }
+    if let Some(due) = journal_kept_until(&row) {
+        at.arm(timer(id, &row, due, TimerKind::PurgeJournal));
+    }
     at.put_invocation(id, row);
     if !planted::is(Bug::LostAnswer) {
         at.actions.push(Action::Answer(id));
@@ -229,7 +237,12 @@ fn drop_open(
             OpenKind::Sleep { wake_at } if !planted::is(Bug::KeepSleepTimers) => {
                 disarm(at, id, row, wake_at, TimerKind::Sleep(completion));
             }
+            OpenKind::Promise { name } if !planted::is(Bug::KeepPromiseWaiter) => {
+                let life = Life { invocation: id, incarnation: row.incarnation };
+                promises::give_up(at, &row.target, &name, life, completion);
+            }
             OpenKind::Sleep { .. }
+            | OpenKind::Promise { .. }
             | OpenKind::Run
             | OpenKind::Call { .. }
             | OpenKind::Attach { .. }
@@ -248,13 +261,63 @@ pub(crate) fn purge(
     let Status::Completed { parts, .. } = row.status else {
         unreachable!("{id:?} is to be forgotten before it has completed");
     };
-    if planted::is(Bug::ForgetNothing) || (owes(at, id)? && !planted::is(Bug::ForgetOwing)) {
+    if planted::is(Bug::ForgetNothing) || (owes(at, id, row)? && !planted::is(Bug::ForgetOwing)) {
         return Ok(());
     }
+    if row.kind == HandlerKind::Workflow {
+        forget_workflow(at, &row.target)?;
+    }
+    disarm_journal(at, id, row);
     for part in 0..parts {
         at.tables.delete(&RowKey::Packed(id, part));
     }
     at.tables.delete(&RowKey::Invocation(id));
+    Ok(())
+}
+
+/// Forgets the journal of a completed invocation, all but its output: what is kept is its outcome.
+pub(crate) fn purge_journal(
+    at: &mut Transition<'_, impl Tables>,
+    id: InvocationId,
+    mut row: InvocationRow,
+) -> Result<(), TablesError> {
+    let Status::Completed { at: ended, parts } = row.status else {
+        unreachable!("the journal of {id:?} is to be forgotten before it has completed");
+    };
+    disarm_journal(at, id, &row);
+    let Some(output) = reads::packed(at.tables, id, parts.saturating_sub(1))?.pop() else {
+        return Err(TablesError(format!("completed invocation {id:?} has no output")));
+    };
+    for part in 0..parts {
+        at.tables.delete(&RowKey::Packed(id, part));
+    }
+    row.journal_bytes = output.entry.payload_bytes();
+    (row.entries, row.commands, row.signals) = (1, 1, 0);
+    row.status = Status::Completed { at: ended, parts: 1 };
+    at.tables.put(RowKey::Packed(id, 0), Row::Packed(vec![output]));
+    at.put_invocation(id, row);
+    Ok(())
+}
+
+fn disarm_journal(at: &mut Transition<'_, impl Tables>, id: InvocationId, row: &InvocationRow) {
+    if let Some(due) = journal_kept_until(row)
+        && !planted::is(Bug::KeepJournalTimer)
+    {
+        disarm(at, id, row, due, TimerKind::PurgeJournal);
+    }
+}
+
+/// Forgets what a workflow's run leaves behind: its key is free again, as if it had never run.
+fn forget_workflow(
+    at: &mut Transition<'_, impl Tables>,
+    target: &Target,
+) -> Result<(), TablesError> {
+    if !planted::is(Bug::KeepWorkflowState) {
+        state::reset(at, &target.service, target.key.as_deref().unwrap_or_default())?;
+    }
+    if !planted::is(Bug::KeepPromises) {
+        promises::forget_all(at, target)?;
+    }
     Ok(())
 }
 
@@ -280,4 +343,14 @@ pub fn kept_until(row: &InvocationRow) -> Option<Millis> {
     let kept =
         if planted::is(Bug::ForgetAtOnce) { 0 } else { row.retention.0.max(REMEMBERED_MS_MIN) };
     Some(later(at, kept))
+}
+
+/// When the journal of a completed invocation is to be forgotten; none where it goes with the rest,
+/// or is gone.
+#[must_use]
+pub fn journal_kept_until(row: &InvocationRow) -> Option<Millis> {
+    let Status::Completed { at, .. } = row.status else { return None };
+    let kept = row.journal_retention.filter(|_| row.entries > 1)?;
+    let kept = if planted::is(Bug::ForgetJournalAtOnce) { 0 } else { kept.0 };
+    Some(later(at, kept)).filter(|until| Some(*until) < kept_until(row))
 }

@@ -21,6 +21,7 @@ pub(crate) fn on_complete(
         OpenKind::Call { .. } => kinds::CALL_COMPLETION,
         OpenKind::Attach { .. } => kinds::ATTACH_COMPLETION,
         OpenKind::Output { .. } => kinds::OUTPUT_COMPLETION,
+        OpenKind::Promise { .. } => kinds::GET_PROMISE_COMPLETION,
         // No correct partition answers for the function itself, or for a timer.
         OpenKind::Run | OpenKind::Sleep { .. } => return Ok(()),
     };

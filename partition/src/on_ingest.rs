@@ -7,7 +7,8 @@ use everlog_log_schema::{InboxOffset, Ingest, Intake, Message, Row, RowKey, Seq,
 use crate::on_attach::on_attach;
 use crate::on_complete::on_complete;
 use crate::on_invoke::on_invoke;
-use crate::on_order::on_order;
+use crate::on_order::{on_order, on_resume};
+use crate::on_restart::on_restart;
 use crate::on_signal::on_signal;
 use crate::planted::{self, Bug};
 use crate::transition::Transition;
@@ -36,6 +37,8 @@ pub(crate) fn on_ingest(
                     Message::Complete(answer) => on_complete(at, answer)?,
                     Message::Signal(signal) => on_signal(at, signal)?,
                     Message::Order(order) => on_order(at, order)?,
+                    Message::Restart(restart) => on_restart(at, ingest.offset, restart)?,
+                    Message::ResumeOn(resume) => on_resume(at, resume)?,
                 }
             }
         }

@@ -4,11 +4,11 @@
 //! there already creates nothing, and its caller is answered with the outcome of that one.
 
 use everlog_log_schema::{
-    Entry, InboxOffset, Incarnation, InvocationId, InvocationRow, Invoke, JournalRow, Millis, Row,
-    RowKey, Status, Timer, TimerKind,
+    Entry, Failure, HandlerKind, InboxOffset, Incarnation, InvocationId, InvocationRow, Invoke,
+    JournalRow, Millis, NotificationResult, Row, RowKey, Status, Timer, TimerKind,
 };
 
-use crate::answers::attach;
+use crate::answers::{attach, tell};
 use crate::life::admit;
 use crate::planted::{self, Bug};
 use crate::transition::Transition;
@@ -40,7 +40,8 @@ pub(crate) fn on_invoke(
     }
 }
 
-/// Answers a call of a known invocation: now, or once that has completed.
+/// Answers a call of a known invocation: now, or once that has completed. Another call of a
+/// workflow's run is refused.
 fn join(
     at: &mut Transition<'_, impl Tables>,
     invoke: &Invoke,
@@ -49,6 +50,11 @@ fn join(
     if let Some(caller) = invoke.caller
         && let Some(completion) = caller.completion
     {
+        let runs_again = row.kind == HandlerKind::Workflow && invoke.request_id != row.request_id;
+        if runs_again && !planted::is(Bug::JoinWorkflow) {
+            let refused = NotificationResult::Failure(Failure::already_invoked());
+            return tell(at, caller.life, completion, refused);
+        }
         return attach(at, invoke.id, row, caller.life, completion);
     }
     if matches!(row.status, Status::Completed { .. }) {
@@ -83,9 +89,12 @@ fn created(
         scope: invoke.scope.clone(),
         limit_key: invoke.limit_key.clone(),
         retention: invoke.retention,
+        journal_retention: invoke.journal_retention,
+        state_ttl: invoke.state_ttl,
         retry: invoke.retry.clone(),
         traceparent: invoke.traceparent.clone(),
         caller: invoke.caller,
+        restarted_from: None,
         created_at: at.now(),
         modified_at: at.now(),
         status: Status::Scheduled { at: at.now() },

@@ -3,9 +3,9 @@
 //! **Invariant:** an order about what is not there, or does not stand where the order applies, has
 //! no effect. A kill reaches every call that the killed one waits for, and no other.
 
-use everlog_log_schema::{InvocationId, InvocationRow, Order, OrderAction, Status};
+use everlog_log_schema::{InvocationId, InvocationRow, Order, OrderAction, ResumeOn, Status};
 
-use crate::life::{end_with_failure, leave, purge, rest, wake};
+use crate::life::{end_with_failure, leave, purge, purge_journal, rest, wake};
 use crate::on_signal::ABORTED;
 use crate::planted::{self, Bug};
 use crate::transition::Transition;
@@ -30,6 +30,11 @@ pub(crate) fn on_order(
             if matches!(row.status, Status::Completed { .. }) {
                 leave(at, id, &row);
                 purge(at, id, &row)?;
+            }
+        }
+        OrderAction::PurgeJournal => {
+            if matches!(row.status, Status::Completed { .. }) {
+                purge_journal(at, id, row)?;
             }
         }
     }
@@ -65,6 +70,26 @@ fn pause(at: &mut Transition<'_, impl Tables>, id: InvocationId, mut row: Invoca
         | Status::Paused
         | Status::Completed { .. } => {}
     }
+}
+
+/// Resumes an invocation on other code. One that has recorded nothing has none to leave.
+pub(crate) fn on_resume(
+    at: &mut Transition<'_, impl Tables>,
+    order: &ResumeOn,
+) -> Result<(), TablesError> {
+    let id = order.target;
+    let Some(mut row) = reads::invocation(at.tables, id)? else { return Ok(()) };
+    let waits = match row.status {
+        Status::Suspended(_) | Status::BackingOff { .. } | Status::Paused => true,
+        Status::Running => planted::is(Bug::RepinRunning),
+        Status::Scheduled { .. } | Status::Pending { .. } | Status::Completed { .. } => false,
+    };
+    if waits && row.pin.is_some() {
+        row.pin = Some(order.pin.clone());
+        at.put_invocation(id, row.clone());
+        resume(at, id, row);
+    }
+    Ok(())
 }
 
 fn resume(at: &mut Transition<'_, impl Tables>, id: InvocationId, row: InvocationRow) {

@@ -120,7 +120,12 @@ fn prospect(awaited: &Awaited, open: &BTreeMap<CompletionId, OpenKind>) -> Prosp
         Awaited::Completion(id) => match open.get(id) {
             Some(OpenKind::Run) => Prospect::NONE,
             Some(OpenKind::Sleep { .. }) => Prospect::WELL,
-            Some(OpenKind::Call { .. } | OpenKind::Attach { .. } | OpenKind::Output { .. })
+            Some(
+                OpenKind::Call { .. }
+                | OpenKind::Attach { .. }
+                | OpenKind::Output { .. }
+                | OpenKind::Promise { .. },
+            )
             | None => Prospect::ANY,
         },
         Awaited::Signal(signal) if *signal == SignalId::CANCEL => Prospect::NONE,

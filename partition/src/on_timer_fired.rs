@@ -1,15 +1,16 @@
 //! `TimerFired`: a timer is due.
 //!
 //! **Invariant:** a timer has its effect once, never before it is due, and only on the life of the
-//! invocation that set it.
+//! invocation that set it, or on the object that it is about.
 
 use everlog_log_schema::{
     CompletionId, InvocationId, InvocationRow, NotificationId, NotificationResult, RowKey,
     TimerFired, TimerKind, kinds,
 };
 
+use crate::expiry::on_expire;
 use crate::journal::deliver;
-use crate::life::{admit, purge, retry};
+use crate::life::{admit, purge, purge_journal, retry};
 use crate::planted::{self, Bug};
 use crate::transition::Transition;
 use crate::{Action, Tables, TablesError, reads};
@@ -30,6 +31,9 @@ pub(crate) fn on_timer_fired(
     if !planted::is(Bug::KeepFiredTimer) {
         at.tables.delete(&RowKey::Timer(timer));
     }
+    if timer.kind == TimerKind::Expire {
+        return on_expire(at, timer);
+    }
     let id = timer.invocation;
     let Some(row) = at.living(id, timer.incarnation)? else {
         unreachable!("{timer:?} outlived its invocation");
@@ -39,6 +43,8 @@ pub(crate) fn on_timer_fired(
         TimerKind::Retry => retry(at, id, row),
         TimerKind::Sleep(completion) => end_sleep(at, id, row, completion),
         TimerKind::Purge => purge(at, id, &row)?,
+        TimerKind::PurgeJournal => purge_journal(at, id, row)?,
+        TimerKind::Expire => unreachable!("{timer:?} belongs to no invocation"),
     }
     Ok(())
 }

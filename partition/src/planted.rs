@@ -72,11 +72,43 @@ pub enum Bug {
     KeepsSettled,
     /// A future that failed counts as one that succeeded.
     FailureIsSuccess,
+    /// Another call of a workflow's run waits for the run, instead of being refused.
+    JoinWorkflow,
+    /// The state of a workflow stays when its run is forgotten.
+    KeepWorkflowState,
+    /// The promises of a workflow stay when its run is forgotten.
+    KeepPromises,
+    /// A promise is completed again.
+    CompletePromiseTwice,
+    /// Whoever waits for a promise is not told when it is completed.
+    ForgetPromised,
+    /// An invocation that ends is still noted as waiting for its promises.
+    KeepPromiseWaiter,
+    /// What has not completed is restarted, too.
+    RestartUnfinished,
+    /// A restarted invocation lacks the results that came behind its last entry.
+    RestartWithoutResults,
+    /// What lacks results is restarted, too.
+    RestartOpen,
+    /// A restarted invocation answers the caller of the old one.
+    RestartForCaller,
+    /// A running invocation gets other code.
+    RepinRunning,
+    /// The journal of a completed invocation that is to be kept for a while goes at once.
+    ForgetJournalAtOnce,
+    /// The timer of a journal stays behind its invocation.
+    KeepJournalTimer,
+    /// The state of an object that is to be reset is not.
+    NeverExpire,
+    /// The state of an object is reset though it was written meanwhile.
+    ExpireWritten,
+    /// The state of an object is reset while a handler holds its key.
+    ExpireHeld,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 49] = [
         Self::SkipFence,
         Self::AcceptDuplicateSeq,
         Self::AcceptGap,
@@ -110,6 +142,22 @@ impl Bug {
         Self::ForgetsCame,
         Self::KeepsSettled,
         Self::FailureIsSuccess,
+        Self::JoinWorkflow,
+        Self::KeepWorkflowState,
+        Self::KeepPromises,
+        Self::CompletePromiseTwice,
+        Self::ForgetPromised,
+        Self::KeepPromiseWaiter,
+        Self::RestartUnfinished,
+        Self::RestartWithoutResults,
+        Self::RestartOpen,
+        Self::RestartForCaller,
+        Self::RepinRunning,
+        Self::ForgetJournalAtOnce,
+        Self::KeepJournalTimer,
+        Self::NeverExpire,
+        Self::ExpireWritten,
+        Self::ExpireHeld,
     ];
 }
 

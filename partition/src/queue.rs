@@ -89,6 +89,10 @@ pub(crate) fn pass_on(
 fn exclusive_key(row: &InvocationRow) -> Option<(String, String)> {
     match row.kind {
         HandlerKind::Exclusive => Some((row.target.service.clone(), row.target.key.clone()?)),
-        HandlerKind::Plain | HandlerKind::Shared => None,
+        // Of a workflow one run alone has the key: the others have its id, and are no runs.
+        HandlerKind::Plain
+        | HandlerKind::Shared
+        | HandlerKind::Workflow
+        | HandlerKind::WorkflowShared => None,
     }
 }

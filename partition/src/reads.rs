@@ -6,9 +6,9 @@
 
 use bytes::Bytes;
 use everlog_log_schema::{
-    AttemptId, CompletionId, Entry, Epoch, Incarnation, InvocationId, InvocationRow, JournalRow,
-    Life, LockRow, Millis, ObjectRow, OpenRow, OutboxRow, Outcome, PartitionId, PartitionKey,
-    PartitionRow, Row, RowKey, SentRow, Seq, Status, Timer, TimerKind,
+    AttemptId, CompletionId, Entry, Epoch, ExpiringRow, Incarnation, InvocationId, InvocationRow,
+    JournalRow, Life, LockRow, Millis, ObjectRow, OpenRow, OutboxRow, Outcome, Owed, PartitionId,
+    PartitionKey, PartitionRow, Row, RowKey, SentRow, Seq, Status, Timer, TimerKind,
 };
 
 use crate::pack::outcome_in;
@@ -16,8 +16,6 @@ use crate::planted::{self, Bug};
 use crate::{Tables, TablesError};
 
 const LOWEST_ID: InvocationId = InvocationId { partition_key: PartitionKey(0), uuid: 0 };
-const HIGHEST_ID: InvocationId =
-    InvocationId { partition_key: PartitionKey(u64::MAX), uuid: u128::MAX };
 const LOWEST_LIFE: Life = Life { invocation: LOWEST_ID, incarnation: Incarnation(0) };
 const LOWEST_TIMER: Timer = Timer {
     due: Millis(0),
@@ -112,7 +110,8 @@ pub fn journal_from(
     Ok(read)
 }
 
-fn packed(
+/// Reads a part of a completed invocation's journal.
+pub(crate) fn packed(
     tables: &impl Tables,
     id: InvocationId,
     part: u32,
@@ -206,6 +205,19 @@ pub fn object(tables: &impl Tables, service: &str, key: &str) -> Result<ObjectRo
     }
 }
 
+/// Reads which object a timer is about.
+pub(crate) fn expiring(
+    tables: &impl Tables,
+    id: InvocationId,
+) -> Result<Option<ExpiringRow>, TablesError> {
+    let key = RowKey::Expiring(id);
+    match tables.get(&key)? {
+        None => Ok(None),
+        Some(Row::Expiring(row)) => Ok(Some(row)),
+        Some(other) => Err(misplaced(&key, &other)),
+    }
+}
+
 /// Reads how many messages there were for a partition, and how many have arrived.
 pub fn sent(tables: &impl Tables, to: PartitionId) -> Result<SentRow, TablesError> {
     let key = RowKey::Sent(to);
@@ -234,11 +246,50 @@ pub fn outbox(
 pub(crate) fn next_owing(
     tables: &impl Tables,
     after: Option<InvocationId>,
-) -> Result<Option<InvocationId>, TablesError> {
+) -> Result<Option<(InvocationId, Owed)>, TablesError> {
     let Some(from) = after.map_or(Some(LOWEST_ID), id_after) else { return Ok(None) };
     let below = RowKey::Waiting(LOWEST_ID, LOWEST_LIFE, CompletionId(0));
-    let found = tables.first(&RowKey::Owing(from), &below)?;
-    Ok(found.and_then(|(key, _)| if let RowKey::Owing(id) = key { Some(id) } else { None }))
+    match tables.first(&RowKey::Owing(from), &below)? {
+        None => Ok(None),
+        Some((RowKey::Owing(id), Row::Owing(owed))) => Ok(Some((id, owed))),
+        Some((key, other)) => Err(misplaced(&key, &other)),
+    }
+}
+
+/// Reads what a promise was completed with; none while it is not.
+pub fn promise(
+    tables: &impl Tables,
+    service: &str,
+    key: &str,
+    name: &str,
+) -> Result<Option<Outcome>, TablesError> {
+    let key = promise_key(service, key, name);
+    match tables.get(&key)? {
+        None => Ok(None),
+        Some(Row::Promise(outcome)) => Ok(Some(outcome)),
+        Some(other) => Err(misplaced(&key, &other)),
+    }
+}
+
+/// Reads the next completed promise of a workflow key above `after`, in order of names.
+pub fn next_promise(
+    tables: &impl Tables,
+    service: &str,
+    key: &str,
+    after: Option<&str>,
+) -> Result<Option<(String, Outcome)>, TablesError> {
+    let from = after.map_or_else(String::new, |after| format!("{after}\0"));
+    // The lowest workflow key above this one.
+    let below = promise_key(service, &format!("{key}\0"), "");
+    match tables.first(&promise_key(service, key, &from), &below)? {
+        None => Ok(None),
+        Some((RowKey::Promise { name, .. }, Row::Promise(outcome))) => Ok(Some((name, outcome))),
+        Some((key, other)) => Err(misplaced(&key, &other)),
+    }
+}
+
+fn promise_key(service: &str, key: &str, name: &str) -> RowKey {
+    RowKey::Promise { service: service.to_owned(), key: key.to_owned(), name: name.to_owned() }
 }
 
 /// Tells whether an invocation owes answers.
@@ -260,12 +311,10 @@ pub(crate) fn next_waiting(
         }
         Some((life, completion)) => RowKey::Waiting(id, life, CompletionId(completion.0 + 1)),
     };
-    // The waiting ones are the last rows there are: behind those of the highest id there is none.
-    let highest = Life { invocation: HIGHEST_ID, incarnation: Incarnation(u64::MAX) };
-    let below = id_after(id)
-        .map_or(RowKey::Waiting(HIGHEST_ID, highest, CompletionId(u32::MAX)), |next| {
-            RowKey::Waiting(next, LOWEST_LIFE, CompletionId(0))
-        });
+    let below = id_after(id).map_or_else(
+        || promise_key("", "", ""),
+        |next| RowKey::Waiting(next, LOWEST_LIFE, CompletionId(0)),
+    );
     match tables.first(&from, &below)? {
         None => Ok(None),
         Some((RowKey::Waiting(_, life, completion), _)) => Ok(Some((life, completion))),
@@ -412,7 +461,9 @@ fn timer_after(timer: Timer) -> Timer {
         TimerKind::Retry => TimerKind::Sleep(CompletionId(0)),
         TimerKind::Sleep(CompletionId(u32::MAX)) => TimerKind::Purge,
         TimerKind::Sleep(CompletionId(id)) => TimerKind::Sleep(CompletionId(id + 1)),
-        TimerKind::Purge => {
+        TimerKind::Purge => TimerKind::PurgeJournal,
+        TimerKind::PurgeJournal => TimerKind::Expire,
+        TimerKind::Expire => {
             let incarnation = Incarnation(timer.incarnation.0 + 1);
             return Timer { incarnation, kind: TimerKind::Start, ..timer };
         }

@@ -51,10 +51,6 @@ pub(crate) enum Failure {
     #[error("[RT0018] the function's {command} reaches nobody: {reason}")]
     UnknownTarget { command: CommandPlace, reason: String },
     #[error(
-        "[RT0006] the function used {name} ({kind:#06x}), which this version of Everlog does not support"
-    )]
-    UnsupportedCommand { name: &'static str, kind: u16 },
-    #[error(
         "[RT0003] what the function waits for takes {0} bytes; the limit is {FUTURE_BYTES_MAX} bytes"
     )]
     FutureTooLarge(usize),
@@ -115,7 +111,6 @@ impl Failure {
             | Self::JournalTooLong
             | Self::Internal(_)
             | Self::Violation(_)
-            | Self::UnsupportedCommand { .. }
             | Self::UnsupportedVersion(_)
             | Self::UnusableDeployment { .. }
             | Self::Network { .. }
@@ -141,9 +136,7 @@ impl Failure {
         match self {
             Self::Function(error) => error.code,
             Self::Violation(_) | Self::ContentType { .. } => PROTOCOL_VIOLATION,
-            Self::UnsupportedCommand { .. }
-            | Self::UnsupportedVersion(_)
-            | Self::UnusableDeployment { .. } => UNSUPPORTED_FEATURE,
+            Self::UnsupportedVersion(_) | Self::UnusableDeployment { .. } => UNSUPPORTED_FEATURE,
             Self::Precondition { .. } => 400,
             Self::UnknownTarget { .. } => 404,
             Self::FrameTooLarge(_)

@@ -5,7 +5,6 @@
 //! a message above [`FRAME_BYTES_MAX`] is refused on sight of its header.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use everlog_log_schema::command_kind_name;
 use everlog_log_schema::limits::BODY_BYTES_MAX;
 
 use super::error::Failure;
@@ -36,6 +35,9 @@ pub(crate) mod kind {
     pub(crate) const GET_LAZY_STATE_KEYS: u16 = 0x0406;
     pub(crate) const GET_EAGER_STATE: u16 = 0x0407;
     pub(crate) const GET_EAGER_STATE_KEYS: u16 = 0x0408;
+    pub(crate) const GET_PROMISE: u16 = 0x0409;
+    pub(crate) const PEEK_PROMISE: u16 = 0x040A;
+    pub(crate) const COMPLETE_PROMISE: u16 = 0x040B;
     pub(crate) const SLEEP: u16 = 0x040C;
     pub(crate) const CALL: u16 = 0x040D;
     pub(crate) const ONE_WAY_CALL: u16 = 0x040E;
@@ -112,9 +114,6 @@ pub(crate) fn put_header(buffer: &mut BytesMut, kind: u16, payload_bytes: usize)
 
 /// Says what a message is that a function sent and that has no meaning for Everlog.
 pub(crate) fn refuse(kind: u16) -> Failure {
-    if let Some(name) = unsupported_command(kind) {
-        return Failure::UnsupportedCommand { name, kind };
-    }
     let what = match kind {
         kind::START
         | 0x0004
@@ -127,12 +126,4 @@ pub(crate) fn refuse(kind: u16) -> Failure {
         _ => "which is not part of the protocol",
     };
     Failure::Violation(format!("it sent a message of type {kind:#06x}, {what}"))
-}
-
-/// Names the commands of the protocol that this version of Everlog does not carry out.
-fn unsupported_command(kind: u16) -> Option<&'static str> {
-    match kind {
-        0x0409..=0x040B => Some(command_kind_name(kind)),
-        _ => None,
-    }
 }

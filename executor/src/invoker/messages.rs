@@ -6,6 +6,7 @@ mod calls;
 mod futures;
 mod incoming;
 mod outgoing;
+mod promises;
 mod traceparent;
 
 use bytes::Bytes;

@@ -207,7 +207,9 @@ impl Drop for AttemptTrace {
 /// for ends when it is recorded, and its id known.
 fn completion_of(effect: &Effect) -> Option<CompletionId> {
     match effect {
-        Effect::Run { completion } | Effect::Sleep { completion, .. } => Some(*completion),
+        Effect::Run { completion }
+        | Effect::Sleep { completion, .. }
+        | Effect::GetPromise { completion, .. } => Some(*completion),
         Effect::Call(call) => Some(call.completion.unwrap_or(call.id_completion)),
         Effect::None
         | Effect::GetState { .. }
@@ -217,7 +219,9 @@ fn completion_of(effect: &Effect) -> Option<CompletionId> {
         | Effect::ClearAllState
         | Effect::SendSignal { .. }
         | Effect::Attach { .. }
-        | Effect::GetOutput { .. } => None,
+        | Effect::GetOutput { .. }
+        | Effect::PeekPromise { .. }
+        | Effect::CompletePromise { .. } => None,
     }
 }
 

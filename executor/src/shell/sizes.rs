@@ -5,7 +5,8 @@
 use everlog_log_schema::limits::{BODY_BYTES_MAX, HEADERS_MAX, JOURNAL_ENTRIES_MAX};
 use everlog_log_schema::{
     Append, AttemptError, Command, Effect, Entry, Failure, FutureTree, Header, Message,
-    NotificationId, NotificationResult, Outcome, SignalId, SignalResult, Span, Target, WaitSet,
+    NotificationId, NotificationResult, Outcome, PromiseResult, SignalId, SignalResult, Span,
+    Target, WaitSet,
 };
 
 use super::attempts::Sized;
@@ -59,7 +60,10 @@ fn refusal_of_effect(entry: &Entry) -> Option<String> {
         | Effect::ClearState { .. }
         | Effect::ClearAllState
         | Effect::Attach { .. }
-        | Effect::GetOutput { .. } => Ok(()),
+        | Effect::GetOutput { .. }
+        | Effect::GetPromise { .. }
+        | Effect::PeekPromise { .. }
+        | Effect::CompletePromise { .. } => Ok(()),
     };
     checked.err().map(|exceeded| format!("[RT0003] {exceeded}"))
 }
@@ -70,7 +74,9 @@ fn failure_of(entry: &Entry) -> Option<&Failure> {
         Entry::Output { outcome: Outcome::Failure(failure), .. }
         | Entry::Notification { result: NotificationResult::Failure(failure), .. }
         | Entry::Command {
-            effect: Effect::SendSignal { result: SignalResult::Failure(failure), .. },
+            effect:
+                Effect::SendSignal { result: SignalResult::Failure(failure), .. }
+                | Effect::CompletePromise { settled: PromiseResult::Failure(failure), .. },
             ..
         } => Some(failure),
         Entry::Input { .. }
@@ -91,6 +97,10 @@ fn sent_bytes(entry: &Entry) -> usize {
             SignalResult::Value(value) => of_span(value),
             SignalResult::Failure(failure) => failure_bytes(failure),
         },
+        Entry::Command { effect: Effect::CompletePromise { settled, .. }, .. } => match settled {
+            PromiseResult::Value(value) => of_span(value),
+            PromiseResult::Failure(failure) => failure_bytes(failure),
+        },
         Entry::Input { .. } | Entry::Command { .. } | Entry::Notification { .. } => 0,
     }
 }
@@ -110,7 +120,9 @@ pub(super) fn message_bytes(message: &Message) -> usize {
             }
             Message::Complete(complete) => complete.result.payload_bytes(),
             Message::Signal(signal) => signal.result.payload_bytes() + signal_bytes(&signal.signal),
-            Message::Attach(_) | Message::Order(_) => 0,
+            Message::Attach(_) | Message::Order(_) | Message::Restart(_) | Message::ResumeOn(_) => {
+                0
+            }
         }
 }
 
@@ -151,6 +163,14 @@ fn effect_bytes(effect: &Effect) -> usize {
         Effect::GetState { key, .. }
         | Effect::SetState { key, .. }
         | Effect::ClearState { key } => key.len(),
+        Effect::GetPromise { name, .. } | Effect::PeekPromise { name, .. } => name.len(),
+        Effect::CompletePromise { name, settled, .. } => {
+            name.len()
+                + match settled {
+                    PromiseResult::Value(_) => 0,
+                    PromiseResult::Failure(failure) => failure_bytes(failure),
+                }
+        }
         Effect::Call(call) => {
             CALL_BYTES
                 + target_bytes(&call.target)
@@ -309,6 +329,8 @@ mod tests {
             limit_key: None,
             start_at: Some(Millis(1 << 62)),
             retention: Millis(1 << 62),
+            journal_retention: Some(Millis(1 << 62)),
+            state_ttl: Some(Millis(1 << 62)),
             retry: RetryPolicy {
                 initial_interval: Millis(1 << 62),
                 factor_permille: u32::MAX >> 1,

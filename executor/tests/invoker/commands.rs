@@ -165,6 +165,7 @@ fn handler(name: &str, kind: HandlerKind) -> Handler {
             on_max_attempts: OnMaxAttempts::Pause,
         },
         eager_state: EagerState::All,
+        state_ttl: None,
         documentation: None,
         metadata: Vec::new(),
     }

@@ -25,6 +25,7 @@ pub(crate) struct Answers {
 
 impl Partition {
     /// Takes in a command of an invocation.
+    #[expect(clippy::too_many_lines, reason = "an arm for each effect")]
     pub(crate) fn take(&mut self, invocation: InvocationId, entry: &Entry) -> Answers {
         let Entry::Command { effect, bytes, .. } = entry else { return Answers::default() };
         let completion = |id, kind, result| {
@@ -84,6 +85,17 @@ impl Partition {
             }
             Effect::GetOutput { completion: id, .. } => {
                 later(completion(*id, kinds::OUTPUT_COMPLETION, NotificationResult::Void))
+            }
+            Effect::GetPromise { completion: id, .. } => {
+                let value = NotificationResult::Value("\"promised\"".into());
+                later(completion(*id, kinds::GET_PROMISE_COMPLETION, value))
+            }
+            Effect::PeekPromise { completion: id, .. } => {
+                at_once(completion(*id, kinds::PEEK_PROMISE_COMPLETION, NotificationResult::Void))
+            }
+            Effect::CompletePromise { completion: id, .. } => {
+                let done = NotificationResult::Void;
+                at_once(completion(*id, kinds::COMPLETE_PROMISE_COMPLETION, done))
             }
             Effect::None
             | Effect::Run { .. }

@@ -215,6 +215,8 @@ impl Function {
             limit_key: None,
             start_at: None,
             retention: self.start.unkeyed_retention,
+            journal_retention: None,
+            state_ttl: None,
             retry: RetryPolicy {
                 initial_interval: Millis(20),
                 factor_permille: 2_000,

@@ -109,6 +109,8 @@ impl House {
             Message::Complete(complete) => complete.to.invocation,
             Message::Signal(signal) => signal.target,
             Message::Order(order) => order.target,
+            Message::Restart(restart) => restart.target,
+            Message::ResumeOn(resume) => resume.target,
         };
         let partition = partition_of(target.partition_key, self.log.partitions());
         self.append(Topic::Invocations, partition, encode_message(envelope).unwrap()).await
@@ -357,6 +359,8 @@ impl Call {
             caller: None,
             start_at: self.start_at,
             retention: Millis(86_400_000),
+            journal_retention: None,
+            state_ttl: None,
             retry: self.retry.clone(),
             traceparent: None,
         };
@@ -382,6 +386,7 @@ fn handler(name: &str) -> Handler {
         abort_timeout: None,
         retry: Call::new(0, "").retry,
         eager_state: EagerState::All,
+        state_ttl: None,
         documentation: None,
         metadata: Vec::new(),
     }

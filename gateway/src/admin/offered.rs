@@ -16,10 +16,15 @@ use super::manifest::{
     ManifestOutput, ManifestService, ManifestServiceType, Settings,
 };
 
-/// How long the outcome of a call with an idempotency key is kept, unless its service says.
+/// How long the outcome of a call with an idempotency key, or of a workflow's run, is kept, unless
+/// its service says.
 const IDEMPOTENCY_RETENTION_DEFAULT: Millis = Millis(24 * 3_600 * 1_000);
 /// The longest duration of a manifest, in milliseconds: a hundred years.
 const DURATION_MS_MAX: u64 = 100 * 366 * 24 * 3_600 * 1_000;
+/// The label of a service that says after how long without a write its state is reset.
+const STATE_TTL: &str = "everlog.state-ttl";
+/// The shortest such duration.
+const STATE_TTL_MIN: Millis = Millis(1_000);
 /// The steepest growth of a retry delay.
 const FACTOR_MAX: f64 = 1_000.0;
 
@@ -29,9 +34,6 @@ pub(super) enum OfferError {
     /// It breaks a rule of the manifest.
     #[error("{0}")]
     Invalid(String),
-    /// It asks for what is not built yet.
-    #[error("{0}")]
-    NotSupported(String),
 }
 
 fn invalid<T>(reason: String) -> Result<T, OfferError> {
@@ -56,12 +58,7 @@ fn service(offered: ManifestService, retry: &RetryPolicy) -> Result<Service, Off
     let kind = match offered.ty {
         ManifestServiceType::Service => ServiceKind::Service,
         ManifestServiceType::VirtualObject => ServiceKind::VirtualObject,
-        ManifestServiceType::Workflow => {
-            return Err(OfferError::NotSupported(format!(
-                "service `{name}` is a workflow, and workflows are not supported yet: offer it as \
-                 a virtual object, or leave it out"
-            )));
-        }
+        ManifestServiceType::Workflow => ServiceKind::Workflow,
     };
     if offered.handlers.is_empty() {
         return invalid(format!("service `{name}` has no handlers"));
@@ -71,15 +68,21 @@ fn service(offered: ManifestService, retry: &RetryPolicy) -> Result<Service, Off
     let in_service = |reason: String| OfferError::Invalid(format!("service `{name}`: {reason}"));
     let eager = eager_state(offered.enable_lazy_state, offered.eager_state_keys_whitelist);
     let eager = eager.map_err(in_service)?.unwrap_or(EagerState::All);
+    let ttl = state_ttl(kind, &offered.metadata).map_err(in_service)?;
     let handlers = offered.handlers.into_iter().map(|offered| {
-        handler(kind, settings, &eager, retry, offered).map_err(|error| match error {
-            OfferError::Invalid(reason) => in_service(reason),
-            OfferError::NotSupported(reason) => OfferError::NotSupported(reason),
-        })
+        handler(kind, settings, &eager, ttl, retry, offered)
+            .map_err(|OfferError::Invalid(reason)| in_service(reason))
     });
+    let handlers = handlers.collect::<Result<Vec<_>, _>>()?;
+    let runs = handlers.iter().filter(|handler| handler.kind == HandlerKind::Workflow).count();
+    if kind == ServiceKind::Workflow && runs != 1 {
+        return invalid(format!(
+            "workflow `{name}` has {runs} handlers of type WORKFLOW, and must have one: its run"
+        ));
+    }
     Ok(Service {
         kind,
-        handlers: handlers.collect::<Result<_, _>>()?,
+        handlers,
         ingress_private: offered.ingress_private.unwrap_or(false),
         documentation: offered.documentation,
         metadata: labels(offered.metadata),
@@ -92,6 +95,7 @@ fn handler(
     service: ServiceKind,
     of_service: Settings,
     eager_of_service: &EagerState,
+    state_ttl: Option<Millis>,
     retry: &RetryPolicy,
     offered: ManifestHandler,
 ) -> Result<Handler, OfferError> {
@@ -111,32 +115,72 @@ fn handler(
         (ServiceKind::VirtualObject, Some(ManifestHandlerType::Workflow)) => {
             return invalid(format!("handler `{name}` has type WORKFLOW outside of a workflow"));
         }
+        (ServiceKind::Workflow, None | Some(ManifestHandlerType::Workflow)) => {
+            HandlerKind::Workflow
+        }
+        (ServiceKind::Workflow, Some(ManifestHandlerType::Shared)) => HandlerKind::WorkflowShared,
+        (ServiceKind::Workflow, Some(ManifestHandlerType::Exclusive)) => {
+            return invalid(format!(
+                "handler `{name}` has type EXCLUSIVE, and those of workflows are WORKFLOW or SHARED"
+            ));
+        }
     };
-    if offered.workflow_completion_retention.is_some() {
+    let of_handler = offered.settings();
+    let runs = kind == HandlerKind::Workflow;
+    if offered.workflow_completion_retention.is_some() && !runs {
         return invalid(format!(
-            "handler `{name}` sets workflowCompletionRetention outside of a workflow"
+            "handler `{name}` sets workflowCompletionRetention and is no workflow's run"
         ));
     }
-    let settings = offered.settings().or(of_service);
+    if of_handler.idempotency_retention.is_some() && runs {
+        return invalid(format!(
+            "handler `{name}` sets idempotencyRetention: as a workflow's run it takes no \
+             idempotency keys, and has workflowCompletionRetention"
+        ));
+    }
+    let settings = of_handler.or(of_service);
     let in_handler = |reason: String| OfferError::Invalid(format!("handler `{name}`: {reason}"));
     let duration = |what, millis| duration(what, millis).map_err(in_handler);
     let eager = eager_state(offered.enable_lazy_state, offered.eager_state_keys_whitelist);
+    let (what, kept) = if runs {
+        ("workflowCompletionRetention", offered.workflow_completion_retention)
+    } else {
+        ("idempotencyRetention", settings.idempotency_retention)
+    };
     Ok(Handler {
         kind,
         ingress_private: offered.ingress_private.unwrap_or(false),
         input: input_rule(offered.input).map_err(in_handler)?,
         output: output_rule(offered.output).map_err(in_handler)?,
-        idempotency_retention: duration("idempotencyRetention", settings.idempotency_retention)?
-            .unwrap_or(IDEMPOTENCY_RETENTION_DEFAULT),
+        idempotency_retention: duration(what, kept)?.unwrap_or(IDEMPOTENCY_RETENTION_DEFAULT),
         journal_retention: duration("journalRetention", settings.journal_retention)?,
         inactivity_timeout: duration("inactivityTimeout", settings.inactivity_timeout)?,
         abort_timeout: duration("abortTimeout", settings.abort_timeout)?,
         retry: retry_policy(settings, retry).map_err(in_handler)?,
         eager_state: eager.map_err(in_handler)?.unwrap_or_else(|| eager_of_service.clone()),
+        state_ttl,
         documentation: offered.documentation,
         metadata: labels(offered.metadata),
         name: offered.name,
     })
+}
+
+/// After how long without a write the state of the service's objects is reset, where a label says.
+fn state_ttl(
+    kind: ServiceKind,
+    labels: &BTreeMap<String, String>,
+) -> Result<Option<Millis>, String> {
+    let Some(text) = labels.get(STATE_TTL) else { return Ok(None) };
+    if kind != ServiceKind::VirtualObject {
+        return Err(format!("label {STATE_TTL} is for virtual objects: they alone keep state"));
+    }
+    match crate::time::duration(text).map(Millis::from) {
+        Some(ttl) if (STATE_TTL_MIN..=Millis(DURATION_MS_MAX)).contains(&ttl) => Ok(Some(ttl)),
+        Some(_) | None => Err(format!(
+            "label {STATE_TTL} is {text:?}, and must be a duration of a second to a hundred years, \
+             such as `30 days` or `PT12H`"
+        )),
+    }
 }
 
 /// Which state an attempt begins with, where a service or handler says.

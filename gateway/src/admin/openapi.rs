@@ -59,7 +59,11 @@ impl Described<'_> {
         }
         paths.insert(path.clone(), json!({ "post": call }));
         paths.insert(format!("{path}/send"), json!({ "post": one_way }));
-        let asked = format!("/restate/invocation{path}/{{idempotencyKey}}");
+        let asked = if self.takes_idempotency_key() {
+            format!("/restate/invocation{path}/{{idempotencyKey}}")
+        } else {
+            format!("/restate/workflow{}", self.above())
+        };
         for (verb, statuses) in [("attach", &[][..]), ("output", &["470"][..])] {
             let mut responses = json!({ "200": self.answer(), "default": failure() });
             for status in statuses {
@@ -68,7 +72,9 @@ impl Described<'_> {
             let mut operation = self.operation(verb, &responses);
             if let Some(parameters) = operation.get_mut("parameters") {
                 let mut all = self.key();
-                all.push(path_parameter("idempotencyKey", "The key that the call had."));
+                if self.takes_idempotency_key() {
+                    all.push(path_parameter("idempotencyKey", "The key that the call had."));
+                }
                 *parameters = all.into();
             }
             paths.insert(format!("{asked}/{verb}"), json!({ "get": operation }));
@@ -79,7 +85,9 @@ impl Described<'_> {
     fn above(&self) -> String {
         match self.service.kind {
             ServiceKind::Service => format!("/{}", self.service.name),
-            ServiceKind::VirtualObject => format!("/{}/{{key}}", self.service.name),
+            ServiceKind::VirtualObject | ServiceKind::Workflow => {
+                format!("/{}/{{key}}", self.service.name)
+            }
         }
     }
 
@@ -102,7 +110,11 @@ impl Described<'_> {
 
     fn takes_idempotency_key(&self) -> bool {
         match self.handler.kind {
-            HandlerKind::Plain | HandlerKind::Exclusive | HandlerKind::Shared => true,
+            HandlerKind::Plain
+            | HandlerKind::Exclusive
+            | HandlerKind::Shared
+            | HandlerKind::WorkflowShared => true,
+            HandlerKind::Workflow => false,
         }
     }
 
@@ -110,6 +122,7 @@ impl Described<'_> {
         match self.service.kind {
             ServiceKind::Service => vec![],
             ServiceKind::VirtualObject => vec![path_parameter("key", "The key of the object.")],
+            ServiceKind::Workflow => vec![path_parameter("key", "The key of the workflow.")],
         }
     }
 

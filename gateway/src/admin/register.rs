@@ -160,10 +160,8 @@ pub(super) fn offered_deployment(
             return Err(AdminError::NotBidirectional { uri });
         }
     }
-    let services = offered::services(manifest, retry).map_err(|error| match error {
-        OfferError::Invalid(reason) => bad(&uri, reason),
-        OfferError::NotSupported(reason) => AdminError::NotSupported(reason),
-    })?;
+    let services = offered::services(manifest, retry)
+        .map_err(|OfferError::Invalid(reason)| bad(&uri, reason))?;
     Ok(Deployment {
         id: DeploymentId(format!("dp_{:032x}", rand::random::<u128>())),
         uri,

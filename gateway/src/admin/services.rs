@@ -19,6 +19,7 @@ use crate::time::duration;
 struct PatchRequest {
     public: Option<bool>,
     idempotency_retention: Option<String>,
+    workflow_completion_retention: Option<String>,
     journal_retention: Option<String>,
     inactivity_timeout: Option<String>,
     abort_timeout: Option<String>,
@@ -32,6 +33,10 @@ impl Admin {
         let patch = ServicePatch {
             public: request.public,
             idempotency_retention: period("idempotency_retention", request.idempotency_retention)?,
+            workflow_completion_retention: period(
+                "workflow_completion_retention",
+                request.workflow_completion_retention,
+            )?,
             journal_retention: period("journal_retention", request.journal_retention)?,
             inactivity_timeout: period("inactivity_timeout", request.inactivity_timeout)?,
             abort_timeout: period("abort_timeout", request.abort_timeout)?,

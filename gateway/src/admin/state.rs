@@ -3,7 +3,6 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use everlog_log_schema::metadata::ServiceKind;
 use http::StatusCode;
 use serde::Serialize;
 
@@ -49,7 +48,7 @@ impl Admin {
         parameters.end()?;
         let metadata = self.metadata.borrow().clone();
         let object = metadata.service(service);
-        if !object.is_some_and(|(_, service)| service.kind == ServiceKind::VirtualObject) {
+        if !object.is_some_and(|(_, service)| service.kind.is_keyed()) {
             return Err(not_found("virtual object", service));
         }
         let question = || self.owner.state(service.to_owned(), key.to_owned(), after.clone());

@@ -63,7 +63,10 @@ pub(super) struct HandlerView<'a> {
     input_json_schema: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_json_schema: Option<Value>,
-    idempotency_retention: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idempotency_retention: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workflow_completion_retention: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     journal_retention: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,6 +128,7 @@ pub(super) fn service<'a>(
         ty: match offered.kind {
             ServiceKind::Service => "Service",
             ServiceKind::VirtualObject => "VirtualObject",
+            ServiceKind::Workflow => "Workflow",
         },
         deployment_id: &of.id.0,
         revision: metadata.services.get(&offered.name).map_or(1, |newest| newest.number),
@@ -141,12 +145,14 @@ pub(super) fn handler(of: &Handler) -> HandlerView<'_> {
     let schema = |text: &Option<String>| {
         text.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok())
     };
+    let runs = of.kind == HandlerKind::Workflow;
     HandlerView {
         name: &of.name,
         ty: match of.kind {
             HandlerKind::Plain => None,
             HandlerKind::Exclusive => Some("Exclusive"),
-            HandlerKind::Shared => Some("Shared"),
+            HandlerKind::Shared | HandlerKind::WorkflowShared => Some("Shared"),
+            HandlerKind::Workflow => Some("Workflow"),
         },
         public: !of.ingress_private,
         documentation: of.documentation.as_deref(),
@@ -155,14 +161,18 @@ pub(super) fn handler(of: &Handler) -> HandlerView<'_> {
         output_description: any_or(&of.output.content_type),
         input_json_schema: schema(&of.input.json_schema),
         output_json_schema: schema(&of.output.json_schema),
-        idempotency_retention: readable(of.idempotency_retention),
+        idempotency_retention: (!runs).then(|| readable(of.idempotency_retention)),
+        workflow_completion_retention: runs.then(|| readable(of.idempotency_retention)),
         journal_retention: of.journal_retention.map(readable),
         inactivity_timeout: of.inactivity_timeout.map(readable),
         abort_timeout: of.abort_timeout.map(readable),
         retry_policy: retry(&of.retry),
         enable_lazy_state: match of.kind {
             HandlerKind::Plain => None,
-            HandlerKind::Exclusive | HandlerKind::Shared => Some(of.eager_state != EagerState::All),
+            HandlerKind::Exclusive
+            | HandlerKind::Shared
+            | HandlerKind::Workflow
+            | HandlerKind::WorkflowShared => Some(of.eager_state != EagerState::All),
         },
         eager_state_keys_whitelist: match &of.eager_state {
             EagerState::Only(keys) => Some(keys),

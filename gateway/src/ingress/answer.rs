@@ -39,6 +39,13 @@ pub(crate) fn render(id: InvocationId, answer: Answer, metadata: &Metadata) -> R
     reply
 }
 
+/// Refuses another call of a workflow's run, as an invocation that failed.
+pub(crate) fn already_invoked(id: InvocationId) -> Reply {
+    let mut reply = render_failure(Failure::already_invoked());
+    name_invocation(&mut reply, id);
+    reply
+}
+
 /// Adds the header that names the invocation.
 pub(crate) fn name_invocation(reply: &mut Reply, id: InvocationId) {
     let id = HeaderValue::try_from(id.to_string()).expect("an id is ASCII");

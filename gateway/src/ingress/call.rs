@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use everlog_log_schema::metadata::{Handler, Metadata};
 use everlog_log_schema::owner_api::Verdict;
-use everlog_log_schema::{InboxOffset, InvocationId, Invoke, Message, Millis, RequestId, Target};
+use everlog_log_schema::{
+    HandlerKind, InboxOffset, InvocationId, Invoke, Message, Millis, RequestId, Target,
+};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
@@ -85,19 +87,15 @@ impl Ingress {
         let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         input::check(&head.handler.input, content_type, body.bytes.is_empty())?;
         let (verb, keyed) = (head.verb, head.idempotency_key.is_some());
+        let runs = head.handler.kind == HandlerKind::Workflow;
         let started = Instant::now();
         let sent = self.send(metadata, head, body.bytes).await?;
         drop(body.room);
         METRICS.append_seconds.observe(started.elapsed().as_secs_f64());
         let answered = match verb {
-            Verb::Call => match self.wait_for_outcome(sent.id, Some(sent.offset)).await {
-                Ok(answer) => {
-                    METRICS.call_seconds.observe(started.elapsed().as_secs_f64());
-                    self.deliver(sent.id, answer).await
-                }
-                Err(error) => Err(error),
-            },
-            Verb::Send if keyed => {
+            Verb::Call if runs => self.answer_run(&sent, started).await,
+            Verb::Call => self.answer_call(&sent, started).await,
+            Verb::Send if keyed || runs => {
                 let verdict = self.verdict(sent.id, sent.request_id, sent.offset).await;
                 verdict.map(|verdict| render_send(&sent, verdict))
             }
@@ -110,6 +108,22 @@ impl Ingress {
             reply
         });
         Ok(keep(reply, place))
+    }
+
+    /// Answers a call with its outcome.
+    async fn answer_call(&self, sent: &Sent, started: Instant) -> Result<Reply, IngressError> {
+        let answer = self.wait_for_outcome(sent.id, Some(sent.offset)).await?;
+        METRICS.call_seconds.observe(started.elapsed().as_secs_f64());
+        self.deliver(sent.id, answer).await
+    }
+
+    /// Answers a call of a workflow's run. A run that was there before has the same id, and is not
+    /// this call: whoever wants its outcome attaches.
+    async fn answer_run(&self, sent: &Sent, started: Instant) -> Result<Reply, IngressError> {
+        match self.verdict(sent.id, sent.request_id, sent.offset).await? {
+            Verdict::Accepted => self.answer_call(sent, started).await,
+            Verdict::PreviouslyAccepted => Ok(answer::already_invoked(sent.id)),
+        }
     }
 
     fn place_of_call(&self, head: &CallHead) -> Result<Place, NoPlace> {
@@ -126,7 +140,8 @@ impl Ingress {
         head: CallHead,
         body: Bytes,
     ) -> Result<Sent, IngressError> {
-        let id = ids::mint(&head.target, head.idempotency_key.as_deref());
+        let key = head.idempotency_key.as_deref();
+        let id = ids::mint(&head.target, head.handler.kind, key);
         self.refuse_if_stopped(id).await?;
         let request_id = RequestId(rand::random());
         let start_at = head.delay.map(|delay| Millis(now().0 + Millis::from(delay).0));
@@ -145,6 +160,8 @@ impl Ingress {
             reply_to: (head.verb == Verb::Call).then(|| self.name.clone()),
             start_at,
             retention,
+            journal_retention: head.handler.journal_retention(retention),
+            state_ttl: head.handler.state_ttl,
             retry: head.handler.retry,
             traceparent: head.traceparent,
             caller: None,
@@ -167,11 +184,15 @@ fn read_head(
         return Err(IngressError::DelayOnCall);
     }
     headers::no_limit_key(&parts.headers, parts.uri.query())?;
+    let idempotency_key = headers::idempotency_key(&parts.headers)?;
+    if idempotency_key.is_some() && resolved.handler.kind == HandlerKind::Workflow {
+        return Err(IngressError::KeyOnWorkflow);
+    }
     let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     Ok(CallHead {
         delay: delay.filter(|delay| !delay.is_zero()),
         headers: headers::passed_on(&parts.headers, path_and_query)?,
-        idempotency_key: headers::idempotency_key(&parts.headers)?,
+        idempotency_key,
         traceparent: headers::traceparent(&parts.headers),
         handler: resolved.handler.clone(),
         target: resolved.target,

@@ -41,6 +41,10 @@ pub(crate) enum IngressError {
     MalformedDelay(String),
     #[error("a call waits for its result and takes no delay: use the same path with /send")]
     DelayOnCall,
+    #[error(
+        "the run of a workflow is the same call by its key, and takes no idempotency key: call without it"
+    )]
+    KeyOnWorkflow,
     #[error("a limit key needs a scope, and scopes are not supported yet: call without it")]
     LimitKeyWithoutScope,
     #[error("header `{name}` is malformed: {reason}")]
@@ -177,6 +181,7 @@ impl IngressError {
             Self::HandlerPrivate { .. } => ("handler-private", StatusCode::BAD_REQUEST),
             Self::MalformedDelay(_) => ("malformed-delay", StatusCode::BAD_REQUEST),
             Self::DelayOnCall => ("delay-on-call", StatusCode::BAD_REQUEST),
+            Self::KeyOnWorkflow => ("idempotency-key-on-workflow", StatusCode::BAD_REQUEST),
             Self::LimitKeyWithoutScope => ("limit-key-without-scope", StatusCode::BAD_REQUEST),
             Self::MalformedHeader { .. } => ("malformed-header", StatusCode::BAD_REQUEST),
             Self::HeadersTooLarge => {
@@ -260,6 +265,6 @@ mod tests {
         let mut codes = crate::manual::codes_in(include_str!("error.rs"));
         codes.insert("invocation-failed");
         assert_eq!(crate::manual::sections_in(manual), codes);
-        assert_eq!(codes.len(), 38);
+        assert_eq!(codes.len(), 39);
     }
 }

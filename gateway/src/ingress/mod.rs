@@ -146,6 +146,11 @@ impl Ingress {
                 let place = self.place_of_question(question)?;
                 Ok(keep(self.answer(question, question::named_by_path(&names)?).await?, place))
             }
+            Route::ByWorkflow { question, name, key } => {
+                let place = self.place_of_question(question)?;
+                let id = ids::of_workflow(&name, &key);
+                Ok(keep(self.answer(question, id).await?, place))
+            }
             Route::ByBody(question) => {
                 let place = self.place_of_question(question)?;
                 let id = self.named_by_body(&parts, incoming).await?;
@@ -221,7 +226,9 @@ impl Drop for InFlight {
 fn check_method(route: &Route, method: &Method) -> Result<(), IngressError> {
     let (allowed, names): (&[Method], _) = match route {
         Route::Invoke { .. } => (&[Method::GET, Method::POST], "GET, POST"),
-        Route::Health | Route::ById(..) | Route::ByKey(..) => (&[Method::GET], "GET"),
+        Route::Health | Route::ById(..) | Route::ByKey(..) | Route::ByWorkflow { .. } => {
+            (&[Method::GET], "GET")
+        }
         Route::ByBody(_) | Route::Awakeable(..) => (&[Method::POST], "POST"),
     };
     if allowed.contains(method) { Ok(()) } else { Err(IngressError::MethodNotAllowed(names)) }

@@ -22,6 +22,15 @@ pub(crate) enum Route {
     ById(Question, String),
     /// A question about an invocation named by service, perhaps key, handler and idempotency key.
     ByKey(Question, Vec<String>),
+    /// A question about the run of a workflow.
+    ByWorkflow {
+        /// Which question.
+        question: Question,
+        /// The workflow.
+        name: String,
+        /// Its key.
+        key: String,
+    },
     /// A question about the invocation that the body names.
     ByBody(Question),
     /// Something for whoever waits for the awakeable of this id.
@@ -95,7 +104,8 @@ fn parse_reserved(segments: &[&str]) -> Result<Route, IngressError> {
         }
         ["invocation", names @ .., "attach"] => Ok(Route::ByKey(Question::Attach, owned(names))),
         ["invocation", names @ .., "output"] => Ok(Route::ByKey(Question::Output, owned(names))),
-        ["workflow", ..] => Err(IngressError::NotSupported("workflows")),
+        ["workflow", name, key, "attach"] => Ok(of_workflow(Question::Attach, name, key)),
+        ["workflow", name, key, "output"] => Ok(of_workflow(Question::Output, name, key)),
         ["awakeables" | "a", id, "resolve"] => {
             Ok(Route::Awakeable(Settling::Resolve, (*id).into()))
         }
@@ -103,6 +113,10 @@ fn parse_reserved(segments: &[&str]) -> Result<Route, IngressError> {
         ["scope", ..] => Err(IngressError::NotSupported("scopes")),
         _ => Err(IngressError::UnknownPath),
     }
+}
+
+fn of_workflow(question: Question, name: &str, key: &str) -> Route {
+    Route::ByWorkflow { question, name: name.into(), key: key.into() }
 }
 
 fn owned(segments: &[&str]) -> Vec<String> {
@@ -136,6 +150,8 @@ mod tests {
                 "/restate/invocation/Cart/ann/add/k1/output",
                 Route::ByKey(Question::Output, owned(&["Cart", "ann", "add", "k1"])),
             ),
+            ("/restate/workflow/W/a%2Fb/attach", of_workflow(Question::Attach, "W", "a/b")),
+            ("/restate/workflow/W/k/output", of_workflow(Question::Output, "W", "k")),
             ("/restate/attach", Route::ByBody(Question::Attach)),
             ("/restate/output", Route::ByBody(Question::Output)),
             ("/restate/lookup", Route::ByBody(Question::Lookup)),
@@ -188,13 +204,11 @@ mod tests {
             "/restate/invocation",
             "/restate/awakeables/sign_1x",
             "/restate/a/sign_1x/forget",
+            "/restate/workflow/W/k",
+            "/restate/workflow/W/k/run/attach",
         ] {
             assert_eq!(parse(path), Err(IngressError::UnknownPath), "{path}");
         }
-        assert_eq!(
-            parse("/restate/workflow/W/k/attach"),
-            Err(IngressError::NotSupported("workflows"))
-        );
     }
 
     proptest::proptest! {

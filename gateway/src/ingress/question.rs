@@ -47,12 +47,7 @@ enum TargetBody {
     },
     /// A workflow's run.
     #[serde(rename = "workflow")]
-    Workflow {
-        #[expect(dead_code, reason = "workflows come later; the name is read so that it is known")]
-        workflow_name: String,
-        #[expect(dead_code, reason = "workflows come later; the key is read so that it is known")]
-        workflow_key: String,
-    },
+    Workflow { workflow_name: String, workflow_key: String },
 }
 
 /// The body of the answer to a lookup.
@@ -103,7 +98,9 @@ impl Ingress {
                 let target = Target { service, key, handler };
                 Ok(ids::of_idempotency_key(&target, &idempotency_key))
             }
-            TargetBody::Workflow { .. } => Err(IngressError::NotSupported("workflows")),
+            TargetBody::Workflow { workflow_name, workflow_key } => {
+                Ok(ids::of_workflow(&workflow_name, &workflow_key))
+            }
         }
     }
 

@@ -29,10 +29,7 @@ pub(crate) fn resolve<'a>(
     let Some((_, service)) = metadata.service(name) else {
         return Err(service_not_found(metadata, name));
     };
-    let keyed = match service.kind {
-        ServiceKind::Service => false,
-        ServiceKind::VirtualObject => true,
-    };
+    let keyed = service.kind.is_keyed();
     let (key, handler_name, verb) = match (keyed, verb, rest) {
         (false, Some(verb), [handler]) => (None, handler, verb),
         (true, Some(verb), [key, handler]) => (Some(key), handler, verb),
@@ -46,8 +43,12 @@ pub(crate) fn resolve<'a>(
             )));
         }
         (true, ..) => {
+            let what = match service.kind {
+                ServiceKind::Workflow => "workflow",
+                ServiceKind::Service | ServiceKind::VirtualObject => "virtual object",
+            };
             return Err(IngressError::MalformedPath(format!(
-                "`{name}` is a virtual object: call /{name}/{{key}}/{{handler}}"
+                "`{name}` is a {what}: call /{name}/{{key}}/{{handler}}"
             )));
         }
     };

@@ -30,6 +30,8 @@ pub fn row(target: Target, status: Status) -> InvocationRow {
         caller: None,
         start_at: None,
         retention: Millis(0),
+        journal_retention: None,
+        state_ttl: None,
         retry: RetryPolicy {
             initial_interval: Millis(1),
             factor_permille: 1_000,

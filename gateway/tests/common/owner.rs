@@ -15,7 +15,7 @@ use everlog_log_schema::owner_api::{
 use everlog_log_schema::{
     Entry, Envelope, Epoch, Failure, FutureTree, Header, InboxOffset, Incarnation, InvocationId,
     InvocationRow, Invoke, JournalRow, Message, Millis, Order, OrderAction, Outcome, PartitionId,
-    RequestId, Signal, SignalId, Status, codec, partition_of,
+    RequestId, Restart, Signal, SignalId, Status, codec, partition_of,
 };
 use tokio::sync::watch;
 
@@ -226,9 +226,12 @@ pub fn row_of(invoke: &Invoke, offset: u64) -> InvocationRow {
         scope: invoke.scope.clone(),
         limit_key: invoke.limit_key.clone(),
         retention: invoke.retention,
+        journal_retention: invoke.journal_retention,
+        state_ttl: invoke.state_ttl,
         retry: invoke.retry.clone(),
         traceparent: invoke.traceparent.clone(),
         caller: None,
+        restarted_from: None,
         created_at: Millis(1_000),
         modified_at: Millis(1_000),
         status: invoke.start_at.map_or(Status::Running, |at| Status::Scheduled { at }),
@@ -263,6 +266,8 @@ impl State {
             Message::Invoke(invoke) => invoke.id,
             Message::Signal(signal) => signal.target,
             Message::Order(order) => order.target,
+            Message::Restart(restart) => restart.target,
+            Message::ResumeOn(resume) => resume.target,
             other @ (Message::Attach(_) | Message::Complete(_)) => panic!("{other:?}"),
         };
         assert_eq!(partition_of(id.partition_key, PARTITIONS), partition);
@@ -283,7 +288,33 @@ impl State {
                 self.orders.push(*order);
                 self.obey(*order);
             }
+            Message::Restart(restart) => self.restart(restart, offset),
+            Message::ResumeOn(resume) => {
+                if let Some(row) = self.rows.get_mut(&id)
+                    && row.pin.is_some()
+                    && matches!(row.status, Status::Paused | Status::Suspended(_))
+                {
+                    row.pin = Some(resume.pin.clone());
+                    row.status = Status::Running;
+                }
+            }
             Message::Attach(_) | Message::Complete(_) => {}
+        }
+    }
+
+    /// Creates what begins like a completed invocation, whose journal is believed to be as needed.
+    fn restart(&mut self, restart: &Restart, offset: u64) {
+        let Some(old) = self.row(restart.target) else { return };
+        if matches!(old.status, Status::Completed { .. }) {
+            let row = InvocationRow {
+                incarnation: Incarnation(offset),
+                request_id: restart.request_id,
+                restarted_from: Some(restart.target),
+                status: Status::Running,
+                pin: restart.pin.clone(),
+                ..old
+            };
+            self.rows.entry(restart.id).or_insert(row);
         }
     }
 
@@ -302,6 +333,12 @@ impl State {
             (OrderAction::Kill, _) => completed(),
             (OrderAction::Pause, Status::Running | Status::Suspended(_)) => Status::Paused,
             (OrderAction::Resume, Status::Paused | Status::Suspended(_)) => Status::Running,
+            (OrderAction::PurgeJournal, Status::Completed { .. }) => {
+                if let Some(row) = self.rows.get_mut(&id) {
+                    (row.entries, row.commands) = (1, 1);
+                }
+                return;
+            }
             (OrderAction::Purge, Status::Completed { .. }) => {
                 self.rows.remove(&id);
                 self.lives.remove(&id);

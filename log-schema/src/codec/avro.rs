@@ -69,6 +69,8 @@ formats! {
     ROW_SENT = "sent row", "level-1/row-sent", limits::ROW_BYTES_MAX;
     ROW_WAITING = "waiting row", "level-1/row-waiting", limits::ROW_BYTES_MAX;
     ROW_OWING = "owing row", "level-1/row-owing", limits::ROW_BYTES_MAX;
+    ROW_PROMISE = "promise row", "level-1/row-promise", limits::ROW_BYTES_MAX;
+    ROW_EXPIRING = "expiring row", "level-1/row-expiring", limits::ROW_BYTES_MAX;
     ROW_CHECKPOINT = "checkpoint row", "level-1/row-checkpoint", limits::ROW_BYTES_MAX;
 }
 

@@ -39,7 +39,9 @@ pub fn encode_row(row: &Row, changed_at: LogOffset) -> Result<Bytes, EncodeError
         Row::Outbox(row) => encode(&avro::ROW_OUTBOX, at, row),
         Row::Sent(row) => encode(&avro::ROW_SENT, at, row),
         Row::Waiting => encode(&avro::ROW_WAITING, at, &WaitingRow {}),
-        Row::Owing => encode(&avro::ROW_OWING, at, &OwingRow {}),
+        Row::Owing(owed) => encode(&avro::ROW_OWING, at, &OwingRow { owed }),
+        Row::Expiring(row) => encode(&avro::ROW_EXPIRING, at, row),
+        Row::Promise(outcome) => encode(&avro::ROW_PROMISE, at, &PromiseRow { outcome }),
     }
 }
 
@@ -83,8 +85,13 @@ pub fn decode_row(key: &RowKey, bytes: &[u8]) -> Result<Row, DecodeError> {
             Row::Waiting
         }
         RowKey::Owing(_) => {
-            let OwingRow {} = decode(&avro::ROW_OWING, bytes)?;
-            Row::Owing
+            let OwingRow { owed } = decode(&avro::ROW_OWING, bytes)?;
+            Row::Owing(owed)
+        }
+        RowKey::Expiring(_) => Row::Expiring(decode(&avro::ROW_EXPIRING, bytes)?),
+        RowKey::Promise { .. } => {
+            let PromiseRow { outcome } = decode(&avro::ROW_PROMISE, bytes)?;
+            Row::Promise(outcome)
         }
     })
 }
@@ -141,6 +148,8 @@ fn format_of_kind(kind: u8) -> Option<&'static Format> {
         row_key::SENT => &avro::ROW_SENT,
         row_key::OWING => &avro::ROW_OWING,
         row_key::WAITING => &avro::ROW_WAITING,
+        row_key::PROMISE => &avro::ROW_PROMISE,
+        row_key::EXPIRING => &avro::ROW_EXPIRING,
         _ => return None,
     })
 }
@@ -163,7 +172,14 @@ struct TimerRow {}
 struct WaitingRow {}
 
 #[derive(Serialize, Deserialize)]
-struct OwingRow {}
+struct OwingRow<O> {
+    owed: O,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PromiseRow<O> {
+    outcome: O,
+}
 
 #[derive(Serialize, Deserialize)]
 struct QueueRow {

@@ -27,11 +27,15 @@ pub(super) const OUTBOX: u8 = 0x0D;
 pub(super) const SENT: u8 = 0x0E;
 pub(super) const OWING: u8 = 0x0F;
 pub(super) const WAITING: u8 = 0x10;
+pub(super) const PROMISE: u8 = 0x11;
+pub(super) const EXPIRING: u8 = 0x12;
 
 const TIMER_START: u8 = 0x01;
 const TIMER_RETRY: u8 = 0x02;
 const TIMER_SLEEP: u8 = 0x03;
 const TIMER_PURGE: u8 = 0x04;
+const TIMER_PURGE_JOURNAL: u8 = 0x05;
+const TIMER_EXPIRE: u8 = 0x06;
 
 const ESCAPE: u8 = 0x00;
 const ESCAPED_ZERO: u8 = 0xFF;
@@ -97,6 +101,11 @@ impl RowKey {
                 bytes.extend_from_slice(&completion.0.to_be_bytes());
             }
             Self::Owing(id) => put_id(&mut bytes, OWING, id),
+            Self::Expiring(id) => put_id(&mut bytes, EXPIRING, id),
+            Self::Promise { service, key, name } => {
+                put_object(&mut bytes, PROMISE, service, key);
+                put_escaped(&mut bytes, name.as_bytes());
+            }
         }
         bytes
     }
@@ -125,6 +134,10 @@ impl RowKey {
             SENT => Self::Sent(PartitionId(rest.u32()?)),
             WAITING => Self::Waiting(rest.id()?, rest.life()?, CompletionId(rest.u32()?)),
             OWING => Self::Owing(rest.id()?),
+            EXPIRING => Self::Expiring(rest.id()?),
+            PROMISE => {
+                Self::Promise { service: rest.text()?, key: rest.text()?, name: rest.text()? }
+            }
             kind => return Err(RowKeyError::UnknownKind(kind)),
         };
         if rest.0.is_empty() { Ok(key) } else { Err(RowKeyError::Trailing(rest.0.len())) }
@@ -149,6 +162,8 @@ fn put_timer(bytes: &mut Vec<u8>, timer: &Timer) {
             bytes.extend_from_slice(&completion.0.to_be_bytes());
         }
         TimerKind::Purge => bytes.push(TIMER_PURGE),
+        TimerKind::PurgeJournal => bytes.push(TIMER_PURGE_JOURNAL),
+        TimerKind::Expire => bytes.push(TIMER_EXPIRE),
     }
 }
 
@@ -213,6 +228,8 @@ impl Rest<'_> {
                 TIMER_RETRY => TimerKind::Retry,
                 TIMER_SLEEP => TimerKind::Sleep(CompletionId(self.u32()?)),
                 TIMER_PURGE => TimerKind::Purge,
+                TIMER_PURGE_JOURNAL => TimerKind::PurgeJournal,
+                TIMER_EXPIRE => TimerKind::Expire,
                 kind => return Err(RowKeyError::UnknownKind(kind)),
             },
         })

@@ -185,6 +185,8 @@ fn call() -> Invoke {
         caller: None,
         start_at: None,
         retention: Millis(0),
+        journal_retention: None,
+        state_ttl: None,
         retry: crate::RetryPolicy {
             initial_interval: Millis(500),
             factor_permille: 2_000,

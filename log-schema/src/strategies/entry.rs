@@ -10,7 +10,8 @@ fn failure() -> impl Strategy<Value = Failure> {
     })
 }
 
-fn outcome() -> impl Strategy<Value = Outcome> {
+/// Any outcome.
+pub(super) fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![bytes().prop_map(Outcome::Success), failure().prop_map(Outcome::Failure)]
 }
 
@@ -28,15 +29,16 @@ prop_compose! {
         (id_completion, completion, callee, request_id) in
             (completion_id(), option::of(completion_id()), invocation_id(), request_id()),
         (target, kind, headers, parameter) in (target(), handler_kind(), headers(), span()),
-        (idempotency_key, scope, limit_key, start_at, retention) in (
-            option::of(text()), option::of(text()), option::of(text()), option::of(millis()),
-            millis(),
-        ),
+        (idempotency_key, scope, limit_key, start_at) in
+            (option::of(text()), option::of(text()), option::of(text()), option::of(millis())),
+        (retention, journal_retention, state_ttl) in
+            (millis(), option::of(millis()), option::of(millis())),
         (retry, traceparent, metadata) in (retry_policy(), option::of(text()), long()),
     ) -> Call {
         Call {
             id_completion, completion, callee, request_id, target, kind, headers, parameter,
-            idempotency_key, scope, limit_key, start_at, retention, retry, traceparent,
+            idempotency_key, scope, limit_key, start_at, retention, journal_retention, state_ttl,
+            retry, traceparent,
             metadata: MetadataOffset(metadata),
         }
     }
@@ -74,6 +76,21 @@ fn effect_on_others() -> impl Strategy<Value = Effect> {
     ]
 }
 
+fn effect_on_promises() -> impl Strategy<Value = Effect> {
+    let settled = prop_oneof![
+        span().prop_map(PromiseResult::Value),
+        failure().prop_map(PromiseResult::Failure),
+    ];
+    let question = || (completion_id(), text());
+    prop_oneof![
+        question().prop_map(|(completion, name)| Effect::GetPromise { completion, name }),
+        question().prop_map(|(completion, name)| Effect::PeekPromise { completion, name }),
+        (question(), settled).prop_map(|((completion, name), settled)| {
+            Effect::CompletePromise { completion, name, settled }
+        }),
+    ]
+}
+
 fn effect() -> impl Strategy<Value = Effect> {
     prop_oneof![
         Just(Effect::None),
@@ -82,6 +99,7 @@ fn effect() -> impl Strategy<Value = Effect> {
             .prop_map(|(completion, wake_at)| Effect::Sleep { completion, wake_at }),
         effect_on_state(),
         effect_on_others(),
+        effect_on_promises(),
     ]
 }
 

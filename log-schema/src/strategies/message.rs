@@ -15,11 +15,13 @@ prop_compose! {
         (scope, limit_key) in (option::of(text()), option::of(text())),
         (reply_to, caller, start_at) in
             (option::of(text()), option::of(caller()), option::of(millis())),
-        (retention, retry, traceparent) in (millis(), retry_policy(), option::of(text())),
+        (retention, journal_retention, state_ttl) in
+            (millis(), option::of(millis()), option::of(millis())),
+        (retry, traceparent) in (retry_policy(), option::of(text())),
     ) -> Invoke {
         Invoke {
             id, request_id, target, kind, headers, body, idempotency_key, scope, limit_key,
-            reply_to, caller, start_at, retention, retry, traceparent,
+            reply_to, caller, start_at, retention, journal_retention, state_ttl, retry, traceparent,
         }
     }
 }
@@ -39,6 +41,7 @@ fn order() -> impl Strategy<Value = Order> {
         Just(OrderAction::Pause),
         Just(OrderAction::Resume),
         Just(OrderAction::Purge),
+        Just(OrderAction::PurgeJournal),
     ];
     (invocation_id(), option::of(life()), action).prop_map(|(target, sender, action)| Order {
         target,
@@ -57,6 +60,15 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn restart()(
+        (target, id, request_id) in (invocation_id(), invocation_id(), request_id()),
+        (from, pin) in (any::<u32>(), option::of(pin())),
+    ) -> Restart {
+        Restart { target, id, request_id, from, pin }
+    }
+}
+
 /// Any message.
 pub fn message() -> impl Strategy<Value = Message> {
     let attach = (invocation_id(), life(), completion_id(), any::<bool>());
@@ -71,6 +83,9 @@ pub fn message() -> impl Strategy<Value = Message> {
         }),
         signal().prop_map(|signal| Message::Signal(Box::new(signal))),
         order().prop_map(Message::Order),
+        restart().prop_map(|restart| Message::Restart(Box::new(restart))),
+        (invocation_id(), pin())
+            .prop_map(|(target, pin)| Message::ResumeOn(Box::new(ResumeOn { target, pin }))),
     ]
 }
 

@@ -23,7 +23,7 @@ prop_compose! {
             (option::of(text()), any::<bool>(), option::of(text())),
         (idempotency_retention, journal_retention) in (millis(), option::of(millis())),
         (inactivity_timeout, abort_timeout) in (option::of(millis()), option::of(millis())),
-        (retry, eager_state) in (retry_policy(), eager_state()),
+        (retry, eager_state, state_ttl) in (retry_policy(), eager_state(), option::of(millis())),
         (documentation, metadata) in (option::of(text()), headers()),
     ) -> Handler {
         Handler {
@@ -33,7 +33,7 @@ prop_compose! {
                 content_type: output_type, set_content_type_if_empty, json_schema: output_schema,
             },
             idempotency_retention, journal_retention, inactivity_timeout, abort_timeout, retry,
-            eager_state, documentation, metadata,
+            eager_state, state_ttl, documentation, metadata,
         }
     }
 }
@@ -41,7 +41,11 @@ prop_compose! {
 prop_compose! {
     fn service()(
         name in text(),
-        kind in prop_oneof![Just(ServiceKind::Service), Just(ServiceKind::VirtualObject)],
+        kind in prop_oneof![
+            Just(ServiceKind::Service),
+            Just(ServiceKind::VirtualObject),
+            Just(ServiceKind::Workflow),
+        ],
         (ingress_private, documentation) in (any::<bool>(), option::of(text())),
         (metadata, handlers, patch) in (headers(), vec(handler(), 0..3), patch()),
     ) -> Service {
@@ -51,12 +55,14 @@ prop_compose! {
 
 prop_compose! {
     fn patch()(
-        (public, idempotency_retention) in (option::of(any::<bool>()), option::of(millis())),
+        (public, idempotency_retention, workflow_completion_retention) in
+            (option::of(any::<bool>()), option::of(millis()), option::of(millis())),
         (journal_retention, inactivity_timeout) in (option::of(millis()), option::of(millis())),
         abort_timeout in option::of(millis()),
     ) -> ServicePatch {
         ServicePatch {
-            public, idempotency_retention, journal_retention, inactivity_timeout, abort_timeout,
+            public, idempotency_retention, workflow_completion_retention, journal_retention,
+            inactivity_timeout, abort_timeout,
         }
     }
 }

@@ -17,7 +17,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 pub use entry::entry;
-use entry::{notification_result, signal_id};
+use entry::{notification_result, outcome, signal_id};
 pub use message::{envelope, invoke, message, source};
 pub use metadata::metadata_change;
 pub use row::{row, row_key};
@@ -95,7 +95,13 @@ pub fn target() -> impl Strategy<Value = Target> {
 }
 
 fn handler_kind() -> impl Strategy<Value = HandlerKind> {
-    prop_oneof![Just(HandlerKind::Plain), Just(HandlerKind::Exclusive), Just(HandlerKind::Shared)]
+    prop_oneof![
+        Just(HandlerKind::Plain),
+        Just(HandlerKind::Exclusive),
+        Just(HandlerKind::Shared),
+        Just(HandlerKind::Workflow),
+        Just(HandlerKind::WorkflowShared),
+    ]
 }
 
 fn retry_policy() -> impl Strategy<Value = RetryPolicy> {
@@ -170,6 +176,8 @@ pub fn timer() -> impl Strategy<Value = Timer> {
         Just(TimerKind::Retry),
         completion_id().prop_map(TimerKind::Sleep),
         Just(TimerKind::Purge),
+        Just(TimerKind::PurgeJournal),
+        Just(TimerKind::Expire),
     ];
     (millis(), invocation_id(), long(), kind).prop_map(|(due, invocation, life, kind)| Timer {
         due,

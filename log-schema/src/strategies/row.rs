@@ -30,6 +30,12 @@ pub fn row_key() -> impl Strategy<Value = RowKey> {
         (invocation_id(), life(), completion_id())
             .prop_map(|(id, caller, completion)| RowKey::Waiting(id, caller, completion)),
         invocation_id().prop_map(RowKey::Owing),
+        invocation_id().prop_map(RowKey::Expiring),
+        (text(), text(), text()).prop_map(|(service, key, name)| RowKey::Promise {
+            service,
+            key,
+            name
+        }),
     ]
 }
 
@@ -73,14 +79,16 @@ prop_compose! {
         (entries, commands, signals, policy_attempts, failures_since_progress) in
             any::<(u32, u32, u32, u32, u32)>(),
         (journal_bytes, has_output) in (long(), any::<bool>()),
-        (progress_at, last_error) in (millis(), option::of(attempt_error())),
+        (progress_at, last_error, restarted_from) in
+            (millis(), option::of(attempt_error()), option::of(invocation_id())),
     ) -> InvocationRow {
         InvocationRow {
             incarnation, request_id: call.request_id,
             target: call.target, kind: call.kind, idempotency_key: call.idempotency_key,
-            scope: call.scope, limit_key: call.limit_key,
-            retention: call.retention, retry: call.retry, traceparent: call.traceparent,
-            caller: call.caller, created_at, modified_at, status,
+            scope: call.scope, limit_key: call.limit_key, retention: call.retention,
+            journal_retention: call.journal_retention, state_ttl: call.state_ttl,
+            retry: call.retry, traceparent: call.traceparent,
+            caller: call.caller, restarted_from, created_at, modified_at, status,
             attempt_epoch: Epoch(attempt_epoch), attempt_counter, attempts, pin, entries, commands,
             signals, journal_bytes, has_output, policy_attempts, failures_since_progress,
             progress_at, last_error,
@@ -103,8 +111,30 @@ fn open_row() -> impl Strategy<Value = OpenRow> {
         invocation_id().prop_map(|callee| OpenKind::Call { callee }),
         invocation_id().prop_map(|target| OpenKind::Attach { target }),
         invocation_id().prop_map(|target| OpenKind::Output { target }),
+        text().prop_map(|name| OpenKind::Promise { name }),
     ];
     kind.prop_map(|kind| OpenRow { kind })
+}
+
+fn object_row() -> impl Strategy<Value = ObjectRow> {
+    let expiry = (millis(), millis(), millis()).prop_map(|(ttl, written_at, timer)| Expiry {
+        ttl,
+        written_at,
+        timer,
+    });
+    (any::<u32>(), any::<u32>(), long(), option::of(expiry))
+        .prop_map(|(keys, promises, bytes, expiry)| ObjectRow { keys, promises, bytes, expiry })
+}
+
+fn owed() -> impl Strategy<Value = Owed> {
+    prop_oneof![
+        Just(Owed::Invocation),
+        (text(), text(), text()).prop_map(|(service, key, name)| Owed::Promise {
+            service,
+            key,
+            name
+        }),
+    ]
 }
 
 fn lock_row() -> impl Strategy<Value = LockRow> {
@@ -136,9 +166,7 @@ pub fn row() -> impl Strategy<Value = (RowKey, Row)> {
             RowKey::Queue { .. } => invocation_id().prop_map(Row::Queue).boxed(),
             RowKey::Sender(_) => long().prop_map(|seq| Row::Sender(Seq(seq))).boxed(),
             RowKey::Packed(..) => vec(journal_row(), 0..4).prop_map(Row::Packed).boxed(),
-            RowKey::Object { .. } => (any::<u32>(), long())
-                .prop_map(|(keys, bytes)| Row::Object(ObjectRow { keys, bytes }))
-                .boxed(),
+            RowKey::Object { .. } => object_row().prop_map(Row::Object).boxed(),
             RowKey::State { .. } => bytes().prop_map(Row::State).boxed(),
             RowKey::Outbox(..) => outbox_row().prop_map(|row| Row::Outbox(Box::new(row))).boxed(),
             RowKey::Sent(_) => (long(), long())
@@ -147,7 +175,11 @@ pub fn row() -> impl Strategy<Value = (RowKey, Row)> {
                 })
                 .boxed(),
             RowKey::Waiting(..) => Just(Row::Waiting).boxed(),
-            RowKey::Owing(_) => Just(Row::Owing).boxed(),
+            RowKey::Owing(_) => owed().prop_map(Row::Owing).boxed(),
+            RowKey::Expiring(_) => (text(), text())
+                .prop_map(|(service, key)| Row::Expiring(ExpiringRow { service, key }))
+                .boxed(),
+            RowKey::Promise { .. } => outcome().prop_map(Row::Promise).boxed(),
         };
         (Just(key), row)
     })

@@ -65,7 +65,15 @@ fn effects() -> Vec<(&'static str, u16, Effect)> {
         ),
         ("attach", 0x0412, Effect::Attach { completion, target }),
         ("get-output", 0x0413, Effect::GetOutput { completion, target }),
+        ("get-promise", 0x0409, Effect::GetPromise { completion, name: "paid".into() }),
+        ("peek-promise", 0x040A, Effect::PeekPromise { completion, name: "paid".into() }),
+        ("resolve-promise", 0x040B, complete_promise(PromiseResult::Value(value))),
+        ("reject-promise", 0x040B, complete_promise(PromiseResult::Failure(failure()))),
     ]
+}
+
+fn complete_promise(settled: PromiseResult) -> Effect {
+    Effect::CompletePromise { completion: CompletionId(2), name: "paid".into(), settled }
 }
 
 fn signal(incarnation: Option<Incarnation>, signal: SignalId, result: SignalResult) -> Effect {
@@ -87,6 +95,8 @@ fn full_call() -> Call {
         limit_key: Some("gold/eu".into()),
         start_at: Some(AT),
         retention: Millis(86_400_000),
+        journal_retention: Some(Millis(3_600_000)),
+        state_ttl: Some(Millis(2_592_000_000)),
         retry: retry(Some(70), OnMaxAttempts::Pause),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
         metadata: MetadataOffset(12),
@@ -105,6 +115,8 @@ fn spare_call() -> Call {
         limit_key: None,
         start_at: None,
         retention: Millis(0),
+        journal_retention: None,
+        state_ttl: None,
         retry: retry(None, OnMaxAttempts::Kill),
         traceparent: None,
         ..full_call()

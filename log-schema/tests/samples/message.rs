@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use everlog_log_schema::*;
 
-use super::{header, id, life, request_id, results, retry, target};
+use super::{header, id, life, pin, request_id, results, retry, target};
 
 /// A message of every kind, each with a name of its own.
 pub(super) fn messages() -> Vec<(String, Message)> {
@@ -31,10 +31,18 @@ pub(super) fn messages() -> Vec<(String, Message)> {
         ("order-pause", OrderAction::Pause, None),
         ("order-resume", OrderAction::Resume, None),
         ("order-purge", OrderAction::Purge, None),
+        ("order-purge-journal", OrderAction::PurgeJournal, None),
     ];
     for (name, action, sender) in orders {
         all.push((name.into(), Message::Order(Order { target: id(), sender, action })));
     }
+    for (name, from, pin) in [("restart", 3, Some(pin())), ("restart-anew", 0, None)] {
+        let (target, id, request_id) = (id(), spare_invoke().id, request_id());
+        let restart = Restart { target, id, request_id, from, pin };
+        all.push((name.into(), Message::Restart(Box::new(restart))));
+    }
+    let resume = ResumeOn { target: id(), pin: pin() };
+    all.push(("resume-on".into(), Message::ResumeOn(Box::new(resume))));
     all
 }
 
@@ -85,6 +93,8 @@ pub(super) fn full_invoke() -> Invoke {
         caller: Some(Caller { life: life(), completion: Some(CompletionId(4)) }),
         start_at: Some(Millis(1_767_225_600_123)),
         retention: Millis(86_400_000),
+        journal_retention: Some(Millis(3_600_000)),
+        state_ttl: Some(Millis(2_592_000_000)),
         retry: retry(Some(70), OnMaxAttempts::Pause),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
     }
@@ -105,6 +115,8 @@ pub(super) fn spare_invoke() -> Invoke {
         caller: None,
         start_at: None,
         retention: Millis(0),
+        journal_retention: None,
+        state_ttl: None,
         retry: retry(None, OnMaxAttempts::Kill),
         traceparent: None,
     }

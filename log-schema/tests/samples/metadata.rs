@@ -47,6 +47,7 @@ fn services() -> Vec<Service> {
         inactivity_timeout: None,
         abort_timeout: None,
         eager_state: EagerState::All,
+        state_ttl: None,
         documentation: None,
         metadata: vec![],
         ..handler("greet", HandlerKind::Plain)
@@ -64,6 +65,7 @@ fn services() -> Vec<Service> {
         patch: ServicePatch {
             public: Some(false),
             idempotency_retention: Some(Millis(1)),
+            workflow_completion_retention: Some(Millis(5)),
             journal_retention: Some(Millis(2)),
             inactivity_timeout: Some(Millis(3)),
             abort_timeout: Some(Millis(4)),
@@ -78,7 +80,19 @@ fn services() -> Vec<Service> {
         handlers: vec![spare],
         patch: ServicePatch::default(),
     };
-    vec![object, plain]
+    let workflow = Service {
+        name: "Order".into(),
+        kind: ServiceKind::Workflow,
+        ingress_private: false,
+        documentation: None,
+        metadata: vec![],
+        handlers: vec![
+            handler("run", HandlerKind::Workflow),
+            handler("pay", HandlerKind::WorkflowShared),
+        ],
+        patch: ServicePatch::default(),
+    };
+    vec![object, plain, workflow]
 }
 
 fn handler(name: &str, kind: HandlerKind) -> Handler {
@@ -102,6 +116,7 @@ fn handler(name: &str, kind: HandlerKind) -> Handler {
         abort_timeout: Some(Millis(600_000)),
         retry: retry(Some(70), OnMaxAttempts::Pause),
         eager_state: EagerState::Only(vec!["items".into(), "total".into()]),
+        state_ttl: Some(Millis(2_592_000_000)),
         documentation: Some("Pays.".into()),
         metadata: vec![header("tier", "gold")],
     }

@@ -137,9 +137,15 @@ fn wait_set() -> WaitSet {
     }
 }
 
-fn timers() -> [Timer; 4] {
-    let kinds =
-        [TimerKind::Start, TimerKind::Retry, TimerKind::Sleep(CompletionId(3)), TimerKind::Purge];
+fn timers() -> [Timer; 6] {
+    let kinds = [
+        TimerKind::Start,
+        TimerKind::Retry,
+        TimerKind::Sleep(CompletionId(3)),
+        TimerKind::Purge,
+        TimerKind::PurgeJournal,
+        TimerKind::Expire,
+    ];
     kinds.map(|kind| Timer {
         due: Millis(1_767_225_600_123),
         invocation: id(),

@@ -5,12 +5,12 @@ use everlog_log_schema::*;
 
 use super::entry::entries;
 use super::message::{full_invoke, messages, spare_invoke};
-use super::{full_error, future_tree, id, life, pin, retry, timers};
+use super::{failure, full_error, future_tree, id, life, pin, retry, timers};
 
 /// Every row, with its key and a name of its own.
 pub(super) fn rows() -> Vec<(String, RowKey, Row)> {
     let mut rows = Vec::new();
-    for (name, key, row) in single_rows() {
+    for (name, key, row) in single_rows().into_iter().chain(promise_rows()) {
         rows.push((name.to_owned(), key, row));
     }
     for (name, row) in invocation_rows() {
@@ -24,7 +24,9 @@ pub(super) fn rows() -> Vec<(String, RowKey, Row)> {
         let key = RowKey::Open(id(), CompletionId(number));
         rows.push((format!("open-{name}"), key, Row::Open(OpenRow { kind })));
     }
-    for (name, timer) in ["start", "retry", "sleep", "purge"].into_iter().zip(timers()) {
+    for (name, timer) in
+        ["start", "retry", "sleep", "purge", "purge-journal", "expire"].into_iter().zip(timers())
+    {
         rows.push((format!("timer-{name}"), RowKey::Timer(timer), Row::Timer));
     }
     for (seq, (name, message)) in (1_000_000..).zip(messages()) {
@@ -62,7 +64,17 @@ fn single_rows() -> Vec<(&'static str, RowKey, Row)> {
         (
             "object",
             RowKey::Object { service: service(), key: key() },
-            Row::Object(ObjectRow { keys: 3, bytes: 268_435_456 }),
+            Row::Object(ObjectRow { keys: 3, promises: 1, bytes: 268_435_456, expiry: None }),
+        ),
+        (
+            "object-expiring",
+            RowKey::Object { service: service(), key: key() },
+            Row::Object(ObjectRow { keys: 3, promises: 0, bytes: 20, expiry: Some(expiry()) }),
+        ),
+        (
+            "expiring",
+            RowKey::Expiring(id()),
+            Row::Expiring(ExpiringRow { service: service(), key: key() }),
         ),
         ("state", state.clone(), Row::State(value)),
         ("state-empty", state, Row::State(Bytes::new())),
@@ -72,7 +84,27 @@ fn single_rows() -> Vec<(&'static str, RowKey, Row)> {
             Row::Sent(SentRow { last: Seq(1_000_001), delivered: Seq(999_999) }),
         ),
         ("waiting", RowKey::Waiting(id(), life(), CompletionId(4)), Row::Waiting),
-        ("owing", RowKey::Owing(id()), Row::Owing),
+        ("owing", RowKey::Owing(id()), Row::Owing(Owed::Invocation)),
+    ]
+}
+
+fn expiry() -> Expiry {
+    Expiry {
+        ttl: Millis(2_592_000_000),
+        written_at: Millis(1_767_225_600_123),
+        timer: Millis(1_769_817_600_000),
+    }
+}
+
+fn promise_rows() -> Vec<(&'static str, RowKey, Row)> {
+    let (service, key, name) = (|| "Order".into(), || "o\0 7".into(), || "paid".into());
+    let promise = || RowKey::Promise { service: service(), key: key(), name: name() };
+    let value = Outcome::Success(Bytes::from_static(b"true"));
+    let owed = Owed::Promise { service: service(), key: key(), name: name() };
+    vec![
+        ("promise", promise(), Row::Promise(value)),
+        ("promise-failure", promise(), Row::Promise(Outcome::Failure(failure()))),
+        ("owing-promise", RowKey::Owing(id()), Row::Owing(owed)),
     ]
 }
 
@@ -98,7 +130,7 @@ pub(super) fn journal() -> Vec<(String, JournalRow)> {
     entries().into_iter().map(|(name, entry)| (name, row(entry))).collect()
 }
 
-fn open_kinds() -> [(&'static str, OpenKind); 5] {
+fn open_kinds() -> [(&'static str, OpenKind); 6] {
     let target = life().invocation;
     [
         ("run", OpenKind::Run),
@@ -106,6 +138,7 @@ fn open_kinds() -> [(&'static str, OpenKind); 5] {
         ("call", OpenKind::Call { callee: target }),
         ("attach", OpenKind::Attach { target }),
         ("output", OpenKind::Output { target }),
+        ("promise", OpenKind::Promise { name: "paid".into() }),
     ]
 }
 
@@ -119,9 +152,12 @@ pub(super) fn invocation_rows() -> Vec<(&'static str, InvocationRow)> {
         scope: None,
         limit_key: None,
         retention: Millis(600_000),
+        journal_retention: None,
+        state_ttl: None,
         retry: retry(None, OnMaxAttempts::Kill),
         traceparent: None,
         caller: None,
+        restarted_from: None,
         created_at: Millis(1_767_225_600_000),
         modified_at: Millis(1_767_225_600_250),
         status: Status::Running,
@@ -145,9 +181,12 @@ pub(super) fn invocation_rows() -> Vec<(&'static str, InvocationRow)> {
         idempotency_key: full_invoke().idempotency_key,
         scope: full_invoke().scope,
         limit_key: full_invoke().limit_key,
+        journal_retention: full_invoke().journal_retention,
+        state_ttl: full_invoke().state_ttl,
         retry: full_invoke().retry,
         traceparent: full_invoke().traceparent,
         caller: full_invoke().caller,
+        restarted_from: Some(spare_invoke().id),
         status: Status::BackingOff { until: Millis(1_767_225_600_500) },
         attempt_counter: 2,
         attempts: 4,

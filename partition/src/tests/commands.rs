@@ -6,7 +6,7 @@ use super::entries::entry;
 use super::messages::message;
 use super::script::Log;
 use super::trees::tree;
-use super::words::Words;
+use super::words::{Words, pin};
 use crate::reads;
 
 impl Log {
@@ -29,10 +29,7 @@ impl Log {
                     first_command: words
                         .option("first")
                         .unwrap_or(row.map_or(1, |row| row.commands)),
-                    pin: words.option("pin").map(|version| Pin {
-                        deployment: DeploymentId(format!("dp_{version}")),
-                        protocol_version: version,
-                    }),
+                    pin: words.option("pin").map(pin),
                     entries: words.rest().split(", ").map(entry).collect(),
                 })
             }
@@ -141,6 +138,8 @@ impl Log {
             "retry" => TimerKind::Retry,
             "sleep" => TimerKind::Sleep(words.completion()),
             "purge" => TimerKind::Purge,
+            "journal" => TimerKind::PurgeJournal,
+            "expire" => TimerKind::Expire,
             other => panic!("unknown timer {other:?}"),
         };
         let due = Millis(words.option("at").expect("a timer has a time"));

@@ -7,6 +7,7 @@
 //! - `call 1 2 <id> <handler>`: the completions are of the id and of the outcome; `send 1 <id>
 //!   <handler>`; both with `keyed` and `start` as wanted
 //! - `signal <id> <signal> <result>`, with `in` a life as wanted
+//! - `await 1 <promise>`, `look 1 <promise>`, `fulfil 1 <promise> <result>`
 //! - `result 1 <text>` of a run, `heard <signal>`, `input`, `output <text>` or `output bytes 9`,
 //!   `broken <code> <text>`
 
@@ -93,6 +94,24 @@ fn command(name: &str, words: &mut Words<'_>) -> Entry {
         "peek" => {
             (0x0413, Effect::GetOutput { completion: words.completion(), target: words.id() })
         }
+        "await" => {
+            let completion = words.completion();
+            (0x0409, Effect::GetPromise { completion, name: words.next().to_owned() })
+        }
+        "look" => {
+            let completion = words.completion();
+            (0x040A, Effect::PeekPromise { completion, name: words.next().to_owned() })
+        }
+        "fulfil" => {
+            let (completion, name) = (words.completion(), words.next().to_owned());
+            let (all, settled) = match signal_result(words.result()) {
+                (all, SignalResult::Value(value)) => (all, PromiseResult::Value(value)),
+                (all, SignalResult::Failure(failure)) => (all, PromiseResult::Failure(failure)),
+                (_, SignalResult::Void) => panic!("a promise is completed with something"),
+            };
+            bytes = all;
+            (0x040B, Effect::CompletePromise { completion, name, settled })
+        }
         other => panic!("unknown entry {other:?}"),
     };
     Entry::Command { kind, bytes, effect }
@@ -142,6 +161,8 @@ fn call(waits: bool, parameter: Span, words: &mut Words<'_>) -> Call {
         limit_key: words.option("limit"),
         start_at: words.option("start").map(Millis),
         retention: Millis(0),
+        journal_retention: None,
+        state_ttl: None,
         retry: retry_policy(),
         traceparent: None,
         metadata: MetadataOffset(5),

@@ -11,8 +11,9 @@ use crate::{MemoryTables, Tables, reads};
 pub(super) fn hold(tables: &MemoryTables) {
     let mut wanted = BTreeSet::new();
     let mut holders = BTreeSet::new();
-    let mut objects = BTreeMap::<_, ObjectRow>::new();
+    let mut objects = BTreeMap::new();
     let mut owing = false;
+    let told = told_of_promises(tables);
     for (key, row) in tables.rows() {
         match (key, row) {
             (RowKey::Partition, Row::Partition(_)) | (RowKey::Sender(_), Row::Sender(_)) => {
@@ -21,6 +22,7 @@ pub(super) fn hold(tables: &MemoryTables) {
             (RowKey::Invocation(id), Row::Invocation(row)) => {
                 wanted.insert(key.clone());
                 wanted.extend(rows_of(tables, *id, row));
+                wanted.extend(awaited_promises(tables, *id, row, &told));
                 if is_active(row) && row.kind == HandlerKind::Exclusive {
                     wanted.extend(lock_of(row));
                     let new = holders.insert((row.target.service.clone(), row.target.key.clone()));
@@ -32,17 +34,8 @@ pub(super) fn hold(tables: &MemoryTables) {
                 assert!(is_active(&holder), "{:?} holds a key and does not run", lock.holder);
                 assert_eq!(lock_of(&holder).as_ref(), Some(key));
             }
-            (RowKey::State { service, key, name }, Row::State(value)) => {
-                wanted.insert(RowKey::State {
-                    service: service.clone(),
-                    key: key.clone(),
-                    name: name.clone(),
-                });
-                let object = RowKey::Object { service: service.clone(), key: key.clone() };
-                let counted = objects.entry(object.clone()).or_default();
-                counted.keys += 1;
-                counted.bytes += (name.len() + value.len()) as u64;
-                wanted.insert(object);
+            (RowKey::State { .. }, Row::State(_)) | (RowKey::Promise { .. }, Row::Promise(_)) => {
+                wanted.extend(counted(tables, key, row, &mut objects));
             }
             (RowKey::Sent(to), Row::Sent(sent)) => {
                 wanted.insert(key.clone());
@@ -50,20 +43,26 @@ pub(super) fn hold(tables: &MemoryTables) {
                 wanted.extend(on_their_way.map(|seq| RowKey::Outbox(*to, Seq(seq))));
             }
             (RowKey::Waiting(target, ..), Row::Waiting) => {
-                wanted.insert(key.clone());
-                let row = reads::invocation(tables, *target).unwrap().unwrap();
-                if row.status.kind() == StatusKind::Completed {
-                    wanted.insert(RowKey::Owing(*target));
+                // Who waits for a promise is wanted by the open completion.
+                if let Some(row) = reads::invocation(tables, *target).unwrap() {
+                    wanted.insert(key.clone());
+                    if row.status.kind() == StatusKind::Completed {
+                        wanted.insert(RowKey::Owing(*target));
+                    }
                 }
             }
-            (RowKey::Owing(id), Row::Owing) => {
+            (RowKey::Owing(id), Row::Owing(owed)) => {
                 owing = true;
                 assert!(reads::next_waiting(tables, *id, None).unwrap().is_some(), "{key:?}");
+                if let Owed::Promise { service, key, name } = owed {
+                    assert_eq!(identity::of_promise(service, key, name), *id);
+                }
             }
             (RowKey::Journal(..), Row::Journal(_))
             | (RowKey::Open(..), Row::Open(_))
             | (RowKey::Running(_), Row::Running)
             | (RowKey::Timer(_), Row::Timer)
+            | (RowKey::Expiring(_), Row::Expiring(_))
             | (RowKey::Queue { .. }, Row::Queue(_))
             | (RowKey::Packed(..), Row::Packed(_))
             | (RowKey::Object { .. }, Row::Object(_))
@@ -71,8 +70,8 @@ pub(super) fn hold(tables: &MemoryTables) {
             (key, row) => panic!("{key:?} holds {row:?}"),
         }
     }
-    for (key, counted) in objects {
-        assert_eq!(tables.get(&key), Ok(Some(Row::Object(counted))));
+    for (object, counted) in objects {
+        wanted.extend(expiry_of(tables, &object, counted));
     }
     let room_behind = reads::partition(tables).unwrap().room_behind;
     assert_eq!(room_behind.is_some(), owing);
@@ -81,6 +80,87 @@ pub(super) fn hold(tables: &MemoryTables) {
     let leaked: Vec<_> = found.difference(&wanted).collect();
     let missing: Vec<_> = wanted.difference(&found).collect();
     assert!(leaked.is_empty() && missing.is_empty(), "leaked {leaked:?}, missing {missing:?}");
+}
+
+fn bytes_of(outcome: &Outcome) -> u64 {
+    let entry = Entry::Output { name: String::new(), outcome: outcome.clone() };
+    entry.payload_bytes()
+}
+
+/// The answers on their way to functions, by which those who wait for promises are not noted as
+/// waiting any more, though they are not told yet.
+fn told_of_promises(tables: &MemoryTables) -> BTreeSet<(Life, CompletionId)> {
+    let told = tables.rows().filter_map(|(_, row)| {
+        let Row::Outbox(row) = row else { return None };
+        let Message::Complete(complete) = &row.message else { return None };
+        Some((complete.to, complete.completion))
+    });
+    told.collect()
+}
+
+/// The rows by which an invocation waits for promises.
+fn awaited_promises(
+    tables: &MemoryTables,
+    id: InvocationId,
+    row: &InvocationRow,
+    told: &BTreeSet<(Life, CompletionId)>,
+) -> Vec<RowKey> {
+    let life = Life { invocation: id, incarnation: row.incarnation };
+    let mut wanted = Vec::new();
+    let mut last = None;
+    while let Some((completion, open)) = reads::next_open(tables, id, last).unwrap() {
+        last = Some(completion);
+        let OpenKind::Promise { name } = open.kind else { continue };
+        if !told.contains(&(life, completion)) {
+            let key = row.target.key.as_deref().unwrap_or_default();
+            let promise = identity::of_promise(&row.target.service, key, &name);
+            wanted.push(RowKey::Waiting(promise, life, completion));
+        }
+    }
+    wanted
+}
+
+/// Counts a row of an object's state, or of its promises; returns it, with what else it wants.
+fn counted(
+    tables: &MemoryTables,
+    row_key: &RowKey,
+    row: &Row,
+    objects: &mut BTreeMap<(String, String), ObjectRow>,
+) -> Vec<RowKey> {
+    let mut wanted = vec![row_key.clone()];
+    let (RowKey::State { service, key, .. } | RowKey::Promise { service, key, .. }) = row_key
+    else {
+        return wanted;
+    };
+    wanted.push(RowKey::Object { service: service.clone(), key: key.clone() });
+    let object = objects.entry((service.clone(), key.clone())).or_default();
+    if let (RowKey::State { name, .. }, Row::State(value)) = (row_key, row) {
+        object.keys += 1;
+        object.bytes += (name.len() + value.len()) as u64;
+    }
+    if let (RowKey::Promise { name, .. }, Row::Promise(outcome)) = (row_key, row) {
+        object.promises += 1;
+        object.bytes += name.len() as u64 + bytes_of(outcome);
+        let promise = identity::of_promise(service, key, name);
+        if reads::next_waiting(tables, promise, None).unwrap().is_some() {
+            wanted.push(RowKey::Owing(promise));
+        }
+    }
+    wanted
+}
+
+/// Asserts what is counted of an object. Returns the rows by which its state is reset.
+fn expiry_of(
+    tables: &MemoryTables,
+    (service, key): &(String, String),
+    counted: ObjectRow,
+) -> Vec<RowKey> {
+    let object = reads::object(tables, service, key).unwrap();
+    assert_eq!(ObjectRow { expiry: None, ..object }, counted, "{service}/{key}");
+    let Some(expiry) = object.expiry else { return Vec::new() };
+    let (due, invocation) = (expiry.timer, identity::of_object(service, key));
+    let timer = Timer { due, invocation, incarnation: Incarnation(0), kind: TimerKind::Expire };
+    vec![RowKey::Expiring(invocation), RowKey::Timer(timer)]
 }
 
 /// Whether an invocation has begun and not ended.
@@ -109,6 +189,9 @@ fn rows_of(tables: &MemoryTables, id: InvocationId, row: &InvocationRow) -> BTre
     if let Status::Completed { at, parts } = row.status {
         wanted.extend((0..parts).map(|part| RowKey::Packed(id, part)));
         let kept = row.retention.0.max(limits::REMEMBERED_MS_MIN);
+        if let Some(due) = crate::journal_kept_until(row) {
+            wanted.insert(timer(TimerKind::PurgeJournal, due));
+        }
         let purge = timer(TimerKind::Purge, Millis(at.0 + kept));
         // What owes answers is forgotten with the last of them, where that was due before.
         if !reads::is_owing(tables, id).unwrap() || tables.get(&purge).unwrap().is_some() {
@@ -123,9 +206,10 @@ fn rows_of(tables: &MemoryTables, id: InvocationId, row: &InvocationRow) -> BTre
         if row.has_output && kind != OpenKind::Run && found.is_none() {
             continue;
         }
-        assert_eq!(found, Some(OpenRow { kind }), "{id:?} {completion}");
         wanted.insert(RowKey::Open(id, completion));
-        if let OpenKind::Sleep { wake_at } = kind {
+        let wake_at = if let OpenKind::Sleep { wake_at } = kind { Some(wake_at) } else { None };
+        assert_eq!(found, Some(OpenRow { kind }), "{id:?} {completion}");
+        if let Some(wake_at) = wake_at {
             wanted.insert(timer(TimerKind::Sleep(completion), wake_at));
         }
     }
@@ -166,6 +250,9 @@ fn judge_counts(journal: &[Entry], row: &InvocationRow) {
     assert_eq!(row.has_output, journal.last().as_ref().is_some_and(is_output));
     let first_output = journal.iter().position(|entry| is_output(&entry));
     assert_eq!(first_output.is_some(), row.has_output, "an output comes last");
+    if row.status.kind() == StatusKind::Completed && row.entries == 1 {
+        return; // Its journal is forgotten, all but the output.
+    }
     let is_input = |entry: &Entry| matches!(entry, Entry::Input { .. });
     assert_eq!(journal.iter().position(is_input), Some(0));
     assert_eq!(count(|entry| matches!(entry, Entry::Input { .. })), 1);
@@ -199,9 +286,10 @@ fn open_in(journal: &[Entry]) -> BTreeMap<CompletionId, OpenKind> {
 
 fn asked_in(effect: &Effect) -> Option<CompletionId> {
     match effect {
-        Effect::GetState { completion, .. } | Effect::GetStateKeys { completion } => {
-            Some(*completion)
-        }
+        Effect::GetState { completion, .. }
+        | Effect::GetStateKeys { completion }
+        | Effect::PeekPromise { completion, .. }
+        | Effect::CompletePromise { completion, .. } => Some(*completion),
         Effect::Call(call) => Some(call.id_completion),
         Effect::None
         | Effect::Run { .. }
@@ -211,7 +299,8 @@ fn asked_in(effect: &Effect) -> Option<CompletionId> {
         | Effect::ClearAllState
         | Effect::SendSignal { .. }
         | Effect::Attach { .. }
-        | Effect::GetOutput { .. } => None,
+        | Effect::GetOutput { .. }
+        | Effect::GetPromise { .. } => None,
     }
 }
 
@@ -230,12 +319,17 @@ fn declared_in(effect: &Effect) -> Option<(CompletionId, OpenKind)> {
         Effect::GetOutput { completion, target } => {
             Some((*completion, OpenKind::Output { target: *target }))
         }
+        Effect::GetPromise { completion, name } => {
+            Some((*completion, OpenKind::Promise { name: name.clone() }))
+        }
         Effect::None
         | Effect::GetState { .. }
         | Effect::GetStateKeys { .. }
         | Effect::SetState { .. }
         | Effect::ClearState { .. }
         | Effect::ClearAllState
-        | Effect::SendSignal { .. } => None,
+        | Effect::SendSignal { .. }
+        | Effect::PeekPromise { .. }
+        | Effect::CompletePromise { .. } => None,
     }
 }

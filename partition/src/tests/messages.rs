@@ -1,17 +1,18 @@
 //! Inbox messages in scripts.
 //!
 //! - `invoke <id> <handler>`, then as wanted `request`, `caller <life> <completion>`, `sender
-//!   <life>` (a one-way call), `keyed`, `start`, `keep`, each with its value
+//!   <life>` (a one-way call), `keyed`, `start`, `keep`, `journal`, `ttl`, each with its value
 //! - `attach <id> <life> <completion>`, or `peek`, which does not wait
 //! - `complete <life> <completion> <result>`
 //! - `signal <id> <signal> <result>`, or `cancel <id>`, with `in` a life or `sender` one before the
 //!   signal
-//! - `kill`, `pause`, `resume` or `purge <id>`, with `sender` as wanted
+//! - `restart <id> <new id>`, with `request`, `from` and `pin` as wanted; `resumeon <id> <pin>`
+//! - `kill`, `pause`, `resume`, `purge` or `purgejournal <id>`, with `sender` as wanted
 
 use bytes::Bytes;
 use everlog_log_schema::*;
 
-use super::words::{Words, retry_policy};
+use super::words::{Words, pin, retry_policy};
 
 pub(super) fn message(words: &mut Words<'_>) -> Message {
     match words.next() {
@@ -37,6 +38,18 @@ pub(super) fn message(words: &mut Words<'_>) -> Message {
         "pause" => order(words, OrderAction::Pause),
         "resume" => order(words, OrderAction::Resume),
         "purge" => order(words, OrderAction::Purge),
+        "purgejournal" => order(words, OrderAction::PurgeJournal),
+        "restart" => Message::Restart(Box::new(Restart {
+            target: words.id(),
+            id: words.id(),
+            request_id: RequestId(words.option("request").unwrap_or(9)),
+            from: words.option("from").unwrap_or(0),
+            pin: words.option("pin").map(pin),
+        })),
+        "resumeon" => {
+            let (target, version) = (words.id(), words.number());
+            Message::ResumeOn(Box::new(ResumeOn { target, pin: pin(version) }))
+        }
         other => panic!("unknown message {other:?}"),
     }
 }
@@ -64,6 +77,8 @@ fn invoke(words: &mut Words<'_>) -> Invoke {
         caller,
         start_at: words.option("start").map(Millis),
         retention: Millis(words.option("keep").unwrap_or(0)),
+        journal_retention: words.option("journal").map(Millis),
+        state_ttl: words.option("ttl").map(Millis),
         retry: retry_policy(),
         traceparent: None,
     }

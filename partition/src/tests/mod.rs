@@ -16,6 +16,7 @@ mod checkpoint;
 mod commands;
 mod end;
 mod entries;
+mod expiry;
 mod futures;
 mod ingest;
 mod invariants;
@@ -28,7 +29,10 @@ mod orders;
 mod outbox;
 mod owing;
 mod packed;
+mod promises;
 mod reads;
+mod restart;
+mod retention;
 mod retry;
 mod script;
 mod signals;
@@ -41,6 +45,7 @@ mod trace;
 mod trees;
 mod wild;
 mod words;
+mod workflows;
 
 use expect_test::Expect;
 

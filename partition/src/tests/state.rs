@@ -377,7 +377,7 @@ fn object(keys: u32, bytes: u64) -> Log {
     log.play("e1: ingest invoke 7 exclusive/a");
     log.play("e1: append 7 set k pear");
     let key = RowKey::Object { service: "cart".into(), key: "a".into() };
-    log.tables.put(key, Row::Object(ObjectRow { keys, bytes }));
+    log.tables.put(key, Row::Object(ObjectRow { keys, promises: 0, bytes, expiry: None }));
     log
 }
 

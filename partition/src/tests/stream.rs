@@ -10,7 +10,7 @@ use everlog_log_schema::{
 use proptest::prelude::*;
 
 use super::script::Log;
-use super::words::{id, number};
+use super::words::{RUN, id, number};
 use crate::{Action, reads};
 
 /// The partition of the log, which is the only one: all that is sent comes back to it.
@@ -34,6 +34,8 @@ pub(super) enum Step {
     Delivered,
     /// A signal, a cancellation or an order from a gateway.
     Intervene { id: u64, message: &'static str },
+    /// A completed call begins anew, as another of a few ids, from some entry on.
+    Restart { id: u64, new: u64, from: u32 },
     /// Journal entries.
     Append { id: u64, entries: Vec<Say> },
     /// A wait for some completions.
@@ -67,13 +69,32 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step(), 1..80)
 }
 
-const KINDS: [&str; 4] = ["plain", "exclusive/a", "exclusive/a", "shared/a"];
+const KINDS: [&str; 5] = ["plain", "exclusive/a", "exclusive/a", "shared/a", "workflowshared/w"];
+
+/// The id of one of the calls, the run of a workflow among them.
+fn any_id() -> impl Strategy<Value = u64> {
+    prop_oneof![10 => 1_u64..6, 2 => Just(RUN), 1 => 10_u64..13]
+}
+
+/// How a handler is run: of a run there is one way.
+fn kind_of(id: u64, kind: &str) -> &str {
+    if id == RUN { "workflow/w" } else { kind }
+}
 
 fn step() -> impl Strategy<Value = Step> {
-    let id = || 1_u64..6;
+    let id = any_id;
     let kind = prop::sample::select(KINDS.to_vec());
     let then = vec!["retry", "kill", "pause"];
-    let messages = vec!["cancel", "signal 17", "signal paid", "kill", "pause", "resume", "purge"];
+    let messages = vec![
+        "cancel",
+        "signal 17",
+        "signal paid",
+        "kill",
+        "pause",
+        "resume",
+        "purge",
+        "purgejournal",
+    ];
     let append = (id(), prop::collection::vec(say(), 1..5));
     prop_oneof![
         1 => Just(Step::Announce),
@@ -85,6 +106,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Delivered),
         3 => (id(), prop::sample::select(messages))
             .prop_map(|(id, message)| Step::Intervene { id, message }),
+        2 => (any_id(), 10_u64..13, prop_oneof![Just(0), 0_u32..6])
+            .prop_map(|(id, new, from)| Step::Restart { id, new, from }),
         8 => append.prop_map(|(id, entries)| Step::Append { id, entries }),
         4 => (id(), prop::collection::vec(1_u32..16, 1..4))
             .prop_map(|(id, on)| Step::Suspend { id, on }),
@@ -116,12 +139,17 @@ fn say() -> impl Strategy<Value = Say> {
         ("attach", " 4"),
         ("peek", " 4"),
         ("send", " 5 plain"),
+        ("await", " paid"),
+        ("await", " paid"),
+        ("look", " paid"),
+        ("fulfil", " paid value x"),
+        ("fulfil", " paid bytes 9999999"),
     ];
     prop_oneof![
         3 => prop::sample::select(simple).prop_map(Say::Simple),
         4 => prop::sample::select(asking).prop_map(|(what, of)| Say::Asking(what, of)),
         3 => (0_u64..1_000).prop_map(Say::Sleep),
-        3 => (1_u64..6, prop::sample::select(KINDS.to_vec()))
+        3 => (any_id(), prop::sample::select(KINDS.to_vec()))
             .prop_map(|(callee, kind)| Say::Call(callee, kind)),
         4 => (1_u32..8).prop_map(Say::Result),
     ]
@@ -176,7 +204,7 @@ impl Stream {
         let tables = &self.log.tables;
         let sent = reads::sent(tables, HERE).unwrap();
         let taken = reads::taken_from(tables, HERE).unwrap();
-        let numbered = |id: InvocationId| u64::try_from(id.uuid).unwrap();
+        let numbered = |id: InvocationId| number(id).parse().unwrap();
         if taken < sent.last {
             return Some(Step::Deliver { again: false });
         }
@@ -234,8 +262,18 @@ impl Stream {
         let command = match step {
             Step::Wait(_) | Step::Deliver { .. } => return None,
             Step::Announce => return Some(format!("e{}: announce", epoch + 1)),
-            Step::Invoke { id, kind, delay: None } => format!("ingest invoke {id} {kind}"),
+            Step::Invoke { id, kind, delay: None } => {
+                let journal = if id % 2 == 0 {
+                    " keep 700000 journal 300000"
+                } else if id % 3 == 0 {
+                    " ttl 200000"
+                } else {
+                    ""
+                };
+                format!("ingest invoke {id} {}{journal}", kind_of(*id, kind))
+            }
             Step::Invoke { id, kind, delay: Some(delay) } => {
+                let kind = kind_of(*id, kind);
                 format!("ingest invoke {id} {kind} start {}", self.log.now + delay)
             }
             Step::Send { id, after } => {
@@ -250,6 +288,7 @@ impl Stream {
                 Some((signal, which)) => format!("ingest {signal} {id} {which} value x"),
                 None => format!("ingest {message} {id}"),
             },
+            Step::Restart { id, new, from } => format!("ingest restart {id} {new} from {from}"),
             Step::Append { id, entries } => format!("append {id} {}", self.entries(*id, entries)),
             Step::Suspend { id, on } => {
                 let on: Vec<_> = on.iter().map(u32::to_string).collect();
@@ -278,6 +317,7 @@ impl Stream {
                     format!("sleep {completion} until {}", self.log.now + duration)
                 }
                 Say::Call(callee, kind) => {
+                    let kind = kind_of(*callee, kind);
                     format!("call {completion} {} {callee} {kind}", completion + 1)
                 }
                 Say::Result(of) => format!("result {} ok", 2 * of),
@@ -297,6 +337,8 @@ impl Stream {
             TimerKind::Retry => "retry".to_owned(),
             TimerKind::Sleep(completion) => format!("sleep {completion}"),
             TimerKind::Purge => "purge".to_owned(),
+            TimerKind::PurgeJournal => "journal".to_owned(),
+            TimerKind::Expire => "expire".to_owned(),
         };
         Some(format!("fire {} {kind} at {}", number(timer.invocation), timer.due))
     }

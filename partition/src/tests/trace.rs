@@ -47,7 +47,7 @@ pub(super) fn row(key: &RowKey, row: &Row) -> String {
             format!("{} [{index}] {}", number(*id), entry(&stored.entry))
         }
         (RowKey::Open(id, completion), Row::Open(OpenRow { kind })) => {
-            format!("{} waits for {completion}: {}", number(*id), open(*kind))
+            format!("{} waits for {completion}: {}", number(*id), open(kind))
         }
         (RowKey::Running(id), Row::Running) => format!("running {}", number(*id)),
         (RowKey::Timer(set), Row::Timer) => format!("timer {}", timer(set)),
@@ -64,7 +64,15 @@ pub(super) fn row(key: &RowKey, row: &Row) -> String {
             format!("{} part {part}: {}", number(*id), entries.join(", "))
         }
         (RowKey::Object { service, key }, Row::Object(row)) => {
-            format!("object {service}/{key} of {} keys, {} bytes", row.keys, row.bytes)
+            let mut text = format!("object {service}/{key} of {} keys", row.keys);
+            if row.promises != 0 {
+                write!(text, ", {} promises", row.promises).unwrap();
+            }
+            write!(text, ", {} bytes", row.bytes).unwrap();
+            if let Some(Expiry { ttl, written_at, timer }) = row.expiry {
+                write!(text, ", {ttl} after {written_at} at {timer}").unwrap();
+            }
+            text
         }
         (RowKey::State { service, key, name }, Row::State(value)) => {
             format!("state {service}/{key} {}: {value:?}", text(name))
@@ -78,7 +86,18 @@ pub(super) fn row(key: &RowKey, row: &Row) -> String {
         (RowKey::Waiting(id, by, completion), Row::Waiting) => {
             format!("{} awaited by {} for {completion}", number(*id), life(*by))
         }
-        (RowKey::Owing(id), Row::Owing) => format!("{} owes answers", number(*id)),
+        (RowKey::Owing(id), Row::Owing(_)) => format!("{} owes answers", number(*id)),
+        (RowKey::Expiring(id), Row::Expiring(ExpiringRow { service, key })) => {
+            format!("{} is {service}/{key}", number(*id))
+        }
+        (RowKey::Promise { service, key, name }, Row::Promise(outcome)) => match outcome {
+            Outcome::Success(value) => {
+                format!("promise {service}/{key} {name}: {}", payload(value))
+            }
+            Outcome::Failure(failure) => {
+                format!("promise {service}/{key} {name}: failure {}", failure.code)
+            }
+        },
         (key, row) => panic!("{key:?} holds {row:?}"),
     }
 }
@@ -119,6 +138,9 @@ fn invocation(row: &InvocationRow) -> String {
     }
     if let Some(caller) = row.caller {
         write!(text, " of {}", life(caller.life)).unwrap();
+    }
+    if let Some(id) = row.restarted_from {
+        write!(text, " like {}", number(id)).unwrap();
     }
     if (row.policy_attempts, row.failures_since_progress) != (0, 0) {
         let (policy, failures) = (row.policy_attempts, row.failures_since_progress);
@@ -161,12 +183,13 @@ fn status(status: &Status) -> String {
     }
 }
 
-fn open(kind: OpenKind) -> String {
+fn open(kind: &OpenKind) -> String {
     match kind {
         OpenKind::Run | OpenKind::Sleep { .. } => format!("{kind:?}"),
-        OpenKind::Call { callee } => format!("call of {}", number(callee)),
-        OpenKind::Attach { target } => format!("outcome of {}", number(target)),
-        OpenKind::Output { target } => format!("a look at {}", number(target)),
+        OpenKind::Call { callee } => format!("call of {}", number(*callee)),
+        OpenKind::Attach { target } => format!("outcome of {}", number(*target)),
+        OpenKind::Output { target } => format!("a look at {}", number(*target)),
+        OpenKind::Promise { name } => format!("promise {name}"),
     }
 }
 
@@ -212,6 +235,9 @@ fn command(effect: &Effect) -> String {
         Effect::GetOutput { completion, target } => {
             format!("peek {completion} {}", number(*target))
         }
+        Effect::GetPromise { completion, name } => format!("await {completion} {name}"),
+        Effect::PeekPromise { completion, name } => format!("look {completion} {name}"),
+        Effect::CompletePromise { completion, name, .. } => format!("fulfil {completion} {name}"),
     }
 }
 
@@ -261,6 +287,9 @@ fn message(message: &Message) -> String {
             }
             format!("{text}: {}", result(&sent.result))
         }
+        other @ (Message::Restart(_) | Message::ResumeOn(_)) => {
+            unreachable!("no partition sends {other:?}")
+        }
         Message::Order(Order { target, sender, action }) => {
             let by = sender.map(|sender| format!(" by {}", life(sender))).unwrap_or_default();
             format!("{action:?} {}{by}", number(*target))
@@ -304,6 +333,8 @@ fn timer(timer: &Timer) -> String {
         TimerKind::Retry => "retry".to_owned(),
         TimerKind::Sleep(completion) => format!("sleep {completion}"),
         TimerKind::Purge => "purge".to_owned(),
+        TimerKind::PurgeJournal => "journal".to_owned(),
+        TimerKind::Expire => "expire".to_owned(),
     };
     format!("{} life {} {kind} at {}", number(timer.invocation), timer.incarnation, timer.due)
 }

@@ -7,7 +7,7 @@ pub(super) fn wild_commands() -> impl Strategy<Value = String> {
     prop::collection::vec(wild_command(), 1..4).prop_map(|commands| commands.join("; "))
 }
 
-const ENTRIES: [&str; 17] = [
+const ENTRIES: [&str; 19] = [
     "step",
     "run 1",
     "run 2",
@@ -25,9 +25,11 @@ const ENTRIES: [&str; 17] = [
     "attach 1 1, attach 2 3, peek 1 2, peek 3 9",
     "signal 2 in 0 17 value x, signal 1 1 void, signal 3 paid failure 500 it broke",
     "heard 1, run 2",
+    "await 1 paid, look 2 paid, fulfil 3 paid value x, fulfil 3 paid failure 500 it broke",
+    "fulfil 1 paid value x, await 1 paid, await 2 sent",
 ];
 
-const MESSAGES: [&str; 14] = [
+const MESSAGES: [&str; 19] = [
     "attach 1 2.0 1",
     "attach 2 2.1 2",
     "peek 1 3.0 1",
@@ -42,6 +44,11 @@ const MESSAGES: [&str; 14] = [
     "pause 1",
     "resume 1",
     "purge 1",
+    "purgejournal 2",
+    "restart 1 3",
+    "restart 2 3 from 1 pin 6",
+    "restart 1 1 from 99",
+    "resumeon 2 6",
 ];
 
 fn pick(texts: &[&'static str]) -> impl Strategy<Value = &'static str> + Clone + use<> {
@@ -57,7 +64,15 @@ fn wild_command() -> impl Strategy<Value = String> {
         ]
     };
     let speaker = move || (1_u64..4, by()).prop_map(|(id, by)| format!("{id}{by}"));
-    let kinds = pick(&["plain", "exclusive/a", "exclusive/", "shared/a", "plain start 900"]);
+    let kinds = pick(&[
+        "plain",
+        "exclusive/a",
+        "exclusive/",
+        "shared/a",
+        "plain start 900",
+        "workflow/w",
+        "workflowshared/w",
+    ]);
     let sources = pick(&["", "from 3 1 ", "from 3 2 ", "from 3 18446744073709551614 ", "level 2 "]);
     let waits = pick(&["", " on 1", " on 1,2", " signals 17", " on 2 signals 1", " named paid"]);
     let thens = pick(&["retry 5", "retry 900", "retry 9223372036854775807", "pause", "kill"]);
@@ -69,6 +84,7 @@ fn wild_command() -> impl Strategy<Value = String> {
         "sleep 2 at 900",
         "purge at 600000",
         "purge at 0",
+        "journal at 300000",
     ]);
     let others = pick(&[
         "announce",

@@ -1,7 +1,7 @@
 //! The words of the script language, and what is written the same way everywhere in it.
 //!
-//! An id is a number such as `7`, or `2:7` for one that lives on partition 2 of 4. A life is
-//! `7.0`: id and incarnation. A result is `void`, `value <text>`, `bytes <count>`, or
+//! An id is a number such as `7`, or `2:7` for one that lives on partition 2 of 4. The run of the
+//! workflow key `w` is `60`; what the timer of an object belongs to is `object/a`. A life is `7.0`: id and incarnation. A result is `void`, `value <text>`, `bytes <count>`, or
 //! `failure <code> <text>`.
 
 use std::collections::VecDeque;
@@ -10,13 +10,32 @@ use std::str::FromStr;
 use bytes::Bytes;
 use everlog_log_schema::*;
 
+/// What scripts call the run of the workflow key `w`, whose id is not theirs to choose.
+pub(super) const RUN: u64 = 60;
+
 /// The id that scripts call by a number.
 pub(super) fn id(number: u64) -> InvocationId {
+    if number == RUN {
+        return identity::of_workflow("cart", "w");
+    }
     InvocationId { partition_key: PartitionKey(0), uuid: u128::from(number) }
 }
 
-/// Writes an id as scripts read it.
+/// Writes an id as scripts read it; one that stands for a promise as its key and name.
 pub(super) fn number(id: InvocationId) -> String {
+    if id == identity::of_workflow("cart", "w") {
+        return RUN.to_string();
+    }
+    for (key, name) in ["w", "v", ""].into_iter().flat_map(|key| [(key, "paid"), (key, "sent")]) {
+        if id == identity::of_promise("cart", key, name) {
+            return format!("promise {key}/{name}");
+        }
+    }
+    for key in ["a", "b", "w", "v"] {
+        if id == identity::of_object("cart", key) {
+            return format!("object/{key}");
+        }
+    }
     match id.partition_key.0 >> 62 {
         0 => id.uuid.to_string(),
         partition => format!("{partition}:{}", id.uuid),
@@ -75,13 +94,16 @@ impl<'a> Words<'a> {
         Life { invocation: parse_id(id), incarnation }
     }
 
-    /// Reads `plain`, `exclusive/<key>` or `shared/<key>`; an empty key is none.
+    /// Reads `plain`, `exclusive/<key>`, `shared/<key>`, `workflow/<key>` or `workflowshared/<key>`;
+    /// an empty key is none.
     pub(super) fn handler(&mut self) -> (HandlerKind, Target) {
         let (kind, key) = self.next().split_once('/').unwrap_or(("plain", ""));
         let kind = match kind {
             "plain" => HandlerKind::Plain,
             "exclusive" => HandlerKind::Exclusive,
             "shared" => HandlerKind::Shared,
+            "workflow" => HandlerKind::Workflow,
+            "workflowshared" => HandlerKind::WorkflowShared,
             other => panic!("unknown kind of handler {other:?}"),
         };
         let key = Some(key.to_owned()).filter(|key| !key.is_empty());
@@ -109,9 +131,21 @@ impl<'a> Words<'a> {
 }
 
 fn parse_id(text: &str) -> InvocationId {
+    if let Some(key) = text.strip_prefix("object/") {
+        return identity::of_object("cart", key);
+    }
     let (partition, number) = text.split_once(':').unwrap_or(("0", text));
     let partition: u64 = partition.parse().unwrap();
-    InvocationId { partition_key: PartitionKey(partition << 62), ..id(number.parse().unwrap()) }
+    let id = id(number.parse().unwrap());
+    if partition == 0 {
+        return id;
+    }
+    InvocationId { partition_key: PartitionKey(partition << 62), ..id }
+}
+
+/// The code that scripts call by the version of the protocol that it speaks.
+pub(super) fn pin(version: u32) -> Pin {
+    Pin { deployment: DeploymentId(format!("dp_{version}")), protocol_version: version }
 }
 
 /// The policy of every call in scripts.

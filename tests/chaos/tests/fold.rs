@@ -45,6 +45,8 @@ fn ingest(offset: u64) -> Command {
         caller: None,
         start_at: None,
         retention: Millis(0),
+        journal_retention: None,
+        state_ttl: None,
         retry,
         traceparent: None,
     };

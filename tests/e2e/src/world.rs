@@ -134,6 +134,14 @@ impl World {
         Ok(value.as_str().context("not a text")?.to_owned())
     }
 
+    /// Calls a handler without an argument until it answers with a value.
+    pub async fn until_value(&self, path: &str, value: &Value) -> Result<()> {
+        within(WAIT_MAX, &format!("{path} is {value}"), || async {
+            self.call(path, Value::Null).await.is_ok_and(|answer| answer == *value)
+        })
+        .await
+    }
+
     /// Cancels, kills, pauses, resumes or purges an invocation.
     pub async fn order(&self, id: &str, change: &str) -> Result<()> {
         self.everlog.order(id, change).await?.success()?;

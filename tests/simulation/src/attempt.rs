@@ -11,14 +11,17 @@ use bytes::Bytes;
 use everlog_log_schema::{
     AttemptId, Call, CompletionId, Effect as Asks, Entry, Epoch, Failure, FutureTree, HandlerKind,
     InvocationId, Life, MetadataOffset, Millis, NotificationId, NotificationResult, Outcome,
-    SignalId, SignalResult, Span, Term, WaitSet, identity, kinds,
+    PromiseResult, SignalId, SignalResult, Span, Term, WaitSet, identity, kinds,
 };
 
 use crate::coverage::Case;
 use crate::env::Env;
 use crate::future::{Came, event};
 use crate::history::{Effect, Event, Seen};
-use crate::program::{COUNTER, Callee, Part, Program, Step, awaited, combined, futures, ping};
+use crate::program::{
+    COUNTER, Callee, Part, Program, Step, awaited, combined, futures, ping, promise,
+};
+use crate::rng::mix;
 
 /// Where the value of a command stands behind the command's number.
 const VALUE_AT: u32 = 4;
@@ -177,7 +180,9 @@ impl Attempt {
             let mut waited = (first..).zip(&parts).filter(|(_, part)| part.completes());
             let done = |number| self.results.contains_key(&CompletionId(number));
             let satisfied = match step {
-                Step::RunOrSleep(_) => waited.any(|(number, _)| done(number)),
+                Step::RunOrSleep(_) | Step::PromiseOrSleep(..) => {
+                    waited.any(|(number, _)| done(number))
+                }
                 Step::Combine(seed) => futures(seed, position, first).state(&self.came).is_some(),
                 Step::Await => self.signals.contains(&awaited(position, &self.input)),
                 Step::Run
@@ -190,7 +195,10 @@ impl Attempt {
                 | Step::SendAndPeek(_)
                 | Step::Count
                 | Step::ClearAll
-                | Step::Clear => waited.all(|(number, _)| done(number)),
+                | Step::Clear
+                | Step::Promise(_)
+                | Step::PeekPromise(_)
+                | Step::OwnPromise(_) => waited.all(|(number, _)| done(number)),
             };
             // Commands are issued in order, even those that a race has made idle.
             if !satisfied || self.issued + 1 < first + count {
@@ -329,6 +337,19 @@ impl Attempt {
                 (0x0412, Asks::Attach { completion, target: self.sent(number - back) })
             }
             Part::Peek => (0x0413, Asks::GetOutput { completion, target: self.sent(number - 1) }),
+            Part::GetPromise(name) => {
+                (0x0409, Asks::GetPromise { completion, name: promise(name) })
+            }
+            Part::PeekPromise(name) => {
+                (0x040a, Asks::PeekPromise { completion, name: promise(name) })
+            }
+            Part::CompletePromise(name) => {
+                value = Bytes::copy_from_slice(
+                    &mix(u64::from(number) ^ self.id.incarnation.0).to_be_bytes(),
+                );
+                let settled = PromiseResult::Value(span(&value));
+                (0x040b, Asks::CompletePromise { completion, name: promise(name), settled })
+            }
             Part::Ping => {
                 let target = self.sent(number - 1);
                 let (signal, result) = (ping(), SignalResult::Void);
@@ -340,12 +361,14 @@ impl Attempt {
     }
 
     fn resolve(&self, callee: Callee, number: u32, waits: bool, now: Millis) -> Call {
-        let Callee { target, kind, idempotency_key, input, delay_ms, retry, retention } = callee;
+        let id = callee.id(self.life(), number);
+        let Callee { target, kind, idempotency_key, input, delay_ms, retry, retention, state_ttl } =
+            callee;
         let (life, delays) = (self.life(), delay_ms > 0 && !waits);
         Call {
             id_completion: CompletionId(ID_COMPLETION + number),
             completion: waits.then_some(CompletionId(number)),
-            callee: identity::child_id(life, number, &target, None, idempotency_key.as_deref()),
+            callee: id,
             request_id: identity::child_request(life, number),
             target,
             kind,
@@ -356,6 +379,8 @@ impl Attempt {
             limit_key: None,
             start_at: delays.then_some(Millis(now.0 + delay_ms)),
             retention,
+            journal_retention: None,
+            state_ttl,
             retry,
             traceparent: None,
             metadata: MetadataOffset(0),
@@ -376,8 +401,7 @@ impl Attempt {
                     && first == number
                 {
                     let callee = Callee::of(child, self.program.depth, expects_ping);
-                    let key = callee.idempotency_key.as_deref();
-                    return identity::child_id(self.life(), number, &callee.target, None, key);
+                    return callee.id(self.life(), number);
                 }
                 first += 1;
             }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use everlog_log_schema::{
     Envelope, HandlerKind, InboxOffset, InvocationId, Invoke, Level, Message, MetadataOffset,
     Millis, OnMaxAttempts, PartitionId, PartitionKey, RequestId, RetryPolicy, Seq, Source, Status,
-    Target,
+    Target, identity,
 };
 use everlog_partition::{MemoryTables, reads};
 
@@ -213,7 +213,9 @@ impl Call {
     ) -> Self {
         // What an id of a world stands for follows from the id, as with idempotency keys.
         let mut of_id = Rng::new(mix(uuid ^ salt));
-        let invoke = invoke(uuid, rng.draw(), &mut of_id, seq.is_none() && rng.chance(800));
+        let (request, numbered) = (rng.draw(), seq.is_some());
+        let waits = !numbered && rng.chance(800);
+        let invoke = invoke(uuid, request, &mut of_id, numbered, waits);
         Self {
             id: CallId(u32::try_from(number).unwrap_or_default()),
             invoke,
@@ -278,17 +280,26 @@ impl Call {
     }
 }
 
-fn invoke(uuid: u64, request: u64, of_id: &mut Rng, waits: bool) -> Invoke {
+fn invoke(uuid: u64, request: u64, of_id: &mut Rng, numbered: bool, waits: bool) -> Invoke {
     let kind = match of_id.below(10) {
-        0..4 => HandlerKind::Plain,
-        4..9 => HandlerKind::Exclusive,
-        _ => HandlerKind::Shared,
+        0..3 => HandlerKind::Plain,
+        3..6 => HandlerKind::Exclusive,
+        6 => HandlerKind::Shared,
+        // What becomes of a numbered call is known by its own life, and a run has one for all.
+        7 | 8 if !numbered => HandlerKind::Workflow,
+        _ => HandlerKind::WorkflowShared,
     };
-    let key = (kind != HandlerKind::Plain).then(|| format!("k{}", of_id.below(2)));
+    let of = if kind.is_of_workflow() { 'w' } else { 'k' };
+    let key = (kind != HandlerKind::Plain).then(|| format!("{of}{}", of_id.below(2)));
+    let expires = kind == HandlerKind::Exclusive && of_id.chance(400);
+    let id = match (kind, &key) {
+        (HandlerKind::Workflow, Some(key)) => identity::of_workflow("s", key),
+        _ => InvocationId { partition_key: PartitionKey(uuid % 3), uuid: u128::from(uuid) },
+    };
     let limited = of_id.chance(500);
     let pauses = kind == HandlerKind::Plain && of_id.chance(500);
     Invoke {
-        id: InvocationId { partition_key: PartitionKey(uuid % 3), uuid: u128::from(uuid) },
+        id,
         request_id: RequestId(u128::from(request)),
         target: Target { service: "s".into(), key, handler: "h".into() },
         kind,
@@ -301,6 +312,8 @@ fn invoke(uuid: u64, request: u64, of_id: &mut Rng, waits: bool) -> Invoke {
         caller: None,
         start_at: of_id.chance(200).then(|| Millis(1_000_000 + of_id.below(40_000))),
         retention: Millis(of_id.below(3) * 400_000),
+        state_ttl: expires.then(|| Millis(1_000 + of_id.below(30_000))),
+        journal_retention: of_id.chance(300).then(|| Millis(of_id.below(3) * 300_000)),
         retry: RetryPolicy {
             initial_interval: Millis(50),
             factor_permille: 2_000,

@@ -143,8 +143,26 @@ cases! {
     Resumed = "resumed",
     /// A completed invocation was purged by an order.
     Purged = "purged",
+    /// The journal of a completed invocation was forgotten before its outcome.
+    JournalForgotten = "journal forgotten",
+    /// An invocation began like a completed one.
+    Restarted = "restarted",
+    /// An invocation went on with other code.
+    OtherCode = "other code",
+    /// A call of a workflow's run was refused, as there was one.
+    RunRefused = "run refused",
+    /// A workflow's run was forgotten.
+    WorkflowForgotten = "workflow forgotten",
+    /// A function was told what a promise was completed with.
+    PromiseTold = "promise told",
+    /// A promise was completed before.
+    PromiseRefused = "promise completed before",
+    /// A function that waited for a promise found no room for its answer.
+    PromiseOwed = "promise told without room",
     /// State was read that somebody had written.
     StateRead = "state read",
+    /// The state of an object was reset, as nobody had written it for long.
+    StateExpired = "state expired",
     /// All of an object's state was cleared.
     StateCleared = "state cleared",
     /// An id lived again.

@@ -57,6 +57,8 @@ pub struct Faults {
     pub suspend: u64,
     /// Somebody cancels, kills, pauses, resumes or purges an invocation (of the callers' steps).
     pub order: u64,
+    /// An order about what has completed restarts it. No fault, but a world comes to rest without.
+    pub restart: u64,
     /// A process's clock is set back by up to an hour, or right again (of all steps).
     pub clock_set: u64,
     /// The clocks of processes differ by up to this many milliseconds.
@@ -103,6 +105,7 @@ impl Faults {
             order: some(150),
             clock_set: some(20),
             clock_skew_ms: 8 * some(120),
+            restart: some(900),
         }
     }
 

@@ -127,6 +127,30 @@ pub struct Recorded<'a> {
 }
 
 impl<'a> Recorded<'a> {
+    /// Whether the record creates a life that begins like another: its entries are copies, which ask
+    /// for nothing any more.
+    pub fn is_copy(&self, life: Life) -> bool {
+        self.copied_from(life).is_some()
+    }
+
+    /// The invocation like which a life begins that the record creates.
+    pub fn copied_from(&self, life: Life) -> Option<InvocationId> {
+        let row = self.changes.iter().find_map(|change| match &change.new {
+            Some(Row::Invocation(row)) if change.key == RowKey::Invocation(life.id) => Some(row),
+            _ => None,
+        })?;
+        let created = row.incarnation == life.incarnation && row.entries > 0;
+        let began = self.changes.iter().any(|change| {
+            change.key == RowKey::Invocation(life.id) && !is_of(change.old.as_ref(), life)
+        });
+        row.restarted_from.filter(|_| created && began)
+    }
+
+    /// The entries that it stores, without copies.
+    pub fn own_entries(&self) -> impl Iterator<Item = &'a Added> + use<'a, '_> {
+        self.added.iter().filter(|added| !self.is_copy(added.life))
+    }
+
     /// The messages that it takes in, whether they count or not.
     pub fn messages(&self) -> impl Iterator<Item = &'a Message> + use<'a> {
         self.record.commands.iter().filter_map(|command| {
@@ -137,6 +161,10 @@ impl<'a> Recorded<'a> {
             }
         })
     }
+}
+
+fn is_of(row: Option<&Row>, life: Life) -> bool {
+    matches!(row, Some(Row::Invocation(row)) if row.incarnation == life.incarnation)
 }
 
 /// Something that happened.

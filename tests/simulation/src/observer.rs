@@ -215,6 +215,11 @@ pub fn describe_message(message: &Message) -> String {
         Message::Signal(signal) => {
             format!("signal {:?} to {:x}", signal.signal, signal.target.uuid)
         }
+        Message::Restart(restart) => {
+            let (old, new, from) = (restart.target.uuid, restart.id.uuid, restart.from);
+            format!("restart {old:x} as {new:x} from {from}")
+        }
+        Message::ResumeOn(resume) => format!("resume {:x} on other code", resume.target.uuid),
         Message::Order(order) => format!("{:?} {:x}", order.action, order.target.uuid),
     }
 }

@@ -6,15 +6,16 @@
 use std::rc::Rc;
 
 use everlog_log_schema::{
-    Envelope, Failure, InvocationId, InvocationRow, Level, Message, MetadataOffset,
-    NotificationResult, OnMaxAttempts, Order, OrderAction, Row, RowKey, Signal, SignalId, Source,
-    Status,
+    DeploymentId, Envelope, Failure, InvocationId, InvocationRow, Level, Message, MetadataOffset,
+    NotificationResult, OnMaxAttempts, Order, OrderAction, Pin, RequestId, Restart, ResumeOn, Row,
+    RowKey, Signal, SignalId, Source, Status,
 };
 use everlog_partition::reads;
 
 use crate::env::Env;
 use crate::inbox::Item;
 use crate::observer::describe_message;
+use crate::properties::kept_for;
 
 /// How often who has completed an awakeable does so once more, in thousandths.
 const COMPLETED_AGAIN: u64 = 850;
@@ -71,6 +72,16 @@ pub fn order(env: &mut Env) {
     let Some(target) = invocations(env).nth(at).map(|(id, _)| id) else { return };
     let row = reads::invocation(env.observer.tables(), target).ok().flatten();
     let completed = row.is_some_and(|row| matches!(row.status, Status::Completed { .. }));
+    if completed && env.rng.chance(env.faults.restart) {
+        return restart(env, target);
+    }
+    if completed && env.rng.chance(200) {
+        return order_about(env, target, OrderAction::PurgeJournal);
+    }
+    if env.rng.chance(100) {
+        let pin = Pin { deployment: DeploymentId("dp_2".into()), protocol_version: 6 };
+        return send(env, Message::ResumeOn(Box::new(ResumeOn { target, pin })));
+    }
     let action = match env.rng.below(7) {
         0..6 if completed && is_purged_safely(env, target) => OrderAction::Purge,
         0..3 => return send(env, Message::Signal(Box::new(cancel(target)))),
@@ -81,24 +92,32 @@ pub fn order(env: &mut Env) {
     order_about(env, target, action);
 }
 
+/// Has an invocation begin like a completed one, from some entry on.
+fn restart(env: &mut Env, target: InvocationId) {
+    let id = InvocationId { uuid: u128::from(env.rng.draw()), ..target };
+    let (request_id, from) = (RequestId(u128::from(env.rng.draw())), env.rng.below(8));
+    let from = if env.rng.chance(300) { 0 } else { u32::try_from(from).unwrap_or_default() };
+    let restart = Restart { target, id, request_id, from, pin: None };
+    send(env, Message::Restart(Box::new(restart)));
+}
+
 /// Purges what owes answers, which is seldom met otherwise: it does not last.
 pub fn purge_owing(env: &mut Env) {
-    let owing: Vec<_> = env
-        .observer
-        .tables()
-        .rows()
-        .filter_map(|(key, _)| if let RowKey::Owing(id) = key { Some(*id) } else { None })
-        .collect();
+    let owing: Vec<_> =
+        env.observer.tables().rows().filter_map(|(key, row)| kept_for(key, row)).collect();
     if let Some(target) = owing.into_iter().find(|id| is_purged_safely(env, *id)) {
         order_about(env, target, OrderAction::Purge);
     }
 }
 
 /// A request that is still under way would create what its sender knows as ended, so operators
-/// purge only what has no more than one request.
+/// purge only what has ended and has no more than one request.
 fn is_purged_safely(env: &Env, target: InvocationId) -> bool {
     let row = reads::invocation(env.observer.tables(), target).ok().flatten();
-    row.is_some_and(|row| row.caller.is_some() && row.idempotency_key.is_none())
+    row.is_some_and(|row| {
+        let completed = matches!(row.status, Status::Completed { .. });
+        completed && row.caller.is_some() && row.idempotency_key.is_none()
+    })
 }
 
 fn cancel(target: InvocationId) -> Signal {

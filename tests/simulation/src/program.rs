@@ -5,7 +5,8 @@
 
 use bytes::Bytes;
 use everlog_log_schema::{
-    Awaited, CompletionId, HandlerKind, Millis, OnMaxAttempts, RetryPolicy, SignalId, Target,
+    Awaited, CompletionId, HandlerKind, InvocationId, Life, Millis, OnMaxAttempts, RetryPolicy,
+    SignalId, Target, identity,
 };
 
 use crate::future::Plain;
@@ -46,6 +47,14 @@ pub(crate) enum Step {
     Combine(u64),
     /// Waits for a signal.
     Await,
+    /// Waits for a promise of its workflow three times over, or for a while.
+    PromiseOrSleep(u8, u64),
+    /// Completes a promise of its workflow.
+    Promise(u8),
+    /// Looks whether a promise of its workflow is completed.
+    PeekPromise(u8),
+    /// Completes a promise of its workflow and waits for it.
+    OwnPromise(u8),
 }
 
 /// One command of a step.
@@ -67,6 +76,9 @@ pub(crate) enum Part {
     ClearCounter,
     Keys,
     ClearAll,
+    GetPromise(u8),
+    PeekPromise(u8),
+    CompletePromise(u8),
 }
 
 impl Step {
@@ -98,6 +110,13 @@ impl Step {
                 vec![Part::Sleep(ms(9_000)), call, Part::Run, Part::Sleep(ms(4_000))]
             }
             Step::Await => Vec::new(),
+            Step::PromiseOrSleep(name, ms) => {
+                let get = Part::GetPromise(name);
+                vec![get, get, get, Part::Sleep(ms)]
+            }
+            Step::Promise(name) => vec![Part::CompletePromise(name)],
+            Step::PeekPromise(name) => vec![Part::PeekPromise(name)],
+            Step::OwnPromise(name) => vec![Part::CompletePromise(name), Part::GetPromise(name)],
         }
     }
 }
@@ -111,7 +130,10 @@ impl Part {
             | Part::Attach(_)
             | Part::Peek
             | Part::GetCounter
-            | Part::Keys => true,
+            | Part::Keys
+            | Part::GetPromise(_)
+            | Part::PeekPromise(_)
+            | Part::CompletePromise(_) => true,
             Part::Call { waits, .. } => waits,
             Part::Ping | Part::SetCounter | Part::ClearCounter | Part::ClearAll => false,
         }
@@ -174,7 +196,16 @@ fn step(rng: &mut Rng, kind: HandlerKind, depth: u8) -> Step {
     let ms = 1 + rng.below(15_000);
     let child = rng.draw();
     let calls = depth < DEPTH_MAX;
-    let writes = kind == HandlerKind::Exclusive;
+    let writes = matches!(kind, HandlerKind::Exclusive | HandlerKind::Workflow);
+    if kind.is_of_workflow() && rng.chance(500) {
+        let name = u8::from(rng.chance(500));
+        return match rng.below(8) {
+            0..4 => Step::PromiseOrSleep(name, ms),
+            4 | 5 => Step::Promise(name),
+            6 => Step::PeekPromise(name),
+            _ => Step::OwnPromise(name),
+        };
+    }
     match rng.below(27) {
         4 => Step::Sleep(ms),
         5 => Step::TwoRuns,
@@ -198,6 +229,11 @@ pub(crate) fn ping() -> SignalId {
     SignalId::Name("ping".into())
 }
 
+/// The name of a promise.
+pub(crate) fn promise(number: u8) -> String {
+    format!("p{number}")
+}
+
 /// A call that a function makes, as metadata would resolve it.
 #[derive(Debug, Clone)]
 pub(crate) struct Callee {
@@ -215,6 +251,8 @@ pub(crate) struct Callee {
     pub(crate) retry: RetryPolicy,
     /// How long its outcome is kept.
     pub(crate) retention: Millis,
+    /// After how long without a write the state of its object is reset.
+    pub(crate) state_ttl: Option<Millis>,
 }
 
 impl Callee {
@@ -226,11 +264,16 @@ impl Callee {
         let mut rng = Rng::new(seed ^ 0xca11);
         let depth = depth + 1;
         let kind = match rng.below(10) {
-            0..5 => HandlerKind::Plain,
-            5..9 => HandlerKind::Exclusive,
-            _ => HandlerKind::Shared,
+            0..4 => HandlerKind::Plain,
+            4..7 => HandlerKind::Exclusive,
+            7 => HandlerKind::Shared,
+            8 => HandlerKind::Workflow,
+            _ => HandlerKind::WorkflowShared,
         };
-        let key = (kind != HandlerKind::Plain).then(|| format!("d{depth}k{}", rng.below(2)));
+        // What is a run in one call is a run in all: workflows have keys of their own.
+        let of = if kind.is_of_workflow() { 'w' } else { 'k' };
+        let key = (kind != HandlerKind::Plain).then(|| format!("d{depth}{of}{}", rng.below(2)));
+        let shared = shared && kind != HandlerKind::Workflow;
         let input = [&seed.to_be_bytes()[..], &[depth, u8::from(expects_ping)]].concat();
         Self {
             target: Target { service: "s".into(), key, handler: "h".into() },
@@ -246,6 +289,19 @@ impl Callee {
                 on_max_attempts: OnMaxAttempts::Kill,
             },
             retention: Millis(rng.below(2) * 400_000),
+            state_ttl: (kind == HandlerKind::Exclusive && rng.chance(400))
+                .then(|| Millis(1_000 + rng.below(30_000))),
+        }
+    }
+
+    /// Its id, where the command `number` of `life` calls it.
+    pub(crate) fn id(&self, life: Life, number: u32) -> InvocationId {
+        match (self.kind, &self.target.key) {
+            (HandlerKind::Workflow, Some(key)) => identity::of_workflow(&self.target.service, key),
+            _ => {
+                let key = self.idempotency_key.as_deref();
+                identity::child_id(life, number, &self.target, None, key)
+            }
         }
     }
 }

@@ -47,6 +47,8 @@ fn invoke(uuid: u128, request: u128) -> Invoke {
         caller: None,
         start_at: None,
         retention: Millis(0),
+        journal_retention: None,
+        state_ttl: None,
         retry: RetryPolicy {
             initial_interval: Millis(50),
             factor_permille: 2_000,

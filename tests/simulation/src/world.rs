@@ -330,7 +330,8 @@ impl World {
     }
 }
 
-/// What a partition never forgets: how far it has come, and the state of its objects.
+/// What a partition never forgets: how far it has come, the state of its objects, and promises of
+/// keys that have no run, or none any more.
 fn is_kept(key: &RowKey) -> bool {
     matches!(
         key,
@@ -339,5 +340,6 @@ fn is_kept(key: &RowKey) -> bool {
             | RowKey::Sent(_)
             | RowKey::Object { .. }
             | RowKey::State { .. }
+            | RowKey::Promise { .. }
     )
 }

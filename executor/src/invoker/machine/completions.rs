@@ -47,7 +47,7 @@ enum Stage {
 impl Completions {
     /// Notes what a command declares.
     pub(super) fn declare(&mut self, effect: &Effect) -> Result<(), Failure> {
-        for (id, kind) in declared(effect).into_iter().flatten() {
+        for (id, kind) in effect.completions().into_iter().flatten() {
             if id == CompletionId(0) {
                 return Err(Failure::Violation(
                     "a command does not name its completion".to_owned(),
@@ -122,6 +122,8 @@ impl Completions {
                     kind::RUN_COMPLETION,
                     kinds::GET_STATE_COMPLETION,
                     kinds::GET_STATE_KEYS_COMPLETION,
+                    kinds::PEEK_PROMISE_COMPLETION,
+                    kinds::COMPLETE_PROMISE_COMPLETION,
                 ];
                 !own.contains(&of.kind)
             }
@@ -189,27 +191,5 @@ fn prospect(completion: Completion) -> Prospect {
         (_, Stage::Open | Stage::Proposed { .. } | Stage::Done(_) | Stage::Known(_)) => {
             Prospect::ANY
         }
-    }
-}
-
-/// The completions that a command declares, with the types of the messages that bring them.
-fn declared(effect: &Effect) -> [Option<(CompletionId, u16)>; 2] {
-    let one = |id: &CompletionId, kind| [Some((*id, kind)), None];
-    match effect {
-        Effect::None
-        | Effect::SetState { .. }
-        | Effect::ClearState { .. }
-        | Effect::ClearAllState
-        | Effect::SendSignal { .. } => [None; 2],
-        Effect::Run { completion } => one(completion, kind::RUN_COMPLETION),
-        Effect::Sleep { completion, .. } => one(completion, kinds::SLEEP_COMPLETION),
-        Effect::GetState { completion, .. } => one(completion, kinds::GET_STATE_COMPLETION),
-        Effect::GetStateKeys { completion } => one(completion, kinds::GET_STATE_KEYS_COMPLETION),
-        Effect::Attach { completion, .. } => one(completion, kinds::ATTACH_COMPLETION),
-        Effect::GetOutput { completion, .. } => one(completion, kinds::OUTPUT_COMPLETION),
-        Effect::Call(call) => [
-            Some((call.id_completion, kinds::CALL_ID_COMPLETION)),
-            call.completion.map(|id| (id, kinds::CALL_COMPLETION)),
-        ],
     }
 }

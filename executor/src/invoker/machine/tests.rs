@@ -6,6 +6,7 @@
 mod calls;
 mod futures;
 mod laws;
+mod promises;
 mod script;
 mod signals;
 mod state;

@@ -4,10 +4,10 @@
 //! reads no metadata, and makes up no id.
 
 use everlog_log_schema::limits::HEADERS_MAX;
-use everlog_log_schema::metadata::{Handler, Metadata, Service, ServiceKind};
+use everlog_log_schema::metadata::{Handler, Metadata, Service};
 use everlog_log_schema::{
-    AwakeableId, Call, CompletionId, Effect, Failure as Terminal, Header, InvocationId, Millis,
-    SignalId, SignalResult, Span, Target, check_scope, identity,
+    AwakeableId, Call, CompletionId, Effect, Failure as Terminal, HandlerKind, Header,
+    InvocationId, Millis, SignalId, SignalResult, Span, Target, check_scope, identity,
 };
 
 use super::incoming::{Command, time};
@@ -15,9 +15,9 @@ use super::{pb, traceparent};
 use crate::invoker::error::Failure;
 use crate::invoker::frame::kind;
 
-/// What a signal may carry as a failure, message and metadata, in bytes: it is stored beside the
-/// command's own bytes.
-const SIGNAL_FAILURE_BYTES_MAX: usize = 64 << 10;
+/// What a signal or a promise may carry as a failure, message and metadata, in bytes: it is stored
+/// beside the command's own bytes.
+const CARRIED_FAILURE_BYTES_MAX: usize = 64 << 10;
 
 /// What a call and a one-way call have in common.
 struct Request {
@@ -86,13 +86,21 @@ impl Command<'_> {
         check_scope(scope.as_deref(), limit_key.as_deref())
             .map_err(|wrong| self.refuse(format!("its {wrong}")))?;
         let life = self.function.life;
-        let callee = identity::child_id(
-            life,
-            self.index,
-            &target,
-            scope.as_deref(),
-            idempotency_key.as_deref(),
-        );
+        let callee = match (handler.kind, &target.key) {
+            (HandlerKind::Workflow, Some(_)) if idempotency_key.is_some() => {
+                return Err(self.refuse(
+                    "the run of a workflow is the same call by its key, and takes no idempotency key",
+                ));
+            }
+            (HandlerKind::Workflow, Some(key)) => identity::of_workflow(&target.service, key),
+            _ => identity::child_id(
+                life,
+                self.index,
+                &target,
+                scope.as_deref(),
+                idempotency_key.as_deref(),
+            ),
+        };
         let keyed = idempotency_key.is_some();
         let retention = handler.retention(keyed, self.function.unkeyed_retention);
         let request_id = identity::child_request(life, self.index);
@@ -111,6 +119,8 @@ impl Command<'_> {
             limit_key,
             start_at: request.start_at,
             retention,
+            journal_retention: handler.journal_retention(retention),
+            state_ttl: handler.state_ttl,
             retry: handler.retry.clone(),
             traceparent: callers.and_then(|callers| traceparent::of_callee(callers, request_id)),
             metadata: metadata.next,
@@ -135,13 +145,13 @@ impl Command<'_> {
 
     fn object_key(&self, service: &Service, key: String) -> Result<Option<String>, Failure> {
         let name = &service.name;
-        match (service.kind, key.is_empty()) {
-            (ServiceKind::Service, true) => Ok(None),
-            (ServiceKind::VirtualObject, false) => Ok(Some(key)),
-            (ServiceKind::Service, false) => {
+        match (service.kind.is_keyed(), key.is_empty()) {
+            (false, true) => Ok(None),
+            (true, false) => Ok(Some(key)),
+            (false, false) => {
                 Err(self.refuse(format!("service {name:?} has no keys, and a key is given")))
             }
-            (ServiceKind::VirtualObject, true) => {
+            (true, true) => {
                 Err(self.refuse(format!("service {name:?} has keys, and none is given")))
             }
         }
@@ -168,7 +178,9 @@ impl Command<'_> {
         let result = match message.result {
             Some(Carried::Void(_)) => SignalResult::Void,
             Some(Carried::Value(value)) => SignalResult::Value(self.span(&value.content)),
-            Some(Carried::Failure(failure)) => self.signal_failure(failure)?,
+            Some(Carried::Failure(failure)) => {
+                SignalResult::Failure(self.carried_failure(failure)?)
+            }
             None => return Err(self.lacks("result")),
         };
         let target = self.invocation_id(&message.target_invocation_id)?;
@@ -184,7 +196,9 @@ impl Command<'_> {
             .map_err(|cause| self.refuse(format!("{id:?} names no awakeable: {cause}")))?;
         let result = match message.result {
             Some(Carried::Value(value)) => SignalResult::Value(self.span(&value.content)),
-            Some(Carried::Failure(failure)) => self.signal_failure(failure)?,
+            Some(Carried::Failure(failure)) => {
+                SignalResult::Failure(self.carried_failure(failure)?)
+            }
             None => return Err(self.lacks("result")),
         };
         Ok(Effect::SendSignal {
@@ -195,13 +209,13 @@ impl Command<'_> {
         })
     }
 
-    fn signal_failure(&self, failure: pb::Failure) -> Result<SignalResult, Failure> {
+    pub(super) fn carried_failure(&self, failure: pb::Failure) -> Result<Terminal, Failure> {
         let failure = Terminal::from(failure);
         self.check_count("metadata values", failure.metadata.len(), HEADERS_MAX)?;
         let metadata = failure.metadata.iter().map(|value| value.key.len() + value.value.len());
         let bytes = failure.message.len() + metadata.sum::<usize>();
-        self.check_bytes("a failure", bytes, SIGNAL_FAILURE_BYTES_MAX)?;
-        Ok(SignalResult::Failure(failure))
+        self.check_bytes("a failure", bytes, CARRIED_FAILURE_BYTES_MAX)?;
+        Ok(failure)
     }
 
     pub(super) fn attach(&self, kind: u16) -> Result<Effect, Failure> {
@@ -211,9 +225,8 @@ impl Command<'_> {
         let target = match message.target {
             Some(Named::InvocationId(id)) => self.invocation_id(&id)?,
             Some(Named::IdempotentRequestTarget(request)) => self.idempotent_request(request)?,
-            Some(Named::WorkflowTarget(_)) => {
-                let name = "the outcome of a workflow";
-                return Err(Failure::UnsupportedCommand { name, kind });
+            Some(Named::WorkflowTarget(workflow)) => {
+                identity::of_workflow(&workflow.workflow_name, &workflow.workflow_key)
             }
             None => return Err(self.lacks("target")),
         };

@@ -113,6 +113,8 @@ impl Command<'_> {
                 self.check_reads()?;
                 Ok(Effect::None)
             }
+            kind::GET_PROMISE | kind::PEEK_PROMISE => self.ask_promise(self.kind),
+            kind::COMPLETE_PROMISE => self.complete_promise(),
             kind::SLEEP => {
                 let message: pb::SleepCommandMessage = self.message()?;
                 let completion = CompletionId(message.result_completion_id);
@@ -157,16 +159,29 @@ impl Command<'_> {
     fn check_reads(&self) -> Result<(), Failure> {
         match self.function.kind {
             HandlerKind::Plain => Err(self.refuse("a service without keys has no state")),
-            HandlerKind::Exclusive | HandlerKind::Shared => Ok(()),
+            HandlerKind::Exclusive
+            | HandlerKind::Shared
+            | HandlerKind::Workflow
+            | HandlerKind::WorkflowShared => Ok(()),
         }
     }
 
     fn check_writes(&self) -> Result<(), Failure> {
         self.check_reads()?;
         match self.function.kind {
-            HandlerKind::Shared => Err(self.refuse("a shared handler may only read state")),
-            HandlerKind::Plain | HandlerKind::Exclusive => Ok(()),
+            HandlerKind::Shared | HandlerKind::WorkflowShared => {
+                Err(self.refuse("a shared handler may only read state"))
+            }
+            HandlerKind::Plain | HandlerKind::Exclusive | HandlerKind::Workflow => Ok(()),
         }
+    }
+
+    /// Refuses promises outside of workflows.
+    pub(super) fn check_promises(&self) -> Result<(), Failure> {
+        if self.function.kind.is_of_workflow() {
+            return Ok(());
+        }
+        Err(self.refuse("only the handlers of a workflow have promises"))
     }
 
     fn check_state_key(&self, key: &Bytes) -> Result<(), Failure> {

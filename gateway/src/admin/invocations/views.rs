@@ -264,7 +264,10 @@ fn of_effect<'a>(effect: &'a Effect, view: EntryView<'a>) -> EntryView<'a> {
         | Effect::ClearAllState => view,
         Effect::Run { completion }
         | Effect::GetState { completion, .. }
-        | Effect::GetStateKeys { completion } => {
+        | Effect::GetStateKeys { completion }
+        | Effect::GetPromise { completion, .. }
+        | Effect::PeekPromise { completion, .. }
+        | Effect::CompletePromise { completion, .. } => {
             EntryView { completion: completes(*completion), ..view }
         }
         Effect::Sleep { completion, wake_at } => {

@@ -13,6 +13,7 @@ from combine import combiner
 from failing import failing, steps
 from state import history, lazy_store, store
 from waits import blocker, resolver, waiter
+from workflows import desk, order
 
 app = restate.app(
     [
@@ -27,6 +28,8 @@ app = restate.app(
         combiner,
         failing,
         steps,
+        order,
+        desk,
     ],
     # Whose requests alone are answered; everybody's without it.
     identity_keys=[key] if (key := os.environ.get("IDENTITY_KEY")) else None,

@@ -8,6 +8,7 @@ mod combine;
 mod failing;
 mod state;
 mod waits;
+mod workflows;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -32,7 +33,9 @@ pub fn endpoint() -> Result<Endpoint> {
         .bind(waits::Resolver)
         .bind(combine::Combiner)
         .bind(failing::Failing::default())
-        .bind(failing::Steps);
+        .bind(failing::Steps)
+        .bind(workflows::Order)
+        .bind(workflows::Desk);
     Ok(match std::env::var(IDENTITY_KEY) {
         Ok(key) => builder.identity_key(&key)?.build(),
         Err(_unset) => builder.build(),

@@ -10,6 +10,7 @@ mod failures;
 mod histories;
 mod state;
 mod waits;
+mod workflows;
 
 use everlog_e2e::{Language, Mode, World};
 
@@ -45,6 +46,8 @@ macro_rules! every_scenario {
                 endings::a_cancel_reaches_the_callees,
                 endings::a_kill_ends_the_callees_but_not_what_was_sent,
                 endings::a_waiting_call_is_paused_resumed_and_purged,
+                workflows::a_run_waits_for_its_promise,
+                workflows::a_workflow_runs_once_for_each_key,
                 failures::a_terminal_failure_is_final,
                 failures::retries_end_as_their_policy_says,
                 histories::each_history_survives_sixty_four_callers_and_kills,

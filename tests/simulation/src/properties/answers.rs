@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use everlog_log_schema::{CompletionId, InvocationId, Life, Message, RowKey};
+use everlog_log_schema::{CompletionId, InvocationId, Life, Message, Row, RowKey, StatusKind};
 use everlog_partition::Action;
 
 use super::{Judged, demand};
@@ -20,6 +20,8 @@ pub(super) struct Answers {
     sent: BTreeSet<Waiting>,
     /// Who waits for an invocation.
     waiting: BTreeMap<InvocationId, BTreeSet<Waiting>>,
+    /// All invocations there ever were; what else is waited for is a promise.
+    invocations: BTreeSet<InvocationId>,
 }
 
 impl Answers {
@@ -32,6 +34,9 @@ impl Answers {
                 demand!(NAME, first, "{:?} is answered twice for {}", answer.to, answer.completion);
             }
         }
+        self.invocations.extend(recorded.changes.iter().filter_map(|change| {
+            if let RowKey::Invocation(id) = change.key { Some(id) } else { None }
+        }));
         for change in recorded.changes {
             if let RowKey::Owing(_) = &change.key
                 && change.new.is_some()
@@ -44,7 +49,8 @@ impl Answers {
                 waiting.insert((*life, *completion));
             } else {
                 waiting.remove(&(*life, *completion));
-                let answered = self.sent.contains(&(*life, *completion));
+                let gave_up = !self.invocations.contains(id) && ends(recorded, life.invocation);
+                let answered = gave_up || self.sent.contains(&(*life, *completion));
                 demand!(NAME, answered, "{life:?} waits no more for {id:?}, unanswered");
             }
         }
@@ -58,4 +64,13 @@ impl Answers {
         }
         Ok(())
     }
+}
+
+/// Whether a record ends an invocation: it waits for no promise any more.
+fn ends(recorded: &Recorded<'_>, id: InvocationId) -> bool {
+    recorded.changes.iter().any(|change| {
+        change.key == RowKey::Invocation(id)
+            && !matches!(&change.new, Some(Row::Invocation(row))
+                if row.status.kind() != StatusKind::Completed)
+    })
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use everlog_log_schema::{
-    CompletionId, Effect as Asks, Entry, InvocationId, Message, NotificationId, NotificationResult,
-    Outcome, RequestId, Row, kinds,
+    CompletionId, Effect as Asks, Entry, Failure, HandlerKind, InvocationId, Message,
+    NotificationId, NotificationResult, Outcome, RequestId, Row, kinds,
 };
 use everlog_partition::Action;
 
@@ -21,6 +21,8 @@ const NOT_FOUND: u32 = 404;
 pub(super) struct Calls {
     /// Whose outcome a completion is.
     asked: BTreeMap<(Life, CompletionId), InvocationId>,
+    /// By which request a completion is the outcome of a workflow's run.
+    runs: BTreeMap<(Life, CompletionId), RequestId>,
     /// The requests that have created an invocation.
     created: BTreeSet<RequestId>,
     made: BTreeMap<RequestId, Life>,
@@ -37,14 +39,14 @@ impl Calls {
                 self.taken.insert(invoke.request_id);
             }
         }
-        for added in recorded.added {
+        for added in recorded.own_entries() {
             match &added.entry {
                 Entry::Command { effect, .. } => self.asks(added.life, effect, coverage),
                 Entry::Output { outcome, .. } => {
                     self.outcomes.entry(added.life.id).or_default().push(outcome.clone());
                 }
                 Entry::Notification { id: NotificationId::Completion { id, kind }, result } => {
-                    self.answered(added.life, *id, *kind, result)?;
+                    self.answered(added.life, *id, *kind, result, coverage)?;
                 }
                 Entry::Notification { id: NotificationId::Signal(_), .. } => {
                     coverage.hit(Case::Signalled);
@@ -82,6 +84,9 @@ impl Calls {
                 self.made.insert(call.request_id, life);
                 if let Some(completion) = call.completion {
                     self.asked.insert((life, completion), call.callee);
+                    if call.kind == HandlerKind::Workflow {
+                        self.runs.insert((life, completion), call.request_id);
+                    }
                 }
             }
             Asks::Attach { completion, target } | Asks::GetOutput { completion, target } => {
@@ -95,7 +100,10 @@ impl Calls {
             | Asks::SetState { .. }
             | Asks::ClearState { .. }
             | Asks::ClearAllState
-            | Asks::SendSignal { .. } => {}
+            | Asks::SendSignal { .. }
+            | Asks::GetPromise { .. }
+            | Asks::PeekPromise { .. }
+            | Asks::CompletePromise { .. } => {}
         }
     }
 
@@ -105,10 +113,20 @@ impl Calls {
         completion: CompletionId,
         kind: u16,
         result: &NotificationResult,
+        coverage: &mut Coverage,
     ) -> Judged {
         let attached = kind == kinds::ATTACH_COMPLETION || kind == kinds::OUTPUT_COMPLETION;
         if kind != kinds::CALL_COMPLETION && !attached {
             return Ok(());
+        }
+        if let Some(request) = self.runs.get(&(life, completion)) {
+            let refused = *result == NotificationResult::Failure(Failure::already_invoked());
+            let ran = self.created.contains(request);
+            demand!(NAME, ran != refused, "{life:?} is told {result:?}, and its call ran: {ran}");
+            if refused {
+                coverage.hit(Case::RunRefused);
+                return Ok(());
+            }
         }
         let outcome = match result {
             NotificationResult::Value(value) => Outcome::Success(value.clone()),

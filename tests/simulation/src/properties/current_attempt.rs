@@ -95,6 +95,8 @@ fn speaker(command: &Command) -> Speaker {
                 Message::Complete(complete) => complete.to.invocation,
                 Message::Signal(signal) => signal.target,
                 Message::Order(order) => order.target,
+                Message::Restart(restart) => restart.id,
+                Message::ResumeOn(resume) => resume.target,
             }),
             Intake::Rejected { .. } => Speaker::Nobody,
         },

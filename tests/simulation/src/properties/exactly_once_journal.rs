@@ -42,9 +42,10 @@ impl ExactlyOnceJournal {
                 self.values.insert((effect.life, effect.step, value));
                 Ok(())
             }
-            Event::Recorded(recorded) => {
-                recorded.added.iter().try_for_each(|added| self.entry(added))
-            }
+            Event::Recorded(recorded) => recorded
+                .added
+                .iter()
+                .try_for_each(|added| self.entry(added, recorded.is_copy(added.life))),
             Event::Called { .. }
             | Event::Acknowledged { .. }
             | Event::Answered { .. }
@@ -54,7 +55,7 @@ impl ExactlyOnceJournal {
         }
     }
 
-    fn entry(&mut self, added: &Added) -> Judged {
+    fn entry(&mut self, added: &Added, copied: bool) -> Judged {
         let Added { life, index, entry } = added;
         let (life, index) = (*life, *index);
         let values = &self.values;
@@ -97,7 +98,9 @@ impl ExactlyOnceJournal {
                 );
                 let first = journal.completed.insert(*completion);
                 demand!(NAME, first, "{life:?} has a second result {completion}");
+                // A copy is judged by what it is a copy of.
                 if *kind == kinds::RUN_COMPLETION
+                    && !copied
                     && let NotificationResult::Value(value) = result
                 {
                     let real = values.contains(&(life, *completion, hash_of(value)));
@@ -123,7 +126,10 @@ impl Journal {
             | Asks::GetState { completion, .. }
             | Asks::GetStateKeys { completion }
             | Asks::Attach { completion, .. }
-            | Asks::GetOutput { completion, .. } => {
+            | Asks::GetOutput { completion, .. }
+            | Asks::GetPromise { completion, .. }
+            | Asks::PeekPromise { completion, .. }
+            | Asks::CompletePromise { completion, .. } => {
                 self.declared.insert(*completion);
             }
             Asks::Call(call) => {

@@ -11,8 +11,11 @@ mod futures;
 mod no_lost_invocation;
 mod orders;
 mod outside_effects;
+mod owing;
 mod per_key_order;
+mod promises;
 pub mod replay_equality;
+mod restarts;
 mod state;
 mod timers;
 
@@ -20,6 +23,8 @@ use std::fmt;
 
 use crate::coverage::{Case, Coverage};
 use crate::history::Event;
+
+pub(crate) use owing::kept_for;
 
 /// The clocks of two processes may differ by this much, in milliseconds; more and they stop firing.
 pub(crate) const CLOCK_SKEW_MS_MAX: u64 = 2_000;
@@ -72,8 +77,10 @@ pub struct Properties {
     calls: calls::Calls,
     answers: answers::Answers,
     state: state::State,
+    promises: promises::Promises,
     orders: orders::Orders,
     futures: futures::Futures,
+    restarts: restarts::Restarts,
 }
 
 impl Properties {
@@ -92,8 +99,10 @@ impl Properties {
             self.calls.observe(recorded, coverage)?;
             self.answers.observe(recorded, coverage)?;
             self.state.observe(recorded, coverage)?;
+            self.promises.observe(recorded, coverage)?;
             self.orders.observe(recorded, coverage)?;
             self.futures.observe(recorded, coverage)?;
+            self.restarts.observe(recorded, coverage)?;
         }
         if let Event::Recorded(recorded) = event {
             count_attempts(recorded, coverage);

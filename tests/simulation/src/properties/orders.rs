@@ -1,7 +1,7 @@
 //! Orders and signals: a kill ends, and reaches the calls that the killed one waits for; a pause
 //! lasts until somebody ends it; a signal that was not told wakes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use everlog_log_schema::{
     Awaited, Combinator, Command, CompletionId, Effect as Asks, Entry, Incarnation, InvocationId,
@@ -10,6 +10,7 @@ use everlog_log_schema::{
 };
 use everlog_partition::Action;
 
+use super::owing::Owing;
 use super::{Judged, demand};
 use crate::coverage::{Case, Coverage};
 use crate::history::{Life, Recorded};
@@ -23,14 +24,14 @@ pub(super) struct Orders {
     /// The callees that a life waits for.
     callees: BTreeMap<Life, BTreeMap<CompletionId, InvocationId>>,
     /// The completed invocations that owe answers: they are forgotten with the last of them.
-    owing: BTreeSet<InvocationId>,
+    owing: Owing,
     /// All signals of a life, in order.
     signals: BTreeMap<Life, Vec<SignalId>>,
 }
 
 impl Orders {
     pub(super) fn observe(&mut self, recorded: &Recorded<'_>, coverage: &mut Coverage) -> Judged {
-        for added in recorded.added {
+        for added in recorded.own_entries() {
             match &added.entry {
                 Entry::Command { effect: Asks::Call(call), .. } => {
                     if let Some(completion) = call.completion {
@@ -71,13 +72,7 @@ impl Orders {
 
     fn moved(&mut self, recorded: &Recorded<'_>) {
         for change in recorded.changes {
-            if let RowKey::Owing(id) = &change.key {
-                if change.new.is_some() {
-                    self.owing.insert(*id);
-                } else {
-                    self.owing.remove(id);
-                }
-            }
+            self.owing.note(change);
             let RowKey::Invocation(id) = &change.key else { continue };
             match &change.new {
                 Some(Row::Invocation(row)) => {
@@ -138,7 +133,7 @@ impl Orders {
                 coverage.hit(Case::Resumed);
                 Some(StatusKind::Running)
             }
-            (OrderAction::Purge, StatusKind::Completed) if self.owing.contains(&order.target) => {
+            (OrderAction::Purge, StatusKind::Completed) if self.owing.contains(order.target) => {
                 coverage.hit(Case::PurgedOwing);
                 Some(StatusKind::Completed)
             }
@@ -146,7 +141,13 @@ impl Orders {
                 coverage.hit(Case::Purged);
                 None
             }
-            (OrderAction::Pause | OrderAction::Resume | OrderAction::Purge, _) => Some(*old),
+            (
+                OrderAction::Pause
+                | OrderAction::Resume
+                | OrderAction::Purge
+                | OrderAction::PurgeJournal,
+                _,
+            ) => Some(*old),
         };
         demand!(NAME, new == expected, "{order:?} of {old:?} leads to {new:?}");
         Ok(())

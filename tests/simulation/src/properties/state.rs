@@ -1,14 +1,15 @@
 //! Exactly-once state: an object's state is what the stored commands make of it, one after the
 //! other, and whoever counts finds what the one before left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use everlog_log_schema::{
-    CompletionId, Effect as Asks, Entry, NotificationId, NotificationResult, ObjectRow, Row,
-    RowKey, Target, kinds,
+    Command, CompletionId, Effect as Asks, Entry, Millis, NotificationId, NotificationResult,
+    ObjectRow, Outcome, Row, RowKey, Target, Timer, TimerKind, identity, kinds,
 };
 
+use super::promises::forgotten;
 use super::{Judged, demand};
 use crate::coverage::{Case, Coverage};
 use crate::history::{Added, Change, Life, Recorded};
@@ -22,8 +23,19 @@ type Object = BTreeMap<Bytes, Bytes>;
 #[derive(Debug, Default)]
 pub(super) struct State {
     objects: BTreeMap<(String, String), Object>,
-    targets: BTreeMap<Life, Target>,
+    targets: BTreeMap<Life, (Target, Option<Millis>)>,
+    /// When each object was written last, and after how long it is to be reset.
+    written: BTreeMap<(String, String), (Millis, Option<Millis>)>,
+    /// The objects whose key is held.
+    held: BTreeSet<(String, String)>,
+    /// Who began like another: what it counts on from was read by that one.
+    restarted: BTreeSet<Life>,
+    /// The timers of objects that are set: another may be proposed late.
+    timers: BTreeSet<Timer>,
+    now: Millis,
     asked: BTreeMap<(Life, CompletionId), Bytes>,
+    /// What the promises of each workflow take: they are counted with its state.
+    promised: BTreeMap<(String, String), BTreeMap<String, u64>>,
 }
 
 impl State {
@@ -32,20 +44,115 @@ impl State {
             if let (RowKey::Invocation(id), Some(Row::Invocation(row))) = (&change.key, &change.new)
             {
                 let life = Life { id: *id, incarnation: row.incarnation };
-                self.targets.entry(life).or_insert_with(|| row.target.clone());
+                let target = || (row.target.clone(), row.state_ttl);
+                if row.restarted_from.is_some() {
+                    self.restarted.insert(life);
+                }
+                self.targets.entry(life).or_insert_with(target);
             }
         }
-        for added in recorded.added {
-            self.added(added, coverage)?;
+        self.now = self.now.max(recorded.record.now);
+        let forgotten = forgotten(recorded);
+        for added in recorded.own_entries() {
+            self.added(added, &forgotten, coverage)?;
         }
+        for workflow in forgotten {
+            let object = self.objects.remove(&workflow).unwrap_or_default();
+            for name in object.into_keys() {
+                let (service, key) = workflow.clone();
+                let row = RowKey::State { service, key, name };
+                let gone = recorded.changes.iter().any(|change| change.key == row);
+                demand!(NAME, gone, "{row:?} outlives its workflow");
+            }
+        }
+        self.expired(recorded, coverage)?;
+        recorded.changes.iter().for_each(|change| self.promised(change));
         recorded.changes.iter().try_for_each(|change| self.changed(change))
     }
 
-    fn added(&mut self, added: &Added, coverage: &mut Coverage) -> Judged {
+    /// State is reset when nobody has written it for as long as its last writer wants, then for
+    /// certain, and never under a handler that holds its key.
+    fn expired(&mut self, recorded: &Recorded<'_>, coverage: &mut Coverage) -> Judged {
+        let (held_before, set_before) = (self.held.clone(), self.timers.clone());
+        for change in recorded.changes {
+            if let RowKey::Timer(timer) = &change.key
+                && timer.kind == TimerKind::Expire
+            {
+                let _ = if change.new.is_some() {
+                    self.timers.insert(*timer)
+                } else {
+                    self.timers.remove(timer)
+                };
+            }
+            if let RowKey::Lock { service, key } = &change.key {
+                let object = (service.clone(), key.clone());
+                let _ = if change.new.is_some() {
+                    self.held.insert(object)
+                } else {
+                    self.held.remove(&object)
+                };
+            }
+        }
+        for command in &recorded.record.commands {
+            let Command::TimerFired(fired) = command else { continue };
+            if fired.timer.kind != TimerKind::Expire {
+                continue;
+            }
+            let mut objects = self.objects.iter().filter(|(_, object)| !object.is_empty());
+            let object = objects.find(|((service, key), _)| {
+                identity::of_object(service, key) == fired.timer.invocation
+            });
+            let Some((of, _)) = object else { continue };
+            let of = of.clone();
+            let row = RowKey::Object { service: of.0.clone(), key: of.1.clone() };
+            let reset = recorded.changes.iter().any(|change| {
+                change.key == row && !matches!(&change.new, Some(Row::Object(row)) if row.keys > 0)
+            });
+            let (written_at, ttl) = self.written.get(&of).copied().unwrap_or_default();
+            let due = ttl.is_some_and(|ttl| self.now.0 >= written_at.0 + ttl.0);
+            let held = (held_before.contains(&of), self.held.contains(&of));
+            demand!(NAME, !reset || due, "{of:?} is reset {ttl:?} after {written_at}");
+            demand!(NAME, !reset || held != (true, true), "{of:?} is reset under a handler");
+            let due_now = set_before.contains(&fired.timer) && fired.timer.due <= self.now;
+            let must = due && held == (false, false) && due_now;
+            let alone = recorded.record.commands.len() == 1;
+            demand!(NAME, reset || !must || !alone, "{of:?} is not reset");
+            if reset {
+                coverage.hit(Case::StateExpired);
+                self.objects.remove(&of);
+            }
+        }
+        Ok(())
+    }
+
+    fn promised(&mut self, change: &Change) {
+        let RowKey::Promise { service, key, name } = &change.key else { return };
+        let promises = self.promised.entry((service.clone(), key.clone())).or_default();
+        if let Some(Row::Promise(Outcome::Success(value))) = &change.new {
+            promises.insert(name.clone(), (name.len() + value.len()) as u64);
+        } else {
+            promises.remove(name);
+        }
+    }
+
+    fn added(
+        &mut self,
+        added: &Added,
+        forgotten: &BTreeSet<(String, String)>,
+        coverage: &mut Coverage,
+    ) -> Judged {
         let life = added.life;
-        let Some(target) = self.targets.get(&life) else { return Ok(()) };
+        let Some((target, ttl)) = self.targets.get(&life) else { return Ok(()) };
         let Some(key) = target.key.clone() else { return Ok(()) };
-        let object = self.objects.entry((target.service.clone(), key)).or_default();
+        let object = (target.service.clone(), key);
+        // It may be read before it is forgotten by the same record, or after.
+        let lenient = forgotten.contains(&object);
+        if let Entry::Command { effect, .. } = &added.entry
+            && let Asks::SetState { .. } | Asks::ClearState { .. } | Asks::ClearAllState = effect
+        {
+            self.written.insert(object.clone(), (self.now, *ttl));
+        }
+        let object = self.objects.entry(object).or_default();
         match &added.entry {
             Entry::Command { effect, bytes, .. } => match effect {
                 Asks::GetState { completion, key } => {
@@ -54,7 +161,7 @@ impl State {
                 Asks::SetState { key, value } => {
                     let value = value.slice(bytes).unwrap_or_default();
                     let before = object.get(key).map_or(0, number);
-                    let counts = *key == COUNTER;
+                    let counts = *key == COUNTER && !self.restarted.contains(&life);
                     demand!(
                         NAME,
                         !counts || number(&value) == before + 1,
@@ -77,7 +184,10 @@ impl State {
                 | Asks::Call(_)
                 | Asks::SendSignal { .. }
                 | Asks::Attach { .. }
-                | Asks::GetOutput { .. } => {}
+                | Asks::GetOutput { .. }
+                | Asks::GetPromise { .. }
+                | Asks::PeekPromise { .. }
+                | Asks::CompletePromise { .. } => {}
             },
             Entry::Notification { id: NotificationId::Completion { id, kind }, result } => {
                 let expected = match *kind {
@@ -94,7 +204,8 @@ impl State {
                     }
                     _ => return Ok(()),
                 };
-                demand!(NAME, *result == expected, "{life:?} reads {result:?}, not {expected:?}");
+                let right = *result == expected || lenient;
+                demand!(NAME, right, "{life:?} reads {result:?}, not {expected:?}");
             }
             Entry::Input { .. } | Entry::Output { .. } | Entry::Notification { .. } => {}
         }
@@ -109,18 +220,36 @@ impl State {
             let value = object(service, key).and_then(|object| object.get(name));
             value.cloned().map(Row::State)
         } else if let RowKey::Object { service, key } = &change.key {
-            object(service, key).map(counted)
+            self.counted(service, key)
         } else {
             return Ok(());
         };
-        demand!(NAME, change.new == expected, "{:?} is {:?}", change.key, change.new);
+        let mut found = change.new.clone();
+        if let Some(Row::Object(object)) = &mut found {
+            object.expiry = None;
+        }
+        demand!(NAME, found == expected, "{:?} is {:?}", change.key, change.new);
         Ok(())
     }
-}
 
-fn counted(object: &Object) -> Row {
-    let bytes = object.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum();
-    Row::Object(ObjectRow { keys: u32::try_from(object.len()).unwrap_or(u32::MAX), bytes })
+    /// What is counted of an object, if it holds anything.
+    fn counted(&self, service: &str, key: &str) -> Option<Row> {
+        let of = (service.to_owned(), key.to_owned());
+        let state = self.objects.get(&of).into_iter().flatten();
+        let sizes = state.map(|(key, value)| (key.len() + value.len()) as u64);
+        let (state, promises): (Vec<_>, Vec<_>) = (
+            sizes.collect(),
+            self.promised.get(&of).into_iter().flatten().map(|of| *of.1).collect(),
+        );
+        let count = |sizes: &[u64]| u32::try_from(sizes.len()).unwrap_or(u32::MAX);
+        let row = ObjectRow {
+            keys: count(&state),
+            promises: count(&promises),
+            bytes: state.iter().chain(&promises).sum(),
+            expiry: None,
+        };
+        (row != ObjectRow::default()).then_some(Row::Object(row))
+    }
 }
 
 fn number(value: &Bytes) -> u64 {

@@ -11,6 +11,7 @@ use everlog_log_schema::{
 };
 use everlog_partition::Action;
 
+use super::owing::Owing;
 use super::{CLOCK_SKEW_MS_MAX, Judged, demand};
 use crate::coverage::{Case, Coverage};
 use crate::history::{Change, Event, Life, Recorded};
@@ -27,7 +28,7 @@ pub(super) struct Timers {
     /// What the record at hand is ordered, or signalled, to do: that needs no timer.
     ordered: BTreeSet<InvocationId>,
     /// The completed invocations that owe answers.
-    owing: BTreeSet<InvocationId>,
+    owing: Owing,
     /// Those of them that were ordered to be forgotten: they are with the last answer.
     put_off: BTreeSet<InvocationId>,
 }
@@ -65,7 +66,7 @@ impl Timers {
         self.ordered = recorded.messages().filter_map(ordered).collect();
         // A record's rows change together: what moved is judged by the timers before it, what is
         // left behind by those after it.
-        for added in recorded.added {
+        for added in recorded.own_entries() {
             self.entry(added.life, &added.entry)?;
         }
         for change in recorded.changes {
@@ -101,18 +102,12 @@ impl Timers {
 
     fn note_owing(&mut self, recorded: &Recorded<'_>) {
         for change in recorded.changes {
-            if let RowKey::Owing(id) = &change.key {
-                if change.new.is_some() {
-                    self.owing.insert(*id);
-                } else {
-                    self.owing.remove(id);
-                }
-            }
+            self.owing.note(change);
         }
         for message in recorded.messages() {
             if let Message::Order(order) = message
                 && order.action == OrderAction::Purge
-                && self.owing.contains(&order.target)
+                && self.owing.contains(order.target)
             {
                 self.put_off.insert(order.target);
             }
@@ -132,6 +127,7 @@ impl Timers {
     fn moved(&mut self, change: &Change, coverage: &mut Coverage) -> Judged {
         match (&change.key, &change.new) {
             (RowKey::Invocation(id), new) => {
+                self.journal_forgotten(*id, change, coverage)?;
                 let new = status_of(new.as_ref());
                 if matches!(new, Some(Status::Scheduled { .. })) {
                     coverage.hit(Case::Scheduled);
@@ -140,6 +136,28 @@ impl Timers {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A journal is forgotten no earlier than its invocation says, and leaves the output.
+    fn journal_forgotten(
+        &self,
+        id: InvocationId,
+        change: &Change,
+        coverage: &mut Coverage,
+    ) -> Judged {
+        let (Some(Row::Invocation(old)), Some(Row::Invocation(new))) = (&change.old, &change.new)
+        else {
+            return Ok(());
+        };
+        let Status::Completed { at, .. } = old.status else { return Ok(()) };
+        if old.incarnation != new.incarnation || old.entries == new.entries {
+            return Ok(());
+        }
+        coverage.hit(Case::JournalForgotten);
+        let due = old.journal_retention.map(|kept| Millis(at.0 + kept.0));
+        let due = due.is_some_and(|due| self.now >= due) || self.ordered.contains(&id);
+        demand!(NAME, due, "the journal of {id:?} is forgotten early");
+        Ok(())
     }
 
     fn left(&mut self, change: &Change) -> Judged {
@@ -151,7 +169,8 @@ impl Timers {
         let keep = row.retention.0.max(REMEMBERED_MS_MIN);
         self.forget_at.insert(*id, Millis(at.0 + keep));
         let set = self.set.get(id).into_iter().flatten();
-        let left: Vec<_> = set.filter(|timer| timer.kind != TimerKind::Purge).collect();
+        let purges = [TimerKind::Purge, TimerKind::PurgeJournal];
+        let left: Vec<_> = set.filter(|timer| !purges.contains(&timer.kind)).collect();
         demand!(NAME, left.is_empty(), "ended {id:?} leaves {left:?}");
         Ok(())
     }
@@ -189,7 +208,8 @@ impl Timers {
             let early = new == Some(&Status::Running) && now < *until;
             demand!(NAME, !early, "retry of {id:?} comes before {until}");
         }
-        if matches!(old, Some(Status::Completed { .. })) && old != new {
+        let goes_on = matches!(new, Some(Status::Completed { .. }));
+        if matches!(old, Some(Status::Completed { .. })) && !goes_on {
             let due = self.forget_at.remove(&id).unwrap_or_default();
             let ordered = self.put_off.remove(&id);
             demand!(NAME, ordered || now >= due, "{id:?} is forgotten before {due}");
@@ -207,8 +227,11 @@ impl Timers {
 fn ordered(message: &Message) -> Option<InvocationId> {
     match message {
         Message::Order(order) => Some(order.target),
+        Message::ResumeOn(resume) => Some(resume.target),
         Message::Signal(signal) => Some(signal.target),
-        Message::Invoke(_) | Message::Attach(_) | Message::Complete(_) => None,
+        Message::Invoke(_) | Message::Attach(_) | Message::Complete(_) | Message::Restart(_) => {
+            None
+        }
     }
 }
 

@@ -126,6 +126,8 @@ fn handler() -> impl Strategy<Value = HandlerKind> {
         6 => Just(HandlerKind::Exclusive),
         1 => Just(HandlerKind::Shared),
         1 => Just(HandlerKind::Plain),
+        2 => Just(HandlerKind::Workflow),
+        1 => Just(HandlerKind::WorkflowShared),
     ]
 }
 
@@ -157,6 +159,10 @@ fn one() -> impl Strategy<Value = String> {
         fixed(2, "signal other #17 yes"),
         fixed(1, "signal other approved void"),
         fixed(2, "awakeable sign_1AAAAAAAAAAkAAAAAAAAAAAAAAAAAAAAMAAAAAAAAACEAAAAR failure"),
+        with_id(2, "promise I paid"),
+        with_id(2, "look I paid"),
+        with_id(2, "fulfil I paid yes"),
+        fixed(1, "call 50 51 Order/o7/run pear"),
         with_id(2, "attach I other"),
         with_id(2, "peek I Cart/ann/add key=k1"),
         fixed(2, "output done"),

@@ -357,23 +357,12 @@ fn an_outcome_is_asked_for_by_idempotency_key() {
 }
 
 #[test]
-fn the_outcome_of_a_workflow_is_refused_by_name() {
-    check(
-        "attach 1 workflow",
-        &expect![[r#"
-        start
-        attach 1 workflow
-          = failed 573: [RT0006] the function used the outcome of a workflow (0x0412), which this version of Everlog does not support
-    "#]],
-    );
-    check(
-        "peek 1 workflow",
-        &expect![[r#"
-        start
-        peek 1 workflow
-          = failed 573: [RT0006] the function used the outcome of a workflow (0x0413), which this version of Everlog does not support
-    "#]],
-    );
+fn an_outcome_is_asked_for_by_the_key_of_a_workflow() {
+    let run = identity::of_workflow("Order", "o7");
+    let attach = effect_of("attach 1 workflow Order o7");
+    assert!(matches!(attach, Effect::Attach { target, .. } if target == run), "{attach:?}");
+    let peek = effect_of("peek 1 workflow Order o7");
+    assert!(matches!(peek, Effect::GetOutput { target, .. } if target == run), "{peek:?}");
 }
 
 #[test]

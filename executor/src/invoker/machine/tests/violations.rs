@@ -346,17 +346,6 @@ fn an_unknown_message() {
 }
 
 #[test]
-fn a_command_that_is_not_supported_yet() {
-    for kind in [0x409, 0x40A, 0x40B] {
-        let mut machine = Machine::new(start(6, vec![input("in")]));
-        machine.receive(&message(&format!("message {kind:04x} 0")));
-        let failure = last(&mut machine);
-        assert!(failure.starts_with("573 [RT0006] the function used "), "{failure}");
-        assert!(failure.contains(&format!("({kind:#06x})")), "{failure}");
-    }
-}
-
-#[test]
 fn a_message_above_the_limit_is_refused_on_sight_of_its_header() {
     let header = |length: usize| {
         let mut bytes = vec![0x04, 0x01, 0, 0];

@@ -7,6 +7,7 @@ import { combiner } from "./combine.js";
 import { failing, steps } from "./failing.js";
 import { history, lazyStore, store } from "./state.js";
 import { blocker, resolver, waiter } from "./waits.js";
+import { desk, order } from "./workflows.js";
 
 const services = [
   store,
@@ -20,6 +21,8 @@ const services = [
   combiner,
   failing,
   steps,
+  order,
+  desk,
 ];
 
 // Whose requests alone are answered; everybody's without it.

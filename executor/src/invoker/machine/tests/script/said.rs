@@ -12,6 +12,7 @@ pub(in crate::invoker::machine::tests) fn message(words: &str) -> Vec<u8> {
     version_7(&words)
         .or_else(|| control(&words))
         .or_else(|| state(&words))
+        .or_else(|| promise(&words))
         .or_else(|| call(&words))
         .or_else(|| signal(&words))
         .unwrap_or_else(|| panic!("no such message: {words:?}"))
@@ -146,6 +147,37 @@ fn future<'w>(words: &mut impl Iterator<Item = &'w &'w str>) -> Vec<u8> {
         }
     }
     message.encode_to_vec()
+}
+
+/// Promises: `promise 1 paid`, `look 1 paid`, `fulfil 1 paid yes`.
+fn promise(words: &[&str]) -> Option<Vec<u8>> {
+    let name = || "promise".to_owned();
+    Some(match *words {
+        [verb @ ("promise" | "look"), id, key] => {
+            let (key, result_completion_id) = (key.to_owned(), id.parse().unwrap());
+            let message = pb::GetPromiseCommandMessage { key, result_completion_id, name: name() };
+            let kind = if verb == "promise" { kind::GET_PROMISE } else { kind::PEEK_PROMISE };
+            encode(kind, &message)
+        }
+        ["fulfil", id, key, ref result @ ..] => {
+            use pb::complete_promise_command_message::Completion;
+            let completion = match result {
+                [] => None,
+                ["failure"] => Some(Completion::CompletionFailure(failure())),
+                [content] => Some(Completion::CompletionValue(value(content))),
+                _ => panic!("one result"),
+            };
+            let (key, result_completion_id) = (key.to_owned(), id.parse().unwrap());
+            let message = pb::CompletePromiseCommandMessage {
+                key,
+                completion,
+                result_completion_id,
+                name: name(),
+            };
+            encode(kind::COMPLETE_PROMISE, &message)
+        }
+        _ => return None,
+    })
 }
 
 /// State: `set cart milk`, `get-lazy 1 cart`.
@@ -300,7 +332,10 @@ fn signal(words: &[&str]) -> Option<Vec<u8>> {
             use pb::attach_invocation_command_message::Target;
             let target = match *target {
                 [] => None,
-                ["workflow"] => Some(Target::WorkflowTarget(pb::WorkflowTarget {})),
+                ["workflow", name, key] => Some(Target::WorkflowTarget(pb::WorkflowTarget {
+                    workflow_name: name.to_owned(),
+                    workflow_key: key.to_owned(),
+                })),
                 [id] => Some(Target::InvocationId(invocation(id))),
                 [request, key] => {
                     let (service_name, rest) = request.split_once('/').unwrap();

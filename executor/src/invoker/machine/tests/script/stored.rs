@@ -37,6 +37,9 @@ pub(in crate::invoker::machine::tests) fn notification(words: &str) -> Option<En
                 "id" => kinds::CALL_ID_COMPLETION,
                 "attach" => kinds::ATTACH_COMPLETION,
                 "output" => kinds::OUTPUT_COMPLETION,
+                "promise" => kinds::GET_PROMISE_COMPLETION,
+                "look" => kinds::PEEK_PROMISE_COMPLETION,
+                "fulfilled" => kinds::COMPLETE_PROMISE_COMPLETION,
                 _ => panic!("no such completion: {what}"),
             };
             let keys = || result.iter().map(|key| (*key).to_owned().into()).collect();
@@ -103,6 +106,12 @@ pub(in crate::invoker::machine::tests) fn answers(entry: &Entry) -> Option<Entry
             let id = NotificationResult::InvocationId(call.callee);
             (call.id_completion, kinds::CALL_ID_COMPLETION, id)
         }
+        Effect::PeekPromise { completion, .. } => {
+            (*completion, kinds::PEEK_PROMISE_COMPLETION, NotificationResult::Void)
+        }
+        Effect::CompletePromise { completion, .. } => {
+            (*completion, kinds::COMPLETE_PROMISE_COMPLETION, NotificationResult::Void)
+        }
         Effect::None
         | Effect::Run { .. }
         | Effect::Sleep { .. }
@@ -111,13 +120,14 @@ pub(in crate::invoker::machine::tests) fn answers(entry: &Entry) -> Option<Entry
         | Effect::ClearAllState
         | Effect::SendSignal { .. }
         | Effect::Attach { .. }
-        | Effect::GetOutput { .. } => return None,
+        | Effect::GetOutput { .. }
+        | Effect::GetPromise { .. } => return None,
     };
     Some(Entry::Notification { id: NotificationId::Completion { id, kind }, result })
 }
 
-/// What is registered: `Greeter/greet`, and `Cart/KEY/add`, `Cart/KEY/list` of which the latter is
-/// shared. Nothing but `Cart/KEY/add` says how long its outcomes are kept.
+/// What is registered: `Greeter/greet`, the workflow `Order/KEY/run` with `Order/KEY/pay`, and
+/// `Cart/KEY/add`, `Cart/KEY/list` of which the latter is shared. Nothing but `Cart/KEY/add` says how long its outcomes are kept.
 pub(in crate::invoker::machine::tests) fn metadata() -> watch::Receiver<Arc<Metadata>> {
     let service = |name: &str, kind, handlers| Service {
         name: name.to_owned(),
@@ -132,6 +142,8 @@ pub(in crate::invoker::machine::tests) fn metadata() -> watch::Receiver<Arc<Meta
     add.journal_retention = Some(Millis(3_600_000));
     add.retry.max_attempts = Some(7);
     let cart = vec![add, handler("list", HandlerKind::Shared)];
+    let order =
+        vec![handler("run", HandlerKind::Workflow), handler("pay", HandlerKind::WorkflowShared)];
     let deployment = Deployment {
         id: DeploymentId("dp_2".to_owned()),
         uri: "http://127.0.0.1:9081".to_owned(),
@@ -146,6 +158,7 @@ pub(in crate::invoker::machine::tests) fn metadata() -> watch::Receiver<Arc<Meta
         services: vec![
             service("Greeter", ServiceKind::Service, vec![handler("greet", HandlerKind::Plain)]),
             service("Cart", ServiceKind::VirtualObject, cart),
+            service("Order", ServiceKind::Workflow, order),
         ],
     };
     let mut metadata = Metadata::default();
@@ -179,6 +192,7 @@ fn handler(name: &str, kind: HandlerKind) -> Handler {
             on_max_attempts: OnMaxAttempts::Pause,
         },
         eager_state: EagerState::All,
+        state_ttl: None,
         documentation: None,
         metadata: Vec::new(),
     }
