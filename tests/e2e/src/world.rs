@@ -47,9 +47,25 @@ impl World {
         Self::serving(mode, move |port| language.command(port)).await
     }
 
+    /// Starts the functions of a language and a server that speaks no later version of the service
+    /// protocol than this one, and registers them.
+    pub async fn start_up_to(language: Language, mode: Mode, version: u32) -> Result<Self> {
+        let version = version.to_string();
+        let settings = [("EVERLOG_PROTOCOL_VERSION_MAX", version.as_str())];
+        Self::serving_with(mode, &settings, move |port| language.command(port)).await
+    }
+
     /// Starts a program of functions and a server, and registers them.
     pub async fn serving(
         mode: Mode,
+        serve: impl Fn(u16) -> Result<Command> + Send + Sync + 'static,
+    ) -> Result<Self> {
+        Self::serving_with(mode, &[], serve).await
+    }
+
+    async fn serving_with(
+        mode: Mode,
+        settings: &[(&str, &str)],
         serve: impl Fn(u16) -> Result<Command> + Send + Sync + 'static,
     ) -> Result<Self> {
         let folder = tempfile::tempdir()?;
@@ -57,6 +73,9 @@ impl World {
         let mut everlog = Everlog::on(&folder.path().join("data"), &[])?;
         if mode == Mode::Suspending {
             everlog = everlog.with_env("EVERLOG_INACTIVITY_TIMEOUT", "0s");
+        }
+        for (name, value) in settings {
+            everlog = everlog.with_env(name, value);
         }
         everlog.restart().await?;
         everlog.register(&functions.uri()).await?.success()?;

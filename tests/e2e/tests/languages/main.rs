@@ -62,3 +62,37 @@ every_scenario!(typescript_streaming, TypeScript, Streaming);
 every_scenario!(typescript_suspending, TypeScript, Suspending);
 every_scenario!(python_streaming, Python, Streaming);
 every_scenario!(python_suspending, Python, Suspending);
+
+/// Whether invocations are run with a version of the service protocol.
+async fn speaks(world: &World, version: u32) {
+    let id = world.send("/Timer/nap", serde_json::json!(1)).await.unwrap();
+    world.answer(&id).await.unwrap();
+    let shown = world.everlog.admin_get(&format!("/invocations/{id}")).await.unwrap();
+    let shown: serde_json::Value = serde_json::from_slice(&shown.body).unwrap();
+    assert_eq!(shown["protocolVersion"], version, "{shown}");
+}
+
+macro_rules! versions {
+    ($($name:ident of $language:ident,)*) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $name() {
+            for (version, mode) in [(6, Mode::Suspending), (7, Mode::Suspending), (7, Mode::Streaming)] {
+                let world = World::start_up_to(Language::$language, mode, version).await;
+                let mut world = world.unwrap();
+                speaks(&world, version).await;
+                combine::all_wait_for_the_last_or_the_first_failure(&mut world).await.unwrap();
+                combine::any_waits_for_the_first_success(&mut world).await.unwrap();
+                combine::a_race_is_won_once_and_whatever_is_in_it(&mut world).await.unwrap();
+                calls::a_call_returns_what_its_callee_returns(&mut world).await.unwrap();
+                failures::retries_end_as_their_policy_says(&mut world).await.unwrap();
+                world.stop().await.unwrap();
+            }
+        }
+    )*};
+}
+
+versions! {
+    each_version_is_spoken_with_rust of Rust,
+    each_version_is_spoken_with_typescript of TypeScript,
+    each_version_is_spoken_with_python of Python,
+}
