@@ -70,7 +70,7 @@ pub enum AdminError {
         max: usize,
     },
     /// What an order about several invocations is to do.
-    #[error("`{0}` is no order: use cancel, kill, pause, resume or purge")]
+    #[error("`{0}` is no order: use cancel, kill, pause, resume, purge or purge-journal")]
     UnknownOrder(String),
     /// No such invocation.
     #[error("invocation `{0}` is not known: it never was, or is no longer kept")]
@@ -86,6 +86,30 @@ pub enum AdminError {
         "invocation has not completed, and only what has can be purged: cancel or kill it first"
     )]
     NotCompleted,
+    /// It runs, and the code of a running attempt stays as it is.
+    #[error("invocation runs, and no other code can be chosen for it meanwhile: pause it first")]
+    Running,
+    /// It has recorded nothing yet, so that no code is fixed for it.
+    #[error(
+        "invocation has recorded no step, and so takes the newest code by itself: resume or restart it without `deployment`"
+    )]
+    NotPinned,
+    /// The chosen deployment cannot run it.
+    #[error("deployment {deployment} does not offer `{handler}`: choose one that does")]
+    NotOffered {
+        /// Its id.
+        deployment: String,
+        /// The handler.
+        handler: String,
+    },
+    /// What a new invocation would begin with is gone.
+    #[error(
+        "the journal of the invocation is no longer kept, and with it what a new one would begin with"
+    )]
+    JournalGone,
+    /// A new invocation cannot begin like this one.
+    #[error("no invocation can begin like this one: {0}")]
+    RestartRefused(String),
     /// The invocation's partition has no owner now.
     #[error("partition has no owner now: {0}; try again later")]
     PartitionUnavailable(String),
@@ -256,6 +280,11 @@ impl AdminError {
             Self::NotStarted(_) => ("invocation-not-started", StatusCode::TOO_EARLY, None),
             Self::Completed(_) => ("invocation-completed", StatusCode::CONFLICT, None),
             Self::NotCompleted => ("invocation-not-completed", StatusCode::CONFLICT, None),
+            Self::Running => ("invocation-running", StatusCode::CONFLICT, None),
+            Self::NotPinned => ("invocation-not-pinned", StatusCode::CONFLICT, None),
+            Self::NotOffered { .. } => ("handler-not-offered", StatusCode::BAD_REQUEST, None),
+            Self::JournalGone => ("journal-gone", StatusCode::GONE, None),
+            Self::RestartRefused(_) => ("restart-refused", StatusCode::UNPROCESSABLE_ENTITY, None),
             Self::PartitionUnavailable(_) => {
                 ("partition-unavailable", StatusCode::SERVICE_UNAVAILABLE, None)
             }
@@ -331,6 +360,6 @@ mod tests {
         let manual = include_str!("../../../docs/errors/admin.md");
         let codes = crate::manual::codes_in(include_str!("error.rs"));
         assert_eq!(crate::manual::sections_in(manual), codes);
-        assert_eq!(codes.len(), 34);
+        assert_eq!(codes.len(), 39);
     }
 }

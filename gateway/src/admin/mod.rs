@@ -176,12 +176,14 @@ impl Admin {
             ([verb], _) if Verb::parse(verb).is_some() => Err(AdminError::MethodNotAllowed("POST")),
             ([id], &Method::GET) => self.show_invocation(id).await,
             ([id, "journal"], &Method::GET) => self.show_journal(id, query).await,
+            ([id, "restart-as-new"], &Method::PATCH) => self.restart(id, query).await,
+            ([id, "resume"], &Method::PATCH) => self.resume(id, query).await,
             ([id, verb], &Method::PATCH) if let Some(verb) = Verb::parse(verb) => {
                 self.order(verb, id).await
             }
             ([_], _) => Err(AdminError::MethodNotAllowed("GET, DELETE")),
             ([] | [_, "journal"], _) => Err(AdminError::MethodNotAllowed("GET")),
-            ([_, verb], _) if Verb::parse(verb).is_some() => {
+            ([_, verb], _) if *verb == "restart-as-new" || Verb::parse(verb).is_some() => {
                 Err(AdminError::MethodNotAllowed("PATCH"))
             }
             _ => Err(AdminError::UnknownPath),

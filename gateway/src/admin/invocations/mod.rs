@@ -9,6 +9,7 @@ mod journal;
 mod list;
 mod one;
 mod orders;
+mod restart;
 mod views;
 mod waiting;
 

@@ -39,6 +39,8 @@ pub(in crate::admin) enum Verb {
     Resume,
     /// Forget it.
     Purge,
+    /// Forget its journal.
+    PurgeJournal,
 }
 
 /// What an order means for an invocation as it stands.
@@ -94,6 +96,7 @@ impl Verb {
             "pause" => Some(Self::Pause),
             "resume" => Some(Self::Resume),
             "purge" => Some(Self::Purge),
+            "purge-journal" => Some(Self::PurgeJournal),
             _ => None,
         }
     }
@@ -113,6 +116,7 @@ impl Verb {
             Self::Pause => OrderAction::Pause,
             Self::Resume => OrderAction::Resume,
             Self::Purge => OrderAction::Purge,
+            Self::PurgeJournal => OrderAction::PurgeJournal,
         };
         Message::Order(Order { target, sender: None, action })
     }
@@ -122,10 +126,9 @@ impl Verb {
             (Self::Cancel | Self::Kill, StatusKind::Completed) => {
                 Meaning::Already("already-completed")
             }
-            (Self::Purge, StatusKind::Completed) | (Self::Cancel | Self::Kill, _) => {
-                Meaning::Applies
-            }
-            (Self::Purge, _) => Meaning::Refused(AdminError::NotCompleted),
+            (Self::Purge | Self::PurgeJournal, StatusKind::Completed)
+            | (Self::Cancel | Self::Kill, _) => Meaning::Applies,
+            (Self::Purge | Self::PurgeJournal, _) => Meaning::Refused(AdminError::NotCompleted),
             (Self::Pause, StatusKind::Paused) => Meaning::Already("already-paused"),
             (Self::Resume, StatusKind::Running) => Meaning::Already("already-running"),
             (Self::Pause | Self::Resume, StatusKind::Scheduled | StatusKind::Pending) => {
@@ -147,7 +150,7 @@ impl Verb {
     /// What became of an order that applied before it was taken in.
     pub(super) fn outcome(self, after: StatusKind) -> Result<&'static str, AdminError> {
         let done = match self {
-            Self::Cancel | Self::Kill => after == StatusKind::Completed,
+            Self::Cancel | Self::Kill | Self::PurgeJournal => after == StatusKind::Completed,
             Self::Pause => after == StatusKind::Paused,
             // Since then it may have gone anywhere.
             Self::Resume => true,
@@ -170,7 +173,7 @@ impl Verb {
             Self::Kill => "killed",
             Self::Pause => "paused",
             Self::Resume => "resumed",
-            Self::Purge => PURGED,
+            Self::Purge | Self::PurgeJournal => PURGED,
         }
     }
 }
@@ -203,7 +206,7 @@ impl Admin {
     }
 
     /// Looks at an invocation once an order about it is taken in.
-    async fn after(
+    pub(super) async fn after(
         &self,
         id: InvocationId,
         order: InboxOffset,
@@ -317,7 +320,7 @@ pub(super) fn kind(row: &InvocationRow) -> StatusKind {
     row.status.kind()
 }
 
-fn view(id: InvocationId, status: &str, outcome: &str) -> Reply {
+pub(super) fn view(id: InvocationId, status: &str, outcome: &str) -> Reply {
     json_reply(StatusCode::OK, &OrderView { id: id.to_string(), status, outcome })
 }
 
@@ -361,6 +364,7 @@ mod tests {
                 ],
             ),
             (Verb::Purge, ["invocation-not-completed"; 6]),
+            (Verb::PurgeJournal, ["invocation-not-completed"; 6]),
         ] {
             let live = StatusKind::ALL.into_iter().zip(meanings);
             for (status, expected) in live {
@@ -373,6 +377,7 @@ mod tests {
         assert_eq!(completed(Verb::Pause), "invocation-completed");
         assert_eq!(completed(Verb::Resume), "invocation-completed");
         assert_eq!(completed(Verb::Purge), "applies");
+        assert_eq!(completed(Verb::PurgeJournal), "applies");
     }
 
     #[test]
@@ -388,6 +393,8 @@ mod tests {
             (Verb::Resume, StatusKind::Completed, "done"),
             (Verb::Resume, StatusKind::Paused, "done"),
             (Verb::Purge, StatusKind::Running, "invocation-not-completed"),
+            (Verb::PurgeJournal, StatusKind::Completed, "done"),
+            (Verb::PurgeJournal, StatusKind::Running, "invocation-not-completed"),
         ] {
             let outcome = verb.outcome(after).unwrap_or_else(|error| error.code().0);
             assert_eq!(outcome, expected, "{verb:?} {after:?}");

@@ -1,0 +1,177 @@
+//! Orders that choose the code: a new invocation that begins like a completed one, and one that goes
+//! on with another deployment.
+//!
+//! Its invariant: what is answered is what the partition shows once the order is taken in; where it
+//! shows nothing new, the reason is read from what is there.
+
+use everlog_log_schema::metadata::{Deployment, Metadata, PROTOCOL_VERSIONS};
+use everlog_log_schema::{
+    DeploymentId, Entry, HandlerKind, InvocationId, InvocationRow, Message, Pin, RequestId,
+    Restart, ResumeOn, StatusKind, Target,
+};
+use http::StatusCode;
+use serde_json::json;
+
+use super::filter::Parameters;
+use super::one::parse_id;
+use super::orders::{Meaning, Verb, kind, view};
+use crate::admin::{Admin, AdminError, not_found};
+use crate::inbox;
+use crate::reply::{Reply, json_reply};
+
+/// Which code is chosen.
+enum Chosen {
+    /// That which it has.
+    Kept,
+    /// That which new calls go to.
+    Latest,
+    /// That of a deployment.
+    Of(String),
+}
+
+impl Admin {
+    /// Begins an invocation anew that has completed, from an entry of its journal on.
+    pub(in crate::admin) async fn restart(
+        &self,
+        id: &str,
+        query: Option<&str>,
+    ) -> Result<Reply, AdminError> {
+        let mut parameters = Parameters::read(query)?;
+        let from: Option<u32> = parameters.take_as("from")?;
+        let chosen = chosen(&mut parameters)?;
+        parameters.end()?;
+        if from.is_none() && chosen.is_some() {
+            let reason = "deployment is chosen with `from`: from the input on it is the latest";
+            return Err(AdminError::MalformedQuery(reason.into()));
+        }
+        let target = parse_id(id)?;
+        let old = self.invocation(target, None).await?;
+        let old = old.ok_or(AdminError::InvocationNotFound(target))?;
+        let pin = match (from.unwrap_or_default(), chosen) {
+            // It takes the newest when it begins.
+            (0, None) => None,
+            (_, chosen) => Some(self.pin(&old, &chosen.unwrap_or(Chosen::Latest))?),
+        };
+        let new = InvocationId { uuid: rand::random(), ..target };
+        let request_id = RequestId(rand::random());
+        let from = from.unwrap_or_default();
+        let restart = Restart { target, id: new, request_id, from, pin };
+        let metadata = self.metadata.borrow().next;
+        let message = inbox::encode(metadata, Message::Restart(Box::new(restart)))?;
+        let offset = self.inbox.append(self.inbox.partition(target), message).await?;
+        match self.after(new, offset).await? {
+            Some(_) => {
+                let body = json!({ "new_invocation_id": new.to_string() });
+                Ok(json_reply(StatusCode::OK, &body))
+            }
+            None => Err(self.why_not(target, from).await?),
+        }
+    }
+
+    /// Says why an invocation was not begun anew.
+    async fn why_not(&self, target: InvocationId, from: u32) -> Result<AdminError, AdminError> {
+        let Some(old) = self.invocation(target, None).await? else {
+            return Ok(AdminError::InvocationNotFound(target));
+        };
+        if kind(&old) != StatusKind::Completed {
+            return Ok(AdminError::NotCompleted);
+        }
+        if old.kind == HandlerKind::Workflow {
+            let reason = "it is the run of a workflow, which each key has once".to_owned();
+            return Ok(AdminError::RestartRefused(reason));
+        }
+        let journal = self.ask(|| self.owner.journal(target, 0)).await?.unwrap_or_default();
+        let begins = journal.first().is_some_and(|of| matches!(of.entry, Entry::Input { .. }));
+        Ok(if !begins {
+            AdminError::JournalGone
+        } else {
+            AdminError::RestartRefused(format!(
+                "its journal has no entry {from} before its output, or a command up to it has no \
+                 result that could be taken over"
+            ))
+        })
+    }
+
+    /// Has an invocation go on, with the code that a query names if it names one.
+    pub(in crate::admin) async fn resume(
+        &self,
+        id: &str,
+        query: Option<&str>,
+    ) -> Result<Reply, AdminError> {
+        let mut parameters = Parameters::read(query)?;
+        let chosen = chosen(&mut parameters)?;
+        parameters.end()?;
+        let chosen = match chosen {
+            None | Some(Chosen::Kept) => return self.order(Verb::Resume, id).await,
+            Some(chosen @ (Chosen::Latest | Chosen::Of(_))) => chosen,
+        };
+        let target = parse_id(id)?;
+        let row = self.invocation(target, None).await?;
+        let row = row.ok_or(AdminError::InvocationNotFound(target))?;
+        match Verb::Resume.meaning(kind(&row)) {
+            Meaning::Applies => {}
+            Meaning::Already(_) => return Err(AdminError::Running),
+            Meaning::Refused(error) => return Err(error),
+        }
+        let pin = self.pin(&row, &chosen)?;
+        let resume = ResumeOn { target, pin: pin.clone() };
+        let metadata = self.metadata.borrow().next;
+        let message = inbox::encode(metadata, Message::ResumeOn(Box::new(resume)))?;
+        let offset = self.inbox.append(self.inbox.partition(target), message).await?;
+        let after = self.after(target, offset).await?;
+        let after = after.ok_or(AdminError::InvocationNotFound(target))?;
+        if after.pin.as_ref() != Some(&pin) {
+            return Err(match Verb::Resume.meaning(kind(&after)) {
+                Meaning::Applies | Meaning::Already(_) => AdminError::Running,
+                Meaning::Refused(error) => error,
+            });
+        }
+        Ok(view(target, kind(&after).name(), "done"))
+    }
+
+    /// The code that is chosen for an invocation.
+    fn pin(&self, row: &InvocationRow, chosen: &Chosen) -> Result<Pin, AdminError> {
+        let metadata = self.metadata.borrow().clone();
+        let kept = row.pin.as_ref().ok_or(AdminError::NotPinned)?;
+        let deployment = match chosen {
+            Chosen::Kept => return Ok(kept.clone()),
+            Chosen::Latest => {
+                let service = &row.target.service;
+                let newest = metadata.service(service);
+                newest.ok_or_else(|| not_found("service", service))?.0
+            }
+            Chosen::Of(id) => found(&metadata, id)?,
+        };
+        check_offers(deployment, &row.target)?;
+        Ok(Pin {
+            deployment: deployment.id.clone(),
+            protocol_version: deployment.max_protocol_version.min(*PROTOCOL_VERSIONS.end()),
+        })
+    }
+}
+
+fn chosen(parameters: &mut Parameters) -> Result<Option<Chosen>, AdminError> {
+    Ok(parameters.take("deployment")?.map(|text| match text.as_str() {
+        "keep" => Chosen::Kept,
+        "latest" => Chosen::Latest,
+        _ => Chosen::Of(text),
+    }))
+}
+
+fn found<'a>(metadata: &'a Metadata, id: &str) -> Result<&'a Deployment, AdminError> {
+    let found = metadata.deployments.get(&DeploymentId(id.to_owned()));
+    found.ok_or_else(|| not_found("deployment", id))
+}
+
+fn check_offers(deployment: &Deployment, target: &Target) -> Result<(), AdminError> {
+    let service = deployment.services.iter().find(|service| service.name == target.service);
+    let handler = service
+        .and_then(|service| service.handlers.iter().find(|handler| handler.name == target.handler));
+    match handler {
+        Some(_) => Ok(()),
+        None => Err(AdminError::NotOffered {
+            deployment: deployment.id.to_string(),
+            handler: format!("{}/{}", target.service, target.handler),
+        }),
+    }
+}
