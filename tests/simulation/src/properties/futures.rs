@@ -127,8 +127,13 @@ impl Story {
 
 /// Whether somebody has asked for it to go on.
 fn is_resumed(recorded: &Recorded<'_>, life: Life) -> bool {
-    recorded.messages().any(|message| {
-        matches!(message, Message::Order(order)
-            if order.target == life.id && order.action == OrderAction::Resume)
+    recorded.messages().any(|message| match message {
+        Message::Order(order) => order.target == life.id && order.action == OrderAction::Resume,
+        Message::ResumeOn(resume) => resume.target == life.id,
+        Message::Invoke(_)
+        | Message::Attach(_)
+        | Message::Complete(_)
+        | Message::Signal(_)
+        | Message::Restart(_) => false,
     })
 }
