@@ -121,7 +121,7 @@ mod tests {
             progress["lastError"],
             json!({
                 "code": 502, "message": "[RT0010] failed to connect",
-                "commandIndex": 3, "commandName": "pay",
+                "commandIndex": 3, "commandName": "pay", "commandKind": "Run",
             })
         );
         let message = json["message"].as_str().unwrap();

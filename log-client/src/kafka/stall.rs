@@ -97,7 +97,7 @@ impl Queue {
             state.pending.drain(..).filter_map(|pending| pending.resolve).collect();
         state.stalled = Some(reason.to_owned());
         // Before anybody learns of it and opens another appender.
-        let is_own = |queued: &Queued| std::ptr::eq(&*queued.queue, self);
+        let is_own = |queued: &Queued| std::ptr::eq(Arc::as_ptr(&queued.queue), self);
         let abandoned = self.line.abandon(resolves.len(), is_own);
         for resolve in resolves {
             // Whoever appended may be gone.
