@@ -214,6 +214,7 @@ async fn a_deployment_that_is_down_or_no_deployment_is_explained() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of what is refused")]
 async fn what_a_manifest_must_not_say_is_refused_with_the_reason() {
     let world = world().await;
     let service = |change: Value| {

@@ -25,7 +25,6 @@ pub(crate) struct Answers {
 
 impl Partition {
     /// Takes in a command of an invocation.
-    #[expect(clippy::too_many_lines, reason = "an arm for each effect")]
     pub(crate) fn take(&mut self, invocation: InvocationId, entry: &Entry) -> Answers {
         let Entry::Command { effect, bytes, .. } = entry else { return Answers::default() };
         let completion = |id, kind, result| {

@@ -296,12 +296,10 @@ impl Callee {
 
     /// Its id, where the command `number` of `life` calls it.
     pub(crate) fn id(&self, life: Life, number: u32) -> InvocationId {
-        match (self.kind, &self.target.key) {
-            (HandlerKind::Workflow, Some(key)) => identity::of_workflow(&self.target.service, key),
-            _ => {
-                let key = self.idempotency_key.as_deref();
-                identity::child_id(life, number, &self.target, None, key)
-            }
+        if let (HandlerKind::Workflow, Some(key)) = (self.kind, &self.target.key) {
+            return identity::of_workflow(&self.target.service, key);
         }
+        let key = self.idempotency_key.as_deref();
+        identity::child_id(life, number, &self.target, None, key)
     }
 }

@@ -14,9 +14,10 @@ fn range(from: u128, below: u128) -> RowRange {
 }
 
 fn uuids(page: &RowPage) -> Vec<u128> {
-    let uuid = |key: &Bytes| match RowKey::from_bytes(key).unwrap() {
-        RowKey::Running(id) => id.uuid,
-        other => panic!("{other:?}"),
+    let uuid = |key: &Bytes| {
+        let key = RowKey::from_bytes(key).unwrap();
+        let RowKey::Running(id) = key else { panic!("{key:?}") };
+        id.uuid
     };
     page.rows.iter().map(|(key, _)| uuid(key)).collect()
 }

@@ -82,13 +82,13 @@ impl Admin {
         }
         let journal = self.ask(|| self.owner.journal(target, 0)).await?.unwrap_or_default();
         let begins = journal.first().is_some_and(|of| matches!(of.entry, Entry::Input { .. }));
-        Ok(if !begins {
-            AdminError::JournalGone
-        } else {
+        Ok(if begins {
             AdminError::RestartRefused(format!(
                 "its journal has no entry {from} before its output, or a command up to it has no \
                  result that could be taken over"
             ))
+        } else {
+            AdminError::JournalGone
         })
     }
 
