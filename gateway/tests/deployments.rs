@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use common::endpoint::{Cart, Script, serve_script, serve_sdk};
 use common::made::{id, row};
-use common::owner::completed;
+use common::stored::completed;
 use common::{Answer, Ask, World, ask, start, start_empty};
 use everlog_gateway::GatewayLimits;
 use everlog_log_schema::{DeploymentId, InvocationId, InvocationRow, Millis, Pin, Status, Target};

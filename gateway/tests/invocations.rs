@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::made::{cart, id, put, row};
-use common::owner::completed;
+use common::stored::completed;
 use common::{Answer, Ask, DEADLINE, World, ask, start};
 use everlog_log_schema::{
     AttemptError, Caller, CompletionId, DeploymentId, Effect, Entry, Failure, Incarnation,

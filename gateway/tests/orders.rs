@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::faulty::Fault;
 use common::made::{id, put, row};
-use common::owner::completed;
+use common::stored::completed;
 use common::{Answer, Ask, World, ask, start, start_with};
 use everlog_gateway::GatewayLimits;
 use everlog_log_schema::OrderAction::{Kill, Pause, Purge, Resume};

@@ -6,7 +6,7 @@ mod common;
 
 use common::endpoint::{Script, serve_script};
 use common::made::{id, row};
-use common::owner::completed;
+use common::stored::completed;
 use common::{Ask, World, ask, start_empty};
 use everlog_gateway::GatewayLimits;
 use everlog_log_schema::{

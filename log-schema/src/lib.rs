@@ -26,6 +26,7 @@ mod record;
 mod redaction;
 mod rows;
 mod scope;
+mod status;
 #[cfg(any(test, feature = "proptest"))]
 pub mod strategies;
 
@@ -57,7 +58,7 @@ pub use record::{
 pub use redaction::{REDACTED, REDACTED_LABEL, redacted};
 pub use rows::{
     CheckpointRow, ExpiringRow, Expiry, InvocationRow, JournalRow, LockRow, ObjectRow, OpenKind,
-    OpenRow, OutboxPlace, OutboxRow, Owed, PartitionRow, Row, RowKey, SentRow, Status, StatusKind,
-    Timer, TimerKind,
+    OpenRow, OutboxPlace, OutboxRow, Owed, PartitionRow, Row, RowKey, SentRow, Timer, TimerKind,
 };
 pub use scope::{ScopeError, check_scope};
+pub use status::{Status, StatusKind};

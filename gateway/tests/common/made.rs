@@ -7,7 +7,7 @@ use everlog_log_schema::{
 };
 
 use super::World;
-use super::owner::row_of;
+use super::stored::row_of;
 
 pub fn id(number: u64) -> InvocationId {
     // Spread over the partitions, in the order of the numbers.

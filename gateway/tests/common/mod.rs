@@ -11,6 +11,8 @@ pub mod faulty;
 mod fixtures;
 pub mod made;
 pub mod owner;
+pub mod registering;
+pub mod stored;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
