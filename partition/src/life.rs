@@ -300,9 +300,7 @@ pub(crate) fn purge_journal(
 }
 
 fn disarm_journal(at: &mut Transition<'_, impl Tables>, id: InvocationId, row: &InvocationRow) {
-    if let Some(due) = journal_kept_until(row)
-        && !planted::is(Bug::KeepJournalTimer)
-    {
+    if let Some(due) = journal_kept_until(row) {
         disarm(at, id, row, due, TimerKind::PurgeJournal);
     }
 }

@@ -96,8 +96,6 @@ pub enum Bug {
     RepinRunning,
     /// The journal of a completed invocation that is to be kept for a while goes at once.
     ForgetJournalAtOnce,
-    /// The timer of a journal stays behind its invocation.
-    KeepJournalTimer,
     /// The state of an object that is to be reset is not.
     NeverExpire,
     /// The state of an object is reset though it was written meanwhile.
@@ -108,7 +106,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 48] = [
         Self::SkipFence,
         Self::AcceptDuplicateSeq,
         Self::AcceptGap,
@@ -154,7 +152,6 @@ impl Bug {
         Self::RestartForCaller,
         Self::RepinRunning,
         Self::ForgetJournalAtOnce,
-        Self::KeepJournalTimer,
         Self::NeverExpire,
         Self::ExpireWritten,
         Self::ExpireHeld,

@@ -68,11 +68,15 @@ fn paused_by_order(env: &Env) -> Option<InvocationId> {
 
 /// Intervenes at random.
 pub fn order(env: &mut Env) {
-    let at = env.rng.index(invocations(env).count());
-    let Some(target) = invocations(env).nth(at).map(|(id, _)| id) else { return };
+    let ended = |row: &InvocationRow| matches!(row.status, Status::Completed { .. });
+    // Most are in the middle of something: what has ended would seldom be met by chance.
+    let only_ended = env.rng.chance(400) && invocations(env).any(|(_, row)| ended(row));
+    let met: Vec<_> =
+        invocations(env).filter(|(_, row)| !only_ended || ended(row)).map(|(id, _)| id).collect();
+    let Some(target) = met.get(env.rng.index(met.len())).copied() else { return };
     let row = reads::invocation(env.observer.tables(), target).ok().flatten();
-    let completed = row.is_some_and(|row| matches!(row.status, Status::Completed { .. }));
-    if completed && env.rng.chance(env.faults.restart) {
+    let completed = row.is_some_and(|row| ended(&row));
+    if (completed || env.rng.chance(100)) && env.rng.chance(env.faults.restart) {
         return restart(env, target);
     }
     if completed && env.rng.chance(200) {

@@ -161,8 +161,11 @@ impl Timers {
     }
 
     fn left(&mut self, change: &Change) -> Judged {
-        let (RowKey::Invocation(id), Some(Row::Invocation(row))) = (&change.key, &change.new)
-        else {
+        let RowKey::Invocation(id) = &change.key else { return Ok(()) };
+        let Some(Row::Invocation(row)) = &change.new else {
+            let set = self.set.get(id).into_iter().flatten();
+            let left = set.filter(|timer| timer.kind == TimerKind::PurgeJournal).count();
+            demand!(NAME, left == 0, "{id:?} is forgotten, and leaves the timer of its journal");
             return Ok(());
         };
         let Status::Completed { at, .. } = row.status else { return Ok(()) };
