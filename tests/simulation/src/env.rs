@@ -60,6 +60,8 @@ pub struct Env {
     pub journal: Journal,
     /// What functions wait for that somebody outside must send them.
     pub awaited: Vec<(Life, SignalId)>,
+    /// How many more restarts operators order: each makes an invocation, and a world must end.
+    pub restarts_left: u32,
     /// Replies on their way to callers.
     pub replies: Vec<(CallId, Reply)>,
     /// The fold of the durable log.
@@ -85,6 +87,7 @@ impl Env {
             inbox: Inbox::default(),
             journal: Journal::default(),
             awaited: Vec::new(),
+            restarts_left: 5,
             replies: Vec::new(),
             observer: Observer::default(),
             violation: None,

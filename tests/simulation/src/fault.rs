@@ -105,7 +105,7 @@ impl Faults {
             order: some(150),
             clock_set: some(20),
             clock_skew_ms: 8 * some(120),
-            restart: some(900),
+            restart: 300 + some(600),
         }
     }
 
@@ -117,6 +117,7 @@ impl Faults {
             suspend: 50,
             checkpoint: 20,
             order: 4,
+            restart: self.restart,
             clock_skew_ms: self.clock_skew_ms,
             ..Self::default()
         }

@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use everlog_log_schema::{
     DeploymentId, Envelope, Failure, InvocationId, InvocationRow, Level, Message, MetadataOffset,
-    NotificationResult, OnMaxAttempts, Order, OrderAction, Pin, RequestId, Restart, ResumeOn, Row,
-    RowKey, Signal, SignalId, Source, Status,
+    Millis, NotificationResult, OnMaxAttempts, Order, OrderAction, Pin, RequestId, Restart,
+    ResumeOn, Row, RowKey, Signal, SignalId, Source, Status,
 };
 use everlog_partition::reads;
 
@@ -66,17 +66,23 @@ fn paused_by_order(env: &Env) -> Option<InvocationId> {
     invocations(env).find(|(_, row)| paused(row)).map(|(id, _)| id)
 }
 
+/// Later restarts would not be forgotten before the world ends.
+const RESTARTS_UNTIL: Millis = Millis(1_800_000);
+
 /// Intervenes at random.
 pub fn order(env: &mut Env) {
     let ended = |row: &InvocationRow| matches!(row.status, Status::Completed { .. });
     // Most are in the middle of something: what has ended would seldom be met by chance.
-    let only_ended = env.rng.chance(400) && invocations(env).any(|(_, row)| ended(row));
+    let only_ended = env.rng.chance(600) && invocations(env).any(|(_, row)| ended(row));
     let met: Vec<_> =
         invocations(env).filter(|(_, row)| !only_ended || ended(row)).map(|(id, _)| id).collect();
     let Some(target) = met.get(env.rng.index(met.len())).copied() else { return };
     let row = reads::invocation(env.observer.tables(), target).ok().flatten();
     let completed = row.is_some_and(|row| ended(&row));
-    if (completed || env.rng.chance(100)) && env.rng.chance(env.faults.restart) {
+    let in_time = env.restarts_left > 0 && env.now < RESTARTS_UNTIL;
+    let may_restart = in_time && (completed || env.rng.chance(100));
+    if may_restart && env.rng.chance(env.faults.restart) {
+        env.restarts_left -= 1;
         return restart(env, target);
     }
     if completed && env.rng.chance(200) {
