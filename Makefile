@@ -20,7 +20,7 @@ PROGRAMS := -p everlog -p checkout -p counter -p demo
 SEPARATE := everlog-simulation everlog-e2e everlog-log-client everlog-test-kafka everlog-chaos everlog-cluster
 # The layers of `make test`, in order: what fails soonest comes first.
 LAYERS := lint unit simulation e2e log-backends
-CRASHES ?= 1000000
+CRASHES ?= 200000
 
 .PHONY: help
 help: ## List the targets
@@ -59,7 +59,7 @@ unit: ## Layer: unit scripts, laws, golden files, house rules
 	cargo test --workspace $(addprefix --exclude ,$(SEPARATE))
 
 .PHONY: simulation
-simulation: ## Layer: the simulator, CRASHES=1000000
+simulation: ## Layer: the simulator, CRASHES=200000
 	cargo build $(PROGRAMS) -p everlog-simulation
 	$(TARGET)/debug/everlog-simulation --crashes $(CRASHES)
 	cargo test $(PROGRAMS) -p everlog-simulation
