@@ -349,6 +349,15 @@ pub enum Outcome {
     Failure(Failure),
 }
 
+impl From<Outcome> for NotificationResult {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Success(value) => Self::Value(value),
+            Outcome::Failure(failure) => Self::Failure(failure),
+        }
+    }
+}
+
 /// A terminal failure: it is not retried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {

@@ -99,7 +99,7 @@ impl FutureTree {
     /// Whether nothing in it could ever happen.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.nodes.iter().all(|node| node.leaves == WaitSet::default())
+        self.nodes.iter().all(|node| node.leaves.is_empty())
     }
 }
 

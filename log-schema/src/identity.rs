@@ -32,29 +32,25 @@ pub fn of_scoped_key(target: &Target, scope: Option<&str>, idempotency_key: &str
 /// Derives the id of a workflow's run, of which each key has one.
 #[must_use]
 pub fn of_workflow(service: &str, key: &str) -> InvocationId {
-    let names = ["wf", service, key];
-    InvocationId {
-        partition_key: partition_key_of(key),
-        uuid: Hash::of(names.map(str::as_bytes)).first_half(),
-    }
+    of_key(key, ["wf", service, key])
 }
 
 /// Derives what those who wait for a promise of a workflow wait for, as if it were an invocation.
 #[must_use]
 pub fn of_promise(service: &str, key: &str, name: &str) -> InvocationId {
-    let names = ["promise", service, key, name];
-    InvocationId {
-        partition_key: partition_key_of(key),
-        uuid: Hash::of(names.map(str::as_bytes)).first_half(),
-    }
+    of_key(key, ["promise", service, key, name])
 }
 
 /// Derives what a timer of an object belongs to, as if it were an invocation.
 #[must_use]
 pub fn of_object(service: &str, key: &str) -> InvocationId {
+    of_key(key, ["object", service, key])
+}
+
+fn of_key<const N: usize>(key: &str, names: [&str; N]) -> InvocationId {
     InvocationId {
         partition_key: partition_key_of(key),
-        uuid: Hash::of(["object", service, key].map(str::as_bytes)).first_half(),
+        uuid: Hash::of(names.map(str::as_bytes)).first_half(),
     }
 }
 
@@ -206,6 +202,16 @@ mod tests {
         assert_eq!(
             format!("{:032x}", child_request(PARENT, 7).0),
             "ec45c3e7d47f3a9fa201d59c2924d3cf"
+        );
+        let of_keys = [of_workflow("W", "k"), of_promise("W", "k", "p"), of_object("O", "k")];
+        assert!(of_keys.iter().all(|id| id.partition_key == partition_key_of("k")));
+        assert_eq!(
+            of_keys.map(|id| format!("{:032x}", id.uuid)),
+            [
+                "316732508ff5cb857b5cfbca830c8124",
+                "609eb2f96285238578b8ddf64c27d1cb",
+                "8007cba37c52d09805c0c950194063f2",
+            ]
         );
     }
 }

@@ -4,9 +4,10 @@
 //! therefore has room for so many answers only. The others stay rows of those who wait until the
 //! answers before them have arrived: then the next slice goes.
 //!
-//! **Invariants:** every function that waits is answered once. A completed invocation, or promise, is
-//! marked as owing exactly while functions wait for it, and is not forgotten before. While one is so marked, a
-//! message is on its way whose arrival makes room: whoever owns the partition reports it.
+//! **Invariants:** every function that waits is answered once. A completed invocation is marked as owing
+//! exactly while functions wait for it, and a promise at least so long, until the next slice at most; neither is
+//! forgotten before. While one is so marked, a message is on its way whose arrival makes room: whoever
+//! owns the partition reports it.
 
 use everlog_log_schema::limits::{ANSWER_BYTES_MIN, ANSWERS_BYTES_MAX};
 use everlog_log_schema::{
@@ -83,7 +84,6 @@ pub(crate) fn answer_promised(
 
 /// Sends the next slice of the answers that found no room.
 pub(crate) fn go_on(at: &mut Transition<'_, impl Tables>) -> Result<(), TablesError> {
-    at.partition.room_behind = None;
     at.answer_bytes_left = ROOM_BYTES;
     let mut last = None;
     while let Some((id, owed)) = reads::next_owing(at.tables, last)? {
@@ -106,6 +106,8 @@ pub(crate) fn go_on(at: &mut Transition<'_, impl Tables>) -> Result<(), TablesEr
             purge_if_put_off(at, kept_for_it, &row)?;
         }
     }
+    // Not before: until then others may owe answers that keep the same run.
+    at.partition.room_behind = None;
     Ok(())
 }
 
@@ -155,10 +157,7 @@ fn answer(
     completion: CompletionId,
     outcome: &Outcome,
 ) -> Result<(), TablesError> {
-    let result = match outcome {
-        Outcome::Success(value) => NotificationResult::Value(value.clone()),
-        Outcome::Failure(failure) => NotificationResult::Failure(failure.clone()),
-    };
+    let result = NotificationResult::from(outcome.clone());
     let bytes = ANSWER_BYTES_MIN.max(result.payload_bytes() as u64);
     at.answer_bytes_left = at.answer_bytes_left.saturating_sub(bytes);
     tell(at, to, completion, result)

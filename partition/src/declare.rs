@@ -66,13 +66,14 @@ pub(crate) fn answer_to(
 /// Does what the command asks. Tells whether it could be done: a full object takes no more state.
 ///
 /// The invoker refuses a function that declares a completion twice; a second declaration while the
-/// first is open changes nothing here.
+/// first is open changes nothing here. What is `answered` from the tables opens nothing.
 pub(crate) fn declare(
     at: &mut Transition<'_, impl Tables>,
     id: InvocationId,
     row: &InvocationRow,
     effect: &Effect,
     command: &Bytes,
+    answered: bool,
 ) -> Result<Stored, TablesError> {
     let life = Life { invocation: id, incarnation: row.incarnation };
     match effect {
@@ -123,9 +124,7 @@ pub(crate) fn declare(
             }
         }
         Effect::GetPromise { completion, name } => {
-            if promises::get(at.tables, &row.target, name)?.is_none()
-                && open(at, id, *completion, OpenKind::Promise { name: name.clone() })?
-            {
+            if !answered && open(at, id, *completion, OpenKind::Promise { name: name.clone() })? {
                 promises::await_one(at, &row.target, name, life, *completion);
             }
         }

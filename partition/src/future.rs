@@ -195,7 +195,8 @@ pub fn could_settle(tree: &FutureTree, prospect: impl Fn(&Awaited) -> Prospect) 
     for node in tree.nodes.iter().rev() {
         let mut parts: Vec<Prospect> = node.leaves.iter().map(|leaf| prospect(&leaf)).collect();
         for _ in 0..node.nested {
-            parts.extend(parentless.pop());
+            let Some(part) = parentless.pop() else { break };
+            parts.push(part);
         }
         let any = |of: fn(&Prospect) -> bool| parts.iter().any(of);
         let all = |of: fn(&Prospect) -> bool| !parts.is_empty() && parts.iter().all(of);

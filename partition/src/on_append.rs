@@ -59,7 +59,7 @@ fn store_entry(
             if !has_place(row, entry, answer.as_ref()) {
                 return Ok(Some(JOURNAL_FULL));
             }
-            if declare(at, id, row, effect, bytes)? == Stored::Full {
+            if declare(at, id, row, effect, bytes, answer.is_some())? == Stored::Full {
                 return Ok(Some(OBJECT_FULL));
             }
             store_command(at, id, row, entry.clone());

@@ -59,7 +59,9 @@ fn beginning(journal: Vec<JournalRow>, from: u32) -> Option<Vec<Entry>> {
                 open.extend(effect.completions().into_iter().flatten().map(|(id, _)| id));
             }
             Entry::Notification { .. } => {
-                open.retain(|id| Some(*id) != completed_by(entry));
+                if let Some(id) = completed_by(entry) {
+                    open.remove(&id);
+                }
             }
             Entry::Input { .. } | Entry::Output { .. } => {}
         }
@@ -67,8 +69,7 @@ fn beginning(journal: Vec<JournalRow>, from: u32) -> Option<Vec<Entry>> {
     if planted::is(Bug::RestartWithoutResults) {
         return Some(kept);
     }
-    let results = rest.filter(|entry| completed_by(entry).is_some_and(|id| open.remove(&id)));
-    kept.extend(results.collect::<Vec<_>>());
+    kept.extend(rest.filter(|entry| completed_by(entry).is_some_and(|id| open.remove(&id))));
     (open.is_empty() || planted::is(Bug::RestartOpen)).then_some(kept)
 }
 

@@ -50,8 +50,7 @@ impl<'a> Promise<'a> {
     }
 
     fn row_key(self) -> RowKey {
-        let Self { service, key, name } = self;
-        RowKey::Promise { service: service.into(), key: key.into(), name: name.into() }
+        reads::promise_key(self.service, self.key, self.name)
     }
 
     fn outcome(self, tables: &impl Tables) -> Result<Option<Outcome>, TablesError> {
@@ -66,10 +65,7 @@ pub(crate) fn get(
     name: &str,
 ) -> Result<Option<NotificationResult>, TablesError> {
     let outcome = Promise::of(target, name).outcome(tables)?;
-    Ok(outcome.map(|outcome| match outcome {
-        Outcome::Success(value) => NotificationResult::Value(value),
-        Outcome::Failure(failure) => NotificationResult::Failure(failure),
-    }))
+    Ok(outcome.map(NotificationResult::from))
 }
 
 /// What whoever completes a promise now is told.

@@ -288,7 +288,7 @@ pub fn next_promise(
     }
 }
 
-fn promise_key(service: &str, key: &str, name: &str) -> RowKey {
+pub(crate) fn promise_key(service: &str, key: &str, name: &str) -> RowKey {
     RowKey::Promise { service: service.to_owned(), key: key.to_owned(), name: name.to_owned() }
 }
 

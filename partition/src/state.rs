@@ -80,14 +80,7 @@ pub(crate) fn clear_all(
     row: &InvocationRow,
 ) -> Result<(), TablesError> {
     let Target { service, key: Some(key), .. } = &row.target else { return Ok(()) };
-    let mut last = None;
-    while let Some((name, _)) = reads::next_state(at.tables, service, key, last.as_ref())? {
-        if last.is_some() || !planted::is(Bug::KeepClearedState) {
-            clear(at, row, &name)?;
-        }
-        last = Some(name);
-    }
-    Ok(())
+    reset(at, service, key)
 }
 
 /// Forgets all state of an object, whoever wrote it.
@@ -99,12 +92,16 @@ pub(crate) fn reset(
     let mut object = reads::object(at.tables, service, key)?;
     let mut last = None;
     while let Some((name, value)) = reads::next_state(at.tables, service, key, last.as_ref())? {
-        object.keys -= 1;
-        object.bytes -= size(&name, &value);
-        at.tables.delete(&state_key(service, key, &name));
+        if last.is_some() || !planted::is(Bug::KeepClearedState) {
+            object.keys -= 1;
+            object.bytes -= size(&name, &value);
+            at.tables.delete(&state_key(service, key, &name));
+        }
         last = Some(name);
     }
-    expiry::stop(at, service, key, &mut object);
+    if last.is_none() {
+        return Ok(());
+    }
     put_object(at, service, key, object);
     Ok(())
 }

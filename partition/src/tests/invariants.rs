@@ -53,9 +53,15 @@ pub(super) fn hold(tables: &MemoryTables) {
             }
             (RowKey::Owing(id), Row::Owing(owed)) => {
                 owing = true;
-                assert!(reads::next_waiting(tables, *id, None).unwrap().is_some(), "{key:?}");
-                if let Owed::Promise { service, key, name } = owed {
-                    assert_eq!(identity::of_promise(service, key, name), *id);
+                match owed {
+                    Owed::Invocation => {
+                        let waiting = reads::next_waiting(tables, *id, None).unwrap();
+                        assert!(waiting.is_some(), "{key:?}");
+                    }
+                    // Who waited may have ended since.
+                    Owed::Promise { service, key, name } => {
+                        assert_eq!(identity::of_promise(service, key, name), *id);
+                    }
                 }
             }
             (RowKey::Journal(..), Row::Journal(_))
@@ -194,7 +200,10 @@ fn rows_of(tables: &MemoryTables, id: InvocationId, row: &InvocationRow) -> BTre
         }
         let purge = timer(TimerKind::Purge, Millis(at.0 + kept));
         // What owes answers is forgotten with the last of them, where that was due before.
-        if !reads::is_owing(tables, id).unwrap() || tables.get(&purge).unwrap().is_some() {
+        let owes = reads::is_owing(tables, id).unwrap()
+            || row.kind == HandlerKind::Workflow
+                && crate::promises::owe(tables, &row.target).unwrap();
+        if !owes || tables.get(&purge).unwrap().is_some() {
             wanted.insert(purge);
         }
         return wanted;

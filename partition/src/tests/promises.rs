@@ -378,3 +378,58 @@ fn a_key_has_as_many_bytes_of_promises_as_it_may_and_not_one_more() {
     assert_eq!(log.play("e1: append 60 fulfil 1 paid value xy"), ["stop 60"]);
     assert!(paused(&log));
 }
+
+#[test]
+fn a_run_is_kept_until_the_last_of_its_promises_owes_no_answer() {
+    check(
+        "
+        e1: announce
+        e1: ingest invoke 60 workflow/w; ingest invoke 7 workflowshared/w; ingest invoke 8 workflowshared/w
+        e1: append 7 await 1 paid, await 2 sent
+        e1: append 8 await 1 paid, await 2 sent
+        e1: append 60 fulfil 1 paid bytes 16777216, fulfil 2 sent value x, output done; end 60
+        rows promise
+        e1: ingest purge 60
+        e1: delivered 0 1
+        rows promise
+        e1: delivered 0 2
+        rows promise
+        ",
+        &expect![[r#"
+            e1: announce
+            e1: ingest invoke 60 workflow/w; ingest invoke 7 workflowshared/w; ingest invoke 8 workflowshared/w
+                start 60 life 0 by 1.0
+                start 7 life 1 by 1.0
+                start 8 life 2 by 1.0
+            e1: append 7 await 1 paid, await 2 sent
+            e1: append 8 await 1 paid, await 2 sent
+            e1: append 60 fulfil 1 paid bytes 16777216, fulfil 2 sent value x, output done; end 60
+                send to 0 #1: complete 7.1 1: Value(16777216 bytes)
+                notify 60 life 0 by 1.0 [2] 0x800b of 1: Void
+                notify 60 life 0 by 1.0 [4] 0x800b of 2: Void
+                arm 60 life 0 purge at 600000
+                answer 60
+            rows promise
+                promise w/paid owes answers
+                promise w/sent owes answers
+                promise w/paid awaited by 8.2 for 1
+                promise w/sent awaited by 7.1 for 2
+                promise w/sent awaited by 8.2 for 2
+                promise cart/w paid: 16777216 bytes
+                promise cart/w sent: b"x"
+            e1: ingest purge 60
+            e1: delivered 0 1
+                send to 0 #2: complete 8.2 1: Value(16777216 bytes)
+            rows promise
+                promise w/sent owes answers
+                promise w/sent awaited by 7.1 for 2
+                promise w/sent awaited by 8.2 for 2
+                promise cart/w paid: 16777216 bytes
+                promise cart/w sent: b"x"
+            e1: delivered 0 2
+                send to 0 #3: complete 7.1 2: Value(b"x")
+                send to 0 #4: complete 8.2 2: Value(b"x")
+            rows promise
+        "#]],
+    );
+}

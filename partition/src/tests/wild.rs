@@ -68,6 +68,7 @@ fn wild_command() -> impl Strategy<Value = String> {
         "plain",
         "exclusive/a",
         "exclusive/",
+        "exclusive/a ttl 100",
         "shared/a",
         "plain start 900",
         "workflow/w",

@@ -33,10 +33,7 @@ impl Plain {
     fn read<'n>(nodes: &mut impl Iterator<Item = &'n FutureNode>) -> Option<Self> {
         let node = nodes.next()?;
         let (combinator, leaves) = (node.combinator, node.leaves.iter().collect());
-        let mut nested = Vec::new();
-        for _ in 0..node.nested {
-            nested.extend(Self::read(nodes));
-        }
+        let nested = (0..node.nested).map_while(|_| Self::read(nodes)).collect();
         Some(Self { combinator, leaves, nested })
     }
 

@@ -130,20 +130,12 @@ impl<'a> Recorded<'a> {
     /// Whether the record creates a life that begins like another: its entries are copies, which ask
     /// for nothing any more.
     pub fn is_copy(&self, life: Life) -> bool {
-        self.copied_from(life).is_some()
-    }
-
-    /// The invocation like which a life begins that the record creates.
-    pub fn copied_from(&self, life: Life) -> Option<InvocationId> {
-        let row = self.changes.iter().find_map(|change| match &change.new {
-            Some(Row::Invocation(row)) if change.key == RowKey::Invocation(life.id) => Some(row),
-            _ => None,
-        })?;
-        let created = row.incarnation == life.incarnation && row.entries > 0;
-        let began = self.changes.iter().any(|change| {
-            change.key == RowKey::Invocation(life.id) && !is_of(change.old.as_ref(), life)
-        });
-        row.restarted_from.filter(|_| created && began)
+        self.changes.iter().any(|change| {
+            change.key == RowKey::Invocation(life.id)
+                && !is_of(change.old.as_ref(), life)
+                && matches!(&change.new, Some(Row::Invocation(row))
+                    if row.incarnation == life.incarnation && row.restarted_from.is_some())
+        })
     }
 
     /// The entries that it stores, without copies.

@@ -30,6 +30,8 @@ pub(super) struct Promises {
     /// What each was ever completed with: an answer may be under way when it is forgotten.
     ever: BTreeMap<Promise, Vec<Outcome>>,
     asked: BTreeMap<(Life, CompletionId), Promise>,
+    /// What those who wait for each promise that was heard of wait for.
+    ids: BTreeMap<Promise, InvocationId>,
     /// Whether a completion is the first.
     first: BTreeMap<(Life, CompletionId), bool>,
     /// Who waits for which promise.
@@ -60,12 +62,14 @@ impl Promises {
         }
         // What a record says beside forgetting may come before or behind that.
         let forgotten = forgotten(recorded);
+        let of_forgotten = |promise: &&Promise| forgotten.contains(&promise.0);
+        let before = self.completed.keys().filter(of_forgotten).cloned().collect();
         for added in recorded.own_entries() {
             self.added(added, &forgotten, coverage)?;
         }
         for workflow in &forgotten {
             coverage.hit(Case::WorkflowForgotten);
-            self.forget(workflow, recorded)?;
+            self.forget(workflow, &before, recorded)?;
         }
         for change in recorded.changes {
             self.changed(change, &forgotten, coverage)?;
@@ -85,7 +89,9 @@ impl Promises {
         match &added.entry {
             Entry::Command { effect, bytes, .. } => match effect {
                 Asks::GetPromise { completion, name } | Asks::PeekPromise { completion, name } => {
-                    self.asked.insert((life, *completion), (workflow, name.clone()));
+                    let promise = (workflow, name.clone());
+                    self.heard_of(&promise);
+                    self.asked.insert((life, *completion), promise);
                 }
                 Asks::CompletePromise { completion, name, settled } => {
                     let outcome = match settled {
@@ -94,7 +100,9 @@ impl Promises {
                         }
                         PromiseResult::Failure(failure) => Outcome::Failure(failure.clone()),
                     };
-                    self.complete((life, *completion), (workflow, name.clone()), outcome);
+                    let promise = (workflow, name.clone());
+                    self.heard_of(&promise);
+                    self.complete((life, *completion), promise, outcome);
                 }
                 Asks::None
                 | Asks::Run { .. }
@@ -116,6 +124,12 @@ impl Promises {
             Entry::Input { .. } | Entry::Output { .. } | Entry::Notification { .. } => {}
         }
         Ok(())
+    }
+
+    fn heard_of(&mut self, promise: &Promise) {
+        let ((service, key), name) = promise;
+        let id = || identity::of_promise(service, key, name);
+        self.ids.entry(promise.clone()).or_insert_with(id);
     }
 
     fn complete(&mut self, who: (Life, CompletionId), promise: Promise, outcome: Outcome) {
@@ -166,15 +180,21 @@ impl Promises {
         Ok(())
     }
 
-    /// Takes note that a workflow is forgotten. Where the record says nothing else, all of its
-    /// promises must be gone with it.
-    fn forget(&mut self, workflow: &Workflow, recorded: &Recorded<'_>) -> Judged {
+    /// Takes note that a workflow is forgotten, with those of its promises that were completed `before`,
+    /// or in the same record ahead of that. Where the record says nothing else, all must be gone with it.
+    fn forget(
+        &mut self,
+        workflow: &Workflow,
+        before: &BTreeSet<Promise>,
+        recorded: &Recorded<'_>,
+    ) -> Judged {
         let alone = recorded.record.commands.len() == 1;
         let all: Vec<_> = self.completed.keys().filter(|(of, _)| of == workflow).cloned().collect();
         for promise in all {
-            let gone = recorded.changes.iter().find(|change| is(&change.key, &promise));
-            demand!(NAME, gone.is_some() || !alone, "{promise:?} outlives its workflow");
-            if gone.is_some() {
+            let change = recorded.changes.iter().find(|change| is(&change.key, &promise));
+            let is_there = change.map_or(before.contains(&promise), |change| change.new.is_some());
+            demand!(NAME, !is_there || !alone, "{promise:?} outlives its workflow");
+            if !is_there {
                 self.completed.remove(&promise);
             }
         }
@@ -226,18 +246,11 @@ impl Promises {
                     if change.new.is_some() { waiting.insert(who) } else { waiting.remove(&who) };
             }
         }
-        for promise in self.completed.keys() {
-            let ((service, key), name) = promise;
-            let id = identity::of_promise(service, key, name);
-            let left = self.waiting.get(&id).is_some_and(|waiting| !waiting.is_empty());
-            let owed = self.owing.contains(&id);
-            demand!(NAME, !left || owed, "some wait for {promise:?}, which is completed");
+        for (promise, id) in &self.ids {
+            let left = self.waiting.get(id).is_some_and(|waiting| !waiting.is_empty());
+            let wrong = left && !self.owing.contains(id) && self.completed.contains_key(promise);
+            demand!(NAME, !wrong, "some wait for {promise:?}, which is completed");
         }
-        let promises: BTreeSet<_> = self
-            .asked
-            .values()
-            .map(|((service, key), name)| identity::of_promise(service, key, name))
-            .collect();
         for change in recorded.changes {
             let (RowKey::Invocation(ended), Some(Row::Invocation(row))) =
                 (&change.key, &change.new)
@@ -247,7 +260,7 @@ impl Promises {
             if !matches!(row.status, Status::Completed { .. }) {
                 continue;
             }
-            let mut waits = promises.iter().filter_map(|id| self.waiting.get(id)).flatten();
+            let mut waits = self.ids.values().filter_map(|id| self.waiting.get(id)).flatten();
             let waits = waits.any(|(who, _)| who == ended);
             demand!(NAME, !waits, "{ended:?} has ended, and waits for a promise");
         }

@@ -27,30 +27,30 @@ impl Restarts {
         for added in recorded.added {
             self.journals.entry(added.life).or_default().push(added.entry.clone());
         }
-        let before = self.rows.clone();
+        // All changes are judged by the rows before the record.
+        let alone = recorded.record.commands.len() == 1;
+        for change in recorded.changes {
+            if let (RowKey::Invocation(id), Some(Row::Invocation(row))) = (&change.key, &change.new)
+            {
+                if row.status.kind() == StatusKind::Completed && row.entries == 1 {
+                    // Its journal is forgotten.
+                    let life = Life { id: *id, incarnation: row.incarnation };
+                    let output = self.journals.get_mut(&life).and_then(Vec::pop);
+                    self.journals.insert(life, output.into_iter().collect());
+                }
+                self.began(*id, row, expected.as_ref(), alone, coverage)?;
+            }
+        }
         for change in recorded.changes {
             let RowKey::Invocation(id) = &change.key else { continue };
-            match &change.new {
-                Some(Row::Invocation(row)) => {
-                    if row.status.kind() == StatusKind::Completed && row.entries == 1 {
-                        // Its journal is forgotten.
-                        let life = Life { id: *id, incarnation: row.incarnation };
-                        let output = self.journals.get_mut(&life).and_then(Vec::pop);
-                        self.journals.insert(life, output.into_iter().collect());
-                    }
-                    let alone = recorded.record.commands.len() == 1;
-                    self.began(*id, row, &before, expected.as_ref(), alone, coverage)?;
-                    self.rows.insert(*id, row.as_ref().clone());
-                }
-                _ => {
-                    self.rows.remove(id);
-                }
+            if let Some(Row::Invocation(row)) = &change.new {
+                self.rows.insert(*id, row.as_ref().clone());
+            } else {
+                self.rows.remove(id);
             }
         }
         // What one command does can be told where it is alone.
-        if recorded.record.commands.len() == 1
-            && let Some((restart, Some(_))) = &expected
-        {
+        if alone && let Some((restart, Some(_))) = &expected {
             let there = self.rows.contains_key(&restart.id);
             demand!(NAME, there, "{restart:?} has no effect");
         }
@@ -78,12 +78,11 @@ impl Restarts {
         &self,
         id: InvocationId,
         row: &InvocationRow,
-        before: &BTreeMap<InvocationId, InvocationRow>,
         expected: Option<&(&Restart, Option<Vec<Entry>>)>,
         alone: bool,
         coverage: &mut Coverage,
     ) -> Judged {
-        let old = before.get(&id).filter(|old| old.incarnation == row.incarnation);
+        let old = self.rows.get(&id).filter(|old| old.incarnation == row.incarnation);
         if let Some(old) = old {
             let changed = old.pin.is_some() && old.pin != row.pin;
             let ran = old.status.kind() == StatusKind::Running;
@@ -105,7 +104,7 @@ impl Restarts {
         {
             let right = wanted.as_deref() == Some(got);
             let ends_now =
-                before.get(&from).is_none_or(|old| old.status.kind() != StatusKind::Completed)
+                self.rows.get(&from).is_none_or(|old| old.status.kind() != StatusKind::Completed)
                     && self.ended(from);
             demand!(NAME, right || ends_now, "{id:?} begins with {got:?}, not {wanted:?}");
         }

@@ -73,7 +73,9 @@ impl State {
     /// State is reset when nobody has written it for as long as its last writer wants, then for
     /// certain, and never under a handler that holds its key.
     fn expired(&mut self, recorded: &Recorded<'_>, coverage: &mut Coverage) -> Judged {
-        let (held_before, set_before) = (self.held.clone(), self.timers.clone());
+        let resets = |command: &Command| matches!(command, Command::TimerFired(fired) if fired.timer.kind == TimerKind::Expire);
+        let any_resets = recorded.record.commands.iter().any(resets);
+        let before = any_resets.then(|| (self.held.clone(), self.timers.clone()));
         for change in recorded.changes {
             if let RowKey::Timer(timer) = &change.key
                 && timer.kind == TimerKind::Expire
@@ -93,6 +95,7 @@ impl State {
                 };
             }
         }
+        let Some((held_before, set_before)) = before else { return Ok(()) };
         for command in &recorded.record.commands {
             let Command::TimerFired(fired) = command else { continue };
             if fired.timer.kind != TimerKind::Expire {
@@ -128,8 +131,12 @@ impl State {
     fn promised(&mut self, change: &Change) {
         let RowKey::Promise { service, key, name } = &change.key else { return };
         let promises = self.promised.entry((service.clone(), key.clone())).or_default();
-        if let Some(Row::Promise(Outcome::Success(value))) = &change.new {
-            promises.insert(name.clone(), (name.len() + value.len()) as u64);
+        if let Some(Row::Promise(outcome)) = &change.new {
+            let value = match outcome {
+                Outcome::Success(value) => value.len(),
+                Outcome::Failure(failure) => failure.payload_bytes(),
+            };
+            promises.insert(name.clone(), (name.len() + value) as u64);
         } else {
             promises.remove(name);
         }
@@ -147,12 +154,20 @@ impl State {
         let object = (target.service.clone(), key);
         // It may be read before it is forgotten by the same record, or after.
         let lenient = forgotten.contains(&object);
-        if let Entry::Command { effect, .. } = &added.entry
-            && let Asks::SetState { .. } | Asks::ClearState { .. } | Asks::ClearAllState = effect
-        {
-            self.written.insert(object.clone(), (self.now, *ttl));
+        let state = self.objects.entry(object.clone()).or_default();
+        let writes = match &added.entry {
+            Entry::Command { effect: Asks::SetState { .. } | Asks::ClearAllState, .. } => true,
+            // What is not there is not written.
+            Entry::Command { effect: Asks::ClearState { key }, .. } => state.contains_key(key),
+            Entry::Command { .. }
+            | Entry::Input { .. }
+            | Entry::Output { .. }
+            | Entry::Notification { .. } => false,
+        };
+        if writes {
+            self.written.insert(object, (self.now, *ttl));
         }
-        let object = self.objects.entry(object).or_default();
+        let object = state;
         match &added.entry {
             Entry::Command { effect, bytes, .. } => match effect {
                 Asks::GetState { completion, key } => {

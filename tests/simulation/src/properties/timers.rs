@@ -27,6 +27,8 @@ pub(super) struct Timers {
     forget_at: BTreeMap<InvocationId, Millis>,
     /// What the record at hand is ordered, or signalled, to do: that needs no timer.
     ordered: BTreeSet<InvocationId>,
+    /// Whose journal it is ordered to forget.
+    forgets: BTreeSet<InvocationId>,
     /// The completed invocations that owe answers.
     owing: Owing,
     /// Those of them that were ordered to be forgotten: they are with the last answer.
@@ -64,6 +66,7 @@ impl Timers {
         let (was_set, early): (Vec<_>, Vec<_>) =
             self.fired(recorded).into_iter().partition(|timer| timer.due <= self.now);
         self.ordered = recorded.messages().filter_map(ordered).collect();
+        self.forgets = recorded.messages().filter_map(forgets).collect();
         // A record's rows change together: what moved is judged by the timers before it, what is
         // left behind by those after it.
         for added in recorded.own_entries() {
@@ -155,7 +158,7 @@ impl Timers {
         }
         coverage.hit(Case::JournalForgotten);
         let due = old.journal_retention.map(|kept| Millis(at.0 + kept.0));
-        let due = due.is_some_and(|due| self.now >= due) || self.ordered.contains(&id);
+        let due = due.is_some_and(|due| self.now >= due) || self.forgets.contains(&id);
         demand!(NAME, due, "the journal of {id:?} is forgotten early");
         Ok(())
     }
@@ -225,6 +228,11 @@ impl Timers {
         }
         Ok(())
     }
+}
+
+fn forgets(message: &Message) -> Option<InvocationId> {
+    let Message::Order(order) = message else { return None };
+    (order.action == OrderAction::PurgeJournal).then_some(order.target)
 }
 
 fn ordered(message: &Message) -> Option<InvocationId> {
