@@ -18,7 +18,8 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
-use super::client::{self, Cluster};
+use super::client::{self, Cluster, Purpose};
+use super::rows::RowsReader;
 use crate::{AppendError, Checkpointer, LogError, RowChange};
 
 /// How long a step of a transaction may take.
@@ -71,26 +72,22 @@ struct Transactions {
 
 impl KafkaCheckpointer {
     pub(super) async fn open(cluster: &Cluster, partition: PartitionId) -> Result<Self, LogError> {
-        let cluster = cluster.clone();
-        client::blocking(move || {
-            let producer: BaseProducer<Reports> = cluster
+        let of = cluster.clone();
+        let transactions = client::blocking(move || {
+            let producer: BaseProducer<Reports> = of
                 .transactional_config(partition)
                 .create_with_context(Reports::default())
                 .map_err(|error| client::setup(&error))?;
             producer
                 .init_transactions(TRANSACTION_WAIT)
                 .map_err(|error| client::unavailable(&error))?;
-            let topic = cluster.journal_topic();
-            let partition = client::partition_number(partition);
-            let (start, end) = producer
-                .client()
-                .fetch_watermarks(&topic, partition, TRANSACTION_WAIT)
-                .map_err(|error| client::unavailable(&error))?;
-            let transactions =
-                Transactions { producer, topic, partition, open: false, ended: None };
-            Ok(Self { transactions: Arc::new(Mutex::new(transactions)), began_empty: start == end })
-        })
-        .await
+            let (topic, partition) = (of.journal_topic(), client::partition_number(partition));
+            Ok(Transactions { producer, topic, partition, open: false, ended: None })
+        });
+        let transactions = Arc::new(Mutex::new(transactions.await?));
+        // By its rows, not by its offsets: an aborted transaction leaves offsets and no row.
+        let mut rows = RowsReader::open(cluster, partition, Purpose::Look)?;
+        Ok(Self { transactions, began_empty: rows.next_batch().await?.is_empty() })
     }
 }
 
@@ -243,22 +240,15 @@ impl Transactions {
         Ok(())
     }
 
-    /// Aborts the transaction after an error, and tells what that makes of it.
+    /// Aborts the transaction after an error.
     fn aborted(&mut self, cause: &KafkaError) -> AppendError {
         if is_fenced(cause) || self.fenced() {
             return AppendError::Fenced;
         }
-        match self.abort() {
-            Ok(()) => {
-                self.open = false;
-                AppendError::Refused(cause.to_string())
-            }
-            Err(error) if is_fenced(&error) || self.fenced() => AppendError::Fenced,
-            Err(error) => AppendError::Unknown(format!("{cause}; failed to abort: {error}")),
-        }
+        self.dropped(AppendError::Refused(cause.to_string()))
     }
 
-    /// Aborts the transaction, if one is open, for rows that it must not hold.
+    /// Aborts the transaction, if one is open, and tells what that makes of `why`.
     fn dropped(&mut self, why: AppendError) -> AppendError {
         if !self.open {
             return why;

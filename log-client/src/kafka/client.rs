@@ -66,6 +66,8 @@ pub(super) enum Purpose {
     Follow,
     /// To read what transactions committed, up to its end.
     Restore,
+    /// To see whether they committed anything.
+    Look,
 }
 
 /// One Kafka, one set of topics.
@@ -194,10 +196,10 @@ impl Cluster {
     /// The settings of consumers.
     pub(super) fn consumer_config(&self, purpose: Purpose) -> ClientConfig {
         let (isolation, end, wait) = match purpose {
-            // A record that comes ends the wait.
-            Purpose::Follow => ("read_uncommitted", "false", "500"),
+            // A record of any partition ends the wait; one that is assigned anew waits for its end.
+            Purpose::Follow => ("read_uncommitted", "false", "50"),
             // The end of the partition shows only once the wait is over.
-            Purpose::Restore => ("read_committed", "true", "50"),
+            Purpose::Restore | Purpose::Look => ("read_committed", "true", "50"),
         };
         let mut config = config(&self.options);
         config

@@ -10,11 +10,13 @@
 //! **Invariants:** records are given to the producer in the order in which they were put. While some
 //! wait, one is under way whose report gives the next ones, or the line has been told to.
 
+use std::any::Any;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::sync::{Arc, Mutex, Weak, mpsc};
 
 use bytes::Bytes;
 
+use super::lock;
 use super::stall::Queued;
 use crate::AppendError;
 
@@ -36,6 +38,8 @@ pub(super) type Wake = mpsc::Sender<Weak<Line>>;
 pub(super) struct Line {
     held: Mutex<Held>,
     give: Give,
+    /// The producer, so that the last to let go of it does not do so inside `give`.
+    producer: Weak<dyn Any + Send + Sync>,
     wake: Wake,
 }
 
@@ -55,6 +59,11 @@ impl Held {
         self.waiting.len() + self.under_way
     }
 
+    fn has_room(&self, bytes: usize) -> bool {
+        let records = self.records();
+        records == 0 || records < RECORDS_MAX && self.bytes + bytes <= BYTES_MAX
+    }
+
     /// Whether the producer can send all that waits.
     fn may_give(&self) -> bool {
         self.under_way == 0 || self.records() <= UNDER_WAY_MAX
@@ -62,28 +71,26 @@ impl Held {
 }
 
 impl Line {
-    pub(super) fn new(give: Give, wake: Wake) -> Self {
-        Self { held: Mutex::default(), give, wake }
+    pub(super) fn new(give: Give, producer: Weak<dyn Any + Send + Sync>, wake: Wake) -> Self {
+        Self { held: Mutex::default(), give, producer, wake }
     }
 
     /// How many records are abandoned, and not told of yet.
     pub(super) fn abandoned(&self) -> usize {
-        self.lock().abandoned
+        lock(&self.held).abandoned
     }
 
-    /// Makes room for a record, if there is any.
-    pub(super) fn has_room(&self, bytes: usize) -> bool {
-        let held = self.lock();
-        held.records() == 0 || held.records() < RECORDS_MAX && held.bytes + bytes <= BYTES_MAX
-    }
-
-    /// Takes a record behind all others. What the producer refuses at once is given back.
+    /// Takes a record behind all others. What there is no room for, or the producer refuses at once,
+    /// is given back.
     pub(super) fn put(
         &self,
         queued: Box<Queued>,
         payload: Bytes,
     ) -> Result<(), (AppendError, Box<Queued>)> {
-        let (mut held, bytes) = (self.lock(), payload.len());
+        let (mut held, bytes) = (lock(&self.held), payload.len());
+        if !held.has_room(bytes) {
+            return Err((AppendError::QueueFull, queued));
+        }
         if held.records() < UNDER_WAY_MAX && held.waiting.is_empty() {
             (self.give)(queued, &payload)?;
             held.under_way += 1;
@@ -96,7 +103,9 @@ impl Line {
 
     /// Gives what waits to the producer, if it can send it.
     pub(super) fn hand_over(&self) {
-        let mut held = self.lock();
+        // Ending a producer waits for its thread, which may be waiting for this lock.
+        let _producer = self.producer.upgrade();
+        let mut held = lock(&self.held);
         if !held.may_give() {
             return;
         }
@@ -105,17 +114,18 @@ impl Line {
                 held.under_way += 1;
                 continue;
             };
-            held.bytes -= payload.len();
+            let refused = queued.queue();
+            // There until its appender stalls, so that none passes it, and none behind it is written.
+            held.waiting.push_front((queued, payload));
             drop(held);
-            // Those behind it must not be written without it.
-            queued.not_taken(&error);
-            held = self.lock();
+            refused.refuse(&error);
+            held = lock(&self.held);
         }
     }
 
     /// The producer has told of a record.
     pub(super) fn told(self: &Arc<Self>, bytes: usize, abandoned: bool) {
-        let mut held = self.lock();
+        let mut held = lock(&self.held);
         held.under_way -= 1;
         held.bytes -= bytes;
         held.abandoned -= usize::from(abandoned);
@@ -128,7 +138,7 @@ impl Line {
     /// Nobody waits for `pending` records any more, of which `is_of` tells those that wait here.
     /// They are dropped; tells how many others the producer holds.
     pub(super) fn abandon(&self, pending: usize, is_of: impl Fn(&Queued) -> bool) -> usize {
-        let mut held = self.lock();
+        let mut held = lock(&self.held);
         let Held { waiting, bytes, .. } = &mut *held;
         let before = waiting.len();
         waiting.retain(|(queued, payload)| {
@@ -139,10 +149,6 @@ impl Line {
         let given = pending - (before - waiting.len());
         held.abandoned += given;
         given
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -176,7 +182,7 @@ pub(super) mod tests {
                 Ok(())
             })
         };
-        let line = Arc::new(Line::new(give, wake));
+        let line = Arc::new(Line::new(give, Weak::<()>::new(), wake));
         Fixture { queue: Queue::new(Arc::clone(&line)), line, given, full_at, woken }
     }
 
@@ -248,7 +254,7 @@ pub(super) mod tests {
         assert!(matches!(fixture.append(1), Err(AppendError::Refused(_))), "none goes behind it");
         fixture.tell(Ok(5));
         assert_eq!(fixture.line.abandoned(), 0);
-        for told in told.drain(..).skip(5) {
+        for told in told.split_off(5) {
             assert!(matches!(told.await, Err(AppendError::Unknown(_))));
         }
     }

@@ -23,7 +23,7 @@ mod topics;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use everlog_log_schema::PartitionId;
@@ -32,7 +32,7 @@ use rdkafka::admin::AdminOptions;
 use rdkafka::{Offset, TopicPartitionList};
 
 use self::checkpoint::KafkaCheckpointer;
-use self::client::Cluster;
+use self::client::{Cluster, Purpose};
 pub use self::group::{Assigned, Group};
 pub use self::members::{MemberRow, MembersEvent, MembersReader, MembersWriter};
 use self::producers::Producers;
@@ -97,6 +97,11 @@ impl fmt::Debug for KafkaOptions {
             .field("properties", &properties::shown(&self.properties))
             .finish()
     }
+}
+
+/// What a mutex holds, whatever became of who held it before.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An event log on Kafka.
@@ -220,7 +225,7 @@ impl EventLog for KafkaLog {
     ) -> BoxFuture<'_, Result<Box<dyn CheckpointReader>, LogError>> {
         Box::pin(async move {
             self.cluster.check(Stream { topic: Topic::Log, partition })?;
-            let reader = RowsReader::open(&self.cluster, partition)?;
+            let reader = RowsReader::open(&self.cluster, partition, Purpose::Restore)?;
             Ok(Box::new(reader) as Box<dyn CheckpointReader>)
         })
     }

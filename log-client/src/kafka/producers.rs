@@ -24,7 +24,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::sync::{Arc, Mutex, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -37,6 +37,7 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, T
 
 use super::client::{self, Cluster};
 use super::line::{Give, Line, Wake};
+use super::lock;
 use super::stall::{Queue, Queued};
 use crate::{AppendError, Appender, Appending, LogError, Stream};
 
@@ -121,7 +122,10 @@ impl Channel {
     }
 
     fn line(self: &Arc<Self>, stream: Stream, topic: &str, wake: &Wake) -> Arc<Line> {
-        let open = || Arc::new(Line::new(self.give(stream, topic), wake.clone()));
+        let open = || {
+            let producer = Arc::downgrade(self);
+            Arc::new(Line::new(self.give(stream, topic), producer, wake.clone()))
+        };
         Arc::clone(lock(&self.lines).entry(stream).or_insert_with(open))
     }
 
@@ -246,10 +250,6 @@ fn look(watched: &Mutex<Vec<Weak<Queue>>>, stall_max: Duration) {
         }
         true
     });
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Appends to one stream.

@@ -8,7 +8,7 @@
 //! **Invariant:** the reader starts at the offset it was given or fails; it never moves by itself.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::{Notify, watch};
 
 use super::client::{self, Cluster, Logging, Purpose};
+use super::lock;
 use crate::{Bounds, LogError, Logged, Reader, Stream};
 
 /// One batch ends at this many records…
@@ -35,17 +36,30 @@ const POLL_WAIT: Duration = Duration::from_millis(100);
 pub(super) struct Consumers(Mutex<Vec<Arc<Shared>>>);
 
 impl Consumers {
-    /// A consumer that does not read the stream yet, and does from now on.
-    fn of(&self, cluster: &Cluster, stream: Stream) -> Result<Arc<Shared>, LogError> {
+    /// A place at a consumer that does not read the stream yet.
+    fn seat(&self, cluster: &Cluster, stream: Stream) -> Result<Seat, LogError> {
         let mut consumers = lock(&self.0);
         consumers.retain(|shared| shared.failed.borrow().is_none());
-        if let Some(shared) = consumers.iter().find(|shared| lock(&shared.streams).insert(stream)) {
-            return Ok(Arc::clone(shared));
+        let free = |shared: &&Arc<Shared>| lock(&shared.streams).insert(stream);
+        if let Some(shared) = consumers.iter().find(free) {
+            return Ok(Seat { shared: Arc::clone(shared), stream });
         }
         let shared = Arc::new(Shared::open(cluster)?);
         lock(&shared.streams).insert(stream);
         consumers.push(Arc::clone(&shared));
-        Ok(shared)
+        Ok(Seat { shared, stream })
+    }
+}
+
+/// The right to read a stream by a consumer, until it is dropped.
+struct Seat {
+    shared: Arc<Shared>,
+    stream: Stream,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        lock(&self.shared.streams).remove(&self.stream);
     }
 }
 
@@ -86,15 +100,15 @@ impl Shared {
 /// Reads one stream.
 pub(super) struct StreamReader {
     cluster: Cluster,
-    shared: Arc<Shared>,
-    stream: Stream,
     next: u64,
-    /// There until it is dropped.
-    queue: Option<PartitionQueue<Logging>>,
-    /// The queue is not empty any more.
-    filled: Arc<Notify>,
     /// Why nothing more comes: told again to whoever asks again.
     stopped: Option<Stop>,
+    /// The queue is not empty any more.
+    filled: Arc<Notify>,
+    /// Dropped before the seat: the next reader of the stream has the same queue, and must not lose its
+    /// callback.
+    queue: PartitionQueue<Logging>,
+    seat: Seat,
 }
 
 /// Why a reader ended.
@@ -113,49 +127,39 @@ impl StreamReader {
         from: u64,
     ) -> Result<Self, LogError> {
         let topic = cluster.topic(stream.topic);
-        let shared = consumers.of(cluster, stream)?;
-        let queue = shared
-            .consumer
-            .split_partition_queue(&topic, client::partition_number(stream.partition));
+        let seat = consumers.seat(cluster, stream)?;
+        let consumer = Arc::clone(&seat.shared.consumer);
+        let queue =
+            consumer.split_partition_queue(&topic, client::partition_number(stream.partition));
         let mut queue = queue.ok_or_else(|| {
             LogError::Unavailable(format!("{topic} [{}] has no queue", stream.partition))
         })?;
         let filled = Arc::new(Notify::new());
         let notify = Arc::clone(&filled);
         queue.set_nonempty_callback(move || notify.notify_one());
-        let reader = Self {
-            cluster: cluster.clone(),
-            shared,
-            stream,
-            next: from,
-            queue: Some(queue),
-            filled,
-            stopped: None,
-        };
         // What an earlier reader has left there: librdkafka forgets its records, but not its errors.
-        if let Some(queue) = &reader.queue {
-            while queue.poll(Duration::ZERO).is_some() {}
-        }
+        while queue.poll(Duration::ZERO).is_some() {}
+        let cluster = cluster.clone();
+        let reader = Self { cluster, next: from, stopped: None, filled, queue, seat };
         let offset = Offset::Offset(client::offset_number(from));
-        reader
-            .shared
-            .consumer
+        consumer
             .incremental_assign(&reader.assignment(offset))
             .map_err(|error| client::setup(&error))?;
         Ok(reader)
     }
 
     fn assignment(&self, from: Offset) -> TopicPartitionList {
-        let (topic, mut of) = (self.cluster.topic(self.stream.topic), TopicPartitionList::new());
-        of.add_partition_offset(&topic, client::partition_number(self.stream.partition), from)
+        let (stream, mut of) = (self.seat.stream, TopicPartitionList::new());
+        let topic = self.cluster.topic(stream.topic);
+        of.add_partition_offset(&topic, client::partition_number(stream.partition), from)
             .expect("the offset is one, or none");
         of
     }
 
     async fn next_batch(&mut self) -> Result<Vec<Logged>, LogError> {
-        let mut failed = self.shared.failed.clone();
+        let mut failed = self.seat.shared.failed.clone();
         while self.stopped.is_none() {
-            let (batch, stop) = self.queue.as_ref().map(gather).unwrap_or_default();
+            let (batch, stop) = gather(&self.queue);
             self.stopped = stop;
             if let Some(last) = batch.last() {
                 self.next = last.offset + 1;
@@ -167,7 +171,6 @@ impl StreamReader {
                     Ok(error) = failed.wait_for(Option::is_some) => {
                         self.stopped = error.clone().map(Stop::Failed);
                     }
-                    else => {}
                 }
             }
         }
@@ -179,7 +182,7 @@ impl StreamReader {
 
     async fn out_of_range(&self) -> LogError {
         let wanted = self.next;
-        match self.cluster.bounds(self.stream).await {
+        match self.cluster.bounds(self.seat.stream).await {
             // A broker that has just become the leader may not know yet how far its log goes.
             Ok(Bounds { start, end }) if (start..=end).contains(&wanted) => LogError::Unavailable(
                 format!("a broker said that it does not hold offset {wanted}, which it does"),
@@ -199,13 +202,10 @@ impl Reader for StreamReader {
 impl Drop for StreamReader {
     fn drop(&mut self) {
         let of = self.assignment(Offset::Invalid);
-        if let Err(error) = self.shared.consumer.incremental_unassign(&of) {
+        if let Err(error) = self.seat.shared.consumer.incremental_unassign(&of) {
             // It was never assigned.
-            tracing::debug!(%error, stream = ?self.stream, "a Kafka reader ends");
+            tracing::debug!(%error, stream = ?self.seat.stream, "a Kafka reader ends");
         }
-        // The next reader of the stream has the same queue, and must not lose its callback.
-        self.queue = None;
-        lock(&self.shared.streams).remove(&self.stream);
     }
 }
 
@@ -260,8 +260,4 @@ fn stop(error: &KafkaError) -> Option<Stop> {
     }
     tracing::debug!(%code, "a Kafka reader waits");
     None
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,7 +5,6 @@
 //!
 //! **Invariant:** a reader that has failed returns no further rows: none is left out.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -29,8 +28,6 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Batches read ahead.
 const BATCHES_AHEAD: usize = 4;
 
-static READERS: AtomicU64 = AtomicU64::new(0);
-
 /// Reads a partition's rows from the beginning of the topic to its end.
 pub(super) struct RowsReader {
     batches: mpsc::Receiver<Result<Vec<RowChange>, LogError>>,
@@ -39,19 +36,23 @@ pub(super) struct RowsReader {
 }
 
 impl RowsReader {
-    pub(super) fn open(cluster: &Cluster, partition: PartitionId) -> Result<Self, LogError> {
+    /// `purpose` is to restore, or to look.
+    pub(super) fn open(
+        cluster: &Cluster,
+        partition: PartitionId,
+        purpose: Purpose,
+    ) -> Result<Self, LogError> {
         let topic = cluster.journal_topic();
-        let consumer = cluster.consumer(&topic, partition, Offset::Beginning, Purpose::Restore)?;
+        let consumer = cluster.consumer(&topic, partition, Offset::Beginning, purpose)?;
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
-        let number = READERS.fetch_add(1, Ordering::Relaxed);
         std::thread::Builder::new()
-            .name(format!("kafka-rows-{number}"))
+            .name(format!("rows-{partition}"))
             .spawn(move || consume(&consumer, &sender))
             .map_err(|error| LogError::Unavailable(format!("failed to start a thread: {error}")))?;
         Ok(Self { batches, ended: None })
     }
 
-    async fn next_batch(&mut self) -> Result<Vec<RowChange>, LogError> {
+    pub(super) async fn next_batch(&mut self) -> Result<Vec<RowChange>, LogError> {
         if self.ended.is_none() {
             match self.batches.recv().await {
                 Some(Ok(batch)) if !batch.is_empty() => return Ok(batch),
@@ -88,7 +89,6 @@ fn consume(
                 if !batch.is_full() {
                     continue;
                 }
-                deadline = Instant::now() + READ_WAIT;
             }
             Some(Err(KafkaError::PartitionEOF(_))) => {
                 let rest = batch.take();
@@ -102,7 +102,7 @@ fn consume(
                 let _ = sender.blocking_send(Err(client::unavailable(&error)));
                 return;
             }
-            None if Instant::now() >= deadline => {
+            None if batch.rows.is_empty() && Instant::now() >= deadline => {
                 let reason = "no broker gives the rows".to_owned();
                 let _ = sender.blocking_send(Err(LogError::Unavailable(reason)));
                 return;
@@ -110,9 +110,13 @@ fn consume(
             None => {}
         }
         let rows = batch.take();
-        if !rows.is_empty() && sender.blocking_send(Ok(rows)).is_err() {
+        if rows.is_empty() {
+            continue;
+        }
+        if sender.blocking_send(Ok(rows)).is_err() {
             return;
         }
+        deadline = Instant::now() + READ_WAIT;
     }
 }
 

@@ -12,13 +12,14 @@
 //! **Invariant:** each queued record resolves once: as its delivery report says, or as unknown.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::line::Line;
+use super::lock;
 use crate::{AppendError, Appending};
 
 type Outcome = Result<u64, AppendError>;
@@ -65,9 +66,6 @@ impl Queue {
         if let Some(reason) = &state.stalled {
             return Err(AppendError::Refused(reason.clone()));
         }
-        if !self.line.has_room(bytes) {
-            return Err(AppendError::QueueFull);
-        }
         let (resolve, appending) = Appending::new();
         let number = state.first + state.pending.len() as u64;
         state.pending.push_back(Pending { since: Instant::now(), resolve: Some(resolve) });
@@ -88,6 +86,12 @@ impl Queue {
         }
         let reason = format!("no broker has acknowledged an append within {max:?}");
         Some(self.stall(&mut state, &reason))
+    }
+
+    /// The producer has not taken a record that had waited for its turn.
+    pub(super) fn refuse(&self, error: &AppendError) {
+        let reason = format!("the producer has not taken the record: {error}");
+        self.stall(&mut lock(&self.state), &reason);
     }
 
     /// Resolves all as unknown, and takes no more.
@@ -131,20 +135,10 @@ impl Queued {
         }
     }
 
-    /// The producer has not taken the record, which had waited for its turn.
-    pub(super) fn not_taken(self, error: &AppendError) {
-        let Self { queue, number, .. } = self;
-        // Unless it was abandoned meanwhile.
-        if let Some(resolve) = queue.settle(number) {
-            let reason = format!("the producer has not taken the record: {error}");
-            queue.stall(&mut lock(&queue.state), &reason);
-            let _ = resolve.send(Err(AppendError::Unknown(reason)));
-        }
+    /// What the appender of the record has queued.
+    pub(super) fn queue(&self) -> Arc<Queue> {
+        Arc::clone(&self.queue)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ macro_rules! for_each_case {
             checkpoints_of_partitions_are_apart,
             a_later_checkpointer_fences,
             a_refused_checkpoint_writes_nothing,
+            rows_that_were_not_committed_leave_the_journal_empty,
             many_rows_come_back,
         }
     };
@@ -314,6 +315,18 @@ pub(crate) async fn a_refused_checkpoint_writes_nothing(log: Log) {
     assert_eq!(rows(&log, 0).await, ["key=1"]);
     soon(checkpointer.commit(vec![row("key", "3")])).await.unwrap();
     assert_eq!(rows(&log, 0).await, ["key=3"]);
+}
+
+pub(crate) async fn rows_that_were_not_committed_leave_the_journal_empty(log: Log) {
+    let partition = PartitionId(0);
+    let mut dropped = soon(log.checkpointer(partition)).await.unwrap();
+    assert!(dropped.began_empty());
+    soon(dropped.add(vec![row("key", "never committed")])).await.unwrap();
+    drop(dropped);
+    let mut owner = soon(log.checkpointer(partition)).await.unwrap();
+    assert!(owner.began_empty());
+    soon(owner.commit(vec![row("key", "1")])).await.unwrap();
+    assert!(!soon(log.checkpointer(partition)).await.unwrap().began_empty());
 }
 
 pub(crate) async fn many_rows_come_back(log: Log) {
