@@ -72,20 +72,17 @@ impl Owners {
                 None => OwnerError::Unavailable(format!(
                     "no member says that it owns partition {partition}"
                 )),
-                Some(owner) => {
-                    let mut others = self.routes.clone();
-                    tokio::select! {
-                        biased;
-                        reply = self.ask_owner(owner, &question) => match reply {
-                            Err(error @ OwnerError::Unavailable(_)) => error,
-                            reply => return reply,
-                        },
-                        _ = others.wait_for(moved) => continue,
-                    }
-                }
+                Some(owner) => tokio::select! {
+                    biased;
+                    reply = self.ask_owner(owner, &question) => match reply {
+                        Err(error @ OwnerError::Unavailable(_)) => error,
+                        reply => return reply,
+                    },
+                    Ok(_) = routes.wait_for(moved) => continue,
+                },
             };
             let until = *deadline.get_or_insert_with(|| Instant::now() + NEXT_OWNER_MAX);
-            if timeout_at(until, routes.wait_for(moved)).await.is_err() {
+            if !matches!(timeout_at(until, routes.wait_for(moved)).await, Ok(Ok(_))) {
                 return Err(unavailable);
             }
         }

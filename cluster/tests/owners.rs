@@ -19,6 +19,7 @@ use everlog_log_schema::owner_api::*;
 use everlog_log_schema::*;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// A bound for hangs only.
 const SOON: Duration = Duration::from_mins(1);
@@ -236,11 +237,12 @@ async fn what_is_owned_here_needs_no_network() {
     until_answered_by(&owners, "here").await;
 }
 
-#[tokio::test]
-async fn an_attached_call_goes_to_the_next_owner_when_the_owner_changes() {
-    let (waiting, of_new) = (Arc::default(), Arc::default());
-    let (old, new) = (serve("old", &waiting).await, serve("new", &of_new).await);
-    let sender = watch::Sender::new(members(&[("b", old.address(), 4)]));
+/// A call that is attached to the owner at an address, which is "old", and the members.
+async fn attach_at(
+    old: SocketAddr,
+    waiting: &AtomicUsize,
+) -> (Arc<Owners>, watch::Sender<Arc<Members>>, JoinHandle<Result<Answer, OwnerError>>) {
+    let sender = watch::Sender::new(members(&[("b", old, 4)]));
     let owners = Owners::new(PARTITIONS, sender.subscribe(), peers(Some(secret("s3cret"))), None);
     let owners = Arc::new(owners);
     until_answered_by(&owners, "old").await;
@@ -248,7 +250,15 @@ async fn an_attached_call_goes_to_the_next_owner_when_the_owner_changes() {
         let owners = Arc::clone(&owners);
         async move { owners.attach(id(), None).await }
     });
-    until(&waiting, 1).await;
+    until(waiting, 1).await;
+    (owners, sender, attached)
+}
+
+#[tokio::test]
+async fn an_attached_call_goes_to_the_next_owner_when_the_owner_changes() {
+    let (waiting, of_new) = (Arc::default(), Arc::default());
+    let (old, new) = (serve("old", &waiting).await, serve("new", &of_new).await);
+    let (owners, sender, attached) = attach_at(old.address(), &waiting).await;
     // What else changes among the members is no reason.
     sender.send_replace(members(&[("b", old.address(), 4), ("c", new.address(), 3)]));
     until_answered_by(&owners, "old").await;
@@ -265,15 +275,7 @@ async fn an_attached_call_goes_to_the_next_owner_when_the_owner_changes() {
 async fn the_owner_that_comes_after_a_dead_one_is_asked_at_once() {
     let (waiting, of_new) = (Arc::default(), Arc::default());
     let (old, new) = (serve("old", &waiting).await, serve("new", &of_new).await);
-    let sender = watch::Sender::new(members(&[("b", old.address(), 4)]));
-    let owners = Owners::new(PARTITIONS, sender.subscribe(), peers(Some(secret("s3cret"))), None);
-    let owners = Arc::new(owners);
-    until_answered_by(&owners, "old").await;
-    let attached = tokio::spawn({
-        let owners = Arc::clone(&owners);
-        async move { owners.attach(id(), None).await }
-    });
-    until(&waiting, 1).await;
+    let (_owners, sender, attached) = attach_at(old.address(), &waiting).await;
     drop(old);
     sender.send_replace(members(&[("c", new.address(), 5)]));
     until(&of_new, 1).await;
@@ -285,15 +287,7 @@ async fn the_owner_that_comes_after_a_dead_one_is_asked_at_once() {
 async fn an_attached_call_is_given_up_when_the_connection_breaks() {
     let waiting = Arc::default();
     let server = serve("old", &waiting).await;
-    let sender = watch::Sender::new(members(&[("b", server.address(), 4)]));
-    let owners = Owners::new(PARTITIONS, sender.subscribe(), peers(Some(secret("s3cret"))), None);
-    let owners = Arc::new(owners);
-    until_answered_by(&owners, "old").await;
-    let attached = tokio::spawn({
-        let owners = Arc::clone(&owners);
-        async move { owners.attach(id(), None).await }
-    });
-    until(&waiting, 1).await;
+    let (owners, _sender, attached) = attach_at(server.address(), &waiting).await;
     drop(server);
     let ended = tokio::time::timeout(SOON, attached).await.unwrap().unwrap();
     assert!(matches!(ended, Err(OwnerError::Unavailable(_))), "{ended:?}");

@@ -78,7 +78,7 @@ pub struct ExecutorLimits {
     pub protocol_version_max: u32,
     /// How many bytes of an object's state, keys and values, an attempt begins with.
     pub eager_state_bytes_max: u64,
-    /// How many timers of each sort a partition keeps in memory; its tables hold them all.
+    /// How many timers that calls wait for a partition keeps in memory; its tables hold them all.
     pub timers_in_memory_max: usize,
     /// How long the outcome of a function's call without idempotency key is kept, where the called
     /// handler's author does not say.

@@ -219,7 +219,7 @@ pub(crate) const SETTINGS: [Setting; 51] = [
         "timers_in_memory_max",
         COUNT,
         None,
-        "How many timers each partition keeps in memory. The tables hold them all: with fewer they are read more often.",
+        "How many timers that calls wait for each partition keeps in memory. The tables hold them all: with fewer they are read more often.",
     ),
     setting(
         "unkeyed_retention",

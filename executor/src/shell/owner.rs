@@ -77,7 +77,8 @@ impl<'s> Owner<'s> {
         reign: Reign,
     ) -> Result<Self, Interruption> {
         let row = fold.row();
-        check_inbox(shell, row.next_inbox).await?;
+        let ((), oldest) =
+            tokio::try_join!(check_inbox(shell, row.next_inbox), oldest_in_log(shell))?;
         let intake = Intake::open(
             shell.log.clone(),
             shell.partition,
@@ -98,7 +99,6 @@ impl<'s> Owner<'s> {
         let limits = &shell.limits;
         let timers_max = limits.timers_in_memory_max;
         let history_bytes = limits.history_bytes_max / u64::from(shell.partitions);
-        let oldest = oldest_in_log(shell).await?;
         let history = History::new(limits.history_age_max, history_bytes, row.next_log, oldest);
         let proposals = Proposals::behind_announcement(reign.appender, reign.epoch, reign.term);
         let clock = Clock::not_before(row.now);

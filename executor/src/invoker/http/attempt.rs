@@ -239,8 +239,10 @@ impl Attempt {
             if let Some(trace) = &mut self.trace {
                 trace.said(&kind);
             }
+            // The first that lasts is charged for all: which of them holds the bytes is not known here.
+            let lasts = !matches!(kind, AttemptEventKind::AwaitingOn(_));
+            let bytes = if lasts { std::mem::take(&mut self.unreported_bytes) } else { 0 };
             let event = AttemptEvent { invocation: self.invocation, attempt: self.id, kind };
-            let bytes = std::mem::take(&mut self.unreported_bytes);
             if self.events.send(event, bytes).await.is_err() {
                 return false;
             }

@@ -14,6 +14,8 @@ use crate::invoker::error::Failure;
 pub(crate) const FUTURE_DEPTH_MAX: usize = 1_000;
 /// A tree of futures, in bytes: it is kept in the invocation's row until it is settled.
 pub(crate) const FUTURE_BYTES_MAX: usize = 1 << 20;
+/// A tree that is only shown, in bytes: it stays in memory while the attempt lasts.
+const HINT_BYTES_MAX: usize = 16 << 10;
 
 /// Reads what a suspension waits for.
 pub(crate) fn suspension(version: u32, payload: Bytes) -> Result<FutureTree, Failure> {
@@ -37,7 +39,8 @@ pub(crate) fn suspension(version: u32, payload: Bytes) -> Result<FutureTree, Fai
 /// it is a hint, of which nothing depends.
 pub(crate) fn awaiting_on(payload: Bytes) -> Result<Option<FutureTree>, Failure> {
     let message: pb::AwaitingOnMessage = decode("AwaitingOn", payload)?;
-    Ok(message.awaiting_on.and_then(|future| future_tree(future).ok()))
+    let shown = message.awaiting_on.filter(|future| future.len() <= HINT_BYTES_MAX);
+    Ok(shown.and_then(|future| future_tree(future).ok()))
 }
 
 fn nothing() -> Failure {
@@ -137,6 +140,20 @@ mod tests {
         assert!(
             matches!(refused, Err(Failure::FutureTooLarge(bytes)) if bytes == FUTURE_BYTES_MAX + 1)
         );
+    }
+
+    #[test]
+    fn what_is_too_large_to_be_shown_is_no_hint() {
+        let hint = |bytes: usize| {
+            let waiting_named_signals = vec!["n".repeat(bytes)];
+            let future =
+                pb::FutureMessage { waiting_named_signals, ..pb::FutureMessage::default() };
+            let awaiting_on = Some(future.encode_to_vec().into());
+            let message = pb::AwaitingOnMessage { awaiting_on };
+            super::awaiting_on(message.encode_to_vec().into()).unwrap()
+        };
+        assert!(hint(HINT_BYTES_MAX / 2).is_some());
+        assert!(hint(HINT_BYTES_MAX).is_none());
     }
 
     #[test]
