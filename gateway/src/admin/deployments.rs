@@ -18,7 +18,7 @@ use super::endpoint::Endpoint;
 use super::invocations::Parameters;
 use super::record::Decision;
 use super::register::{offered_deployment, registered_at, serves_all, wanted, with_patches_of};
-use super::{Admin, AdminError, discovery, not_found, offered, views};
+use super::{Admin, AdminError, discovery, found, offered, read_json, views};
 use crate::reply::{Reply, json_reply};
 
 /// How many open invocations are counted. More are "at least" so many.
@@ -82,8 +82,7 @@ impl Admin {
         id: &str,
         body: &[u8],
     ) -> Result<Reply, AdminError> {
-        let request: UpdateRequest = serde_json::from_slice(body)
-            .map_err(|error| AdminError::MalformedRequest(error.to_string()))?;
+        let request: UpdateRequest = read_json(body)?;
         let registered = found(&self.metadata.borrow(), id)?.clone();
         let endpoint = endpoint_of(&request, &registered)?;
         let discovered = discovery::discover(&endpoint, &self.connector, &self.limits).await?;
@@ -94,12 +93,14 @@ impl Admin {
             if request.dry_run || updated == *registered {
                 return Ok(Decision::Done(updated));
             }
-            // What is new in it gets its calls only as a registration.
-            let change = if request.overwrite && serves_all(metadata, registered) {
-                Change::RegisterDeployment(updated.clone())
-            } else {
-                Change::UpdateDeployment(updated.clone())
-            };
+            if request.overwrite && serves_all(metadata, registered) {
+                // What is new in it gets its calls only as a registration: a next version, which begins
+                // without what was patched for the one before.
+                let next = Deployment { services: offered.services.clone(), ..updated };
+                let change = Change::RegisterDeployment(next.clone());
+                return Ok(Decision::Record(Box::new(change), next));
+            }
+            let change = Change::UpdateDeployment(updated.clone());
             Ok(Decision::Record(Box::new(change), updated))
         });
         let updated = updated.await?;
@@ -208,11 +209,6 @@ impl std::fmt::Display for Open {
     }
 }
 
-fn found<'a>(metadata: &'a Metadata, id: &str) -> Result<&'a Deployment, AdminError> {
-    let found = metadata.deployments.get(&DeploymentId(id.to_owned()));
-    found.ok_or_else(|| not_found("deployment", id))
-}
-
 fn newest_of<'a>(metadata: &'a Metadata, id: &DeploymentId) -> Vec<&'a str> {
     let newest = metadata.services.iter().filter(|(_, newest)| newest.deployment == *id);
     newest.map(|(name, _)| name.as_str()).collect()
@@ -282,9 +278,13 @@ fn updated(
 /// would get no calls.
 fn check_similar(registered: &Deployment, offered: &Deployment) -> Result<(), AdminError> {
     let other = |reason: String| Err(AdminError::NotSimilar { uri: offered.uri.clone(), reason });
-    let spoken = registered.max_protocol_version.min(*PROTOCOL_VERSIONS.end());
-    if !(offered.min_protocol_version..=offered.max_protocol_version).contains(&spoken) {
-        return other(format!("it does not speak version {spoken} of the service protocol"));
+    // Those that began are in any version that both sides spoke.
+    let first = registered.min_protocol_version.max(*PROTOCOL_VERSIONS.start());
+    let last = registered.max_protocol_version.min(*PROTOCOL_VERSIONS.end());
+    if offered.min_protocol_version > first || offered.max_protocol_version < last {
+        return other(format!(
+            "it does not speak versions {first} to {last} of the service protocol"
+        ));
     }
     for known in &registered.services {
         let kept = offered.services.iter().find(|service| service.name == known.name);

@@ -83,7 +83,7 @@ pub enum AdminError {
     Completed(&'static str),
     /// It cannot be forgotten yet.
     #[error(
-        "invocation has not completed, and only what has can be purged: cancel or kill it first"
+        "invocation has not completed, and only what has can be purged or begun anew: cancel or kill it first"
     )]
     NotCompleted,
     /// It runs, and the code of a running attempt stays as it is.
@@ -101,6 +101,17 @@ pub enum AdminError {
         deployment: String,
         /// The handler.
         handler: String,
+    },
+    /// The chosen deployment does not speak the version that the invocation began in.
+    #[error(
+        "deployment {deployment} does not speak version {version} of the service protocol, which the \
+         invocation began in: choose one that does"
+    )]
+    VersionNotSpoken {
+        /// Its id.
+        deployment: String,
+        /// The version.
+        version: u32,
     },
     /// What a new invocation would begin with is gone.
     #[error(
@@ -283,6 +294,9 @@ impl AdminError {
             Self::Running => ("invocation-running", StatusCode::CONFLICT, None),
             Self::NotPinned => ("invocation-not-pinned", StatusCode::CONFLICT, None),
             Self::NotOffered { .. } => ("handler-not-offered", StatusCode::BAD_REQUEST, None),
+            Self::VersionNotSpoken { .. } => {
+                ("version-not-spoken", StatusCode::BAD_REQUEST, Some("RT0014"))
+            }
             Self::JournalGone => ("journal-gone", StatusCode::GONE, None),
             Self::RestartRefused(_) => ("restart-refused", StatusCode::UNPROCESSABLE_ENTITY, None),
             Self::PartitionUnavailable(_) => {

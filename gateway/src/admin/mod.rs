@@ -27,7 +27,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use everlog_connect::Connector;
 use everlog_log_client::EventLog;
-use everlog_log_schema::metadata::Metadata;
+use everlog_log_schema::metadata::{Deployment, Metadata, Service};
 use everlog_log_schema::owner_api::{BoxFuture, OwnerApi, OwnerError};
 use everlog_log_schema::{DeploymentId, Members, RetryPolicy};
 use http::header::CONTENT_TYPE;
@@ -37,6 +37,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use prometheus::{Encoder, TextEncoder};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -242,8 +243,7 @@ impl Admin {
 
     async fn post_deployment(&self, request: Request<Incoming>) -> Result<Reply, AdminError> {
         let body = read_body(request.into_body()).await?;
-        let request: RegisterRequest = serde_json::from_slice(&body)
-            .map_err(|error| AdminError::MalformedRequest(error.to_string()))?;
+        let request: RegisterRequest = read_json(&body)?;
         let registered = self.register(&request).await?;
         let status = match registered.outcome {
             RegisterOutcome::Created => StatusCode::CREATED,
@@ -258,7 +258,7 @@ impl Admin {
     }
 
     fn describe(&self, metadata: &Metadata, name: &str) -> Result<Reply, AdminError> {
-        let (_, service) = metadata.service(name).ok_or_else(|| not_found("service", name))?;
+        let (_, service) = newest(metadata, name)?;
         let revision = metadata.services.get(name).map_or(1, |newest| newest.number);
         let document = openapi::document(service, revision, &self.ingress_url);
         Ok(json_reply(StatusCode::OK, &document))
@@ -353,9 +353,7 @@ fn list_deployments(metadata: &Metadata) -> Reply {
 }
 
 fn show_deployment(metadata: &Metadata, id: &str) -> Result<Reply, AdminError> {
-    let found = metadata.deployments.get(&DeploymentId(id.to_owned()));
-    let found = found.ok_or_else(|| not_found("deployment", id))?;
-    Ok(json_reply(StatusCode::OK, &views::deployment(metadata, found, vec![])))
+    Ok(json_reply(StatusCode::OK, &views::deployment(metadata, found(metadata, id)?, vec![])))
 }
 
 fn list_services(metadata: &Metadata) -> Reply {
@@ -365,7 +363,7 @@ fn list_services(metadata: &Metadata) -> Reply {
 }
 
 fn show_service(metadata: &Metadata, name: &str, rest: &[&str]) -> Result<Reply, AdminError> {
-    let (of, service) = metadata.service(name).ok_or_else(|| not_found("service", name))?;
+    let (of, service) = newest(metadata, name)?;
     match rest {
         [] => Ok(json_reply(StatusCode::OK, &views::service(metadata, of, service))),
         ["handlers"] => {
@@ -379,6 +377,25 @@ fn show_service(metadata: &Metadata, name: &str, rest: &[&str]) -> Result<Reply,
         }
         _ => Err(AdminError::UnknownPath),
     }
+}
+
+/// The deployment with an id.
+fn found<'a>(metadata: &'a Metadata, id: &str) -> Result<&'a Deployment, AdminError> {
+    let found = metadata.deployments.get(&DeploymentId(id.to_owned()));
+    found.ok_or_else(|| not_found("deployment", id))
+}
+
+/// The newest version of a service, with its deployment.
+fn newest<'a>(
+    metadata: &'a Metadata,
+    name: &str,
+) -> Result<(&'a Deployment, &'a Service), AdminError> {
+    metadata.service(name).ok_or_else(|| not_found("service", name))
+}
+
+/// Reads what a body asks for.
+fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, AdminError> {
+    serde_json::from_slice(body).map_err(|error| AdminError::MalformedRequest(error.to_string()))
 }
 
 fn not_found(what: &'static str, name: &str) -> AdminError {

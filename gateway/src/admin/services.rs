@@ -4,12 +4,12 @@
 //! that version.
 
 use everlog_log_schema::Millis;
-use everlog_log_schema::metadata::{Change, Deployment, Metadata, Service, ServicePatch};
+use everlog_log_schema::metadata::{Change, Deployment, ServicePatch};
 use http::StatusCode;
 use serde::Deserialize;
 
 use super::record::Decision;
-use super::{Admin, AdminError, not_found, views};
+use super::{Admin, AdminError, newest, read_json, views};
 use crate::reply::{Reply, json_reply};
 use crate::time::duration;
 
@@ -28,8 +28,7 @@ struct PatchRequest {
 impl Admin {
     /// Sets something for a service, until its next version.
     pub(super) async fn patch_service(&self, name: &str, body: &[u8]) -> Result<Reply, AdminError> {
-        let request: PatchRequest = serde_json::from_slice(body)
-            .map_err(|error| AdminError::MalformedRequest(error.to_string()))?;
+        let request: PatchRequest = read_json(body)?;
         let patch = ServicePatch {
             public: request.public,
             idempotency_retention: period("idempotency_retention", request.idempotency_retention)?,
@@ -57,13 +56,6 @@ impl Admin {
         let (deployment, service) = newest(&metadata, name)?;
         Ok(json_reply(StatusCode::OK, &views::service(&metadata, deployment, service)))
     }
-}
-
-fn newest<'a>(
-    metadata: &'a Metadata,
-    name: &str,
-) -> Result<(&'a Deployment, &'a Service), AdminError> {
-    metadata.service(name).ok_or_else(|| not_found("service", name))
 }
 
 fn period(name: &str, text: Option<String>) -> Result<Option<Millis>, AdminError> {

@@ -120,7 +120,14 @@ impl Ingress {
     /// Answers a call of a workflow's run. A run that was there before has the same id, and is not
     /// this call: whoever wants its outcome attaches.
     async fn answer_run(&self, sent: &Sent, started: Instant) -> Result<Reply, IngressError> {
-        match self.verdict(sent.id, sent.request_id, sent.offset).await? {
+        let verdict = loop {
+            match self.verdict(sent.id, sent.request_id, sent.offset).await {
+                // Told to come back, the caller would hear that the run was called before.
+                Err(IngressError::PartitionUnavailable(_)) if !*self.closing.borrow() => {}
+                verdict => break verdict?,
+            }
+        };
+        match verdict {
             Verdict::Accepted => self.answer_call(sent, started).await,
             Verdict::PreviouslyAccepted => Ok(answer::already_invoked(sent.id)),
         }

@@ -45,7 +45,9 @@ pub(crate) enum IngressError {
         "the run of a workflow is the same call by its key, and takes no idempotency key: call without it"
     )]
     KeyOnWorkflow,
-    #[error("a limit key needs a scope, and scopes are not supported yet: call without it")]
+    #[error(
+        "a limit key needs a scope, and scopes are not supported over HTTP yet: call without it"
+    )]
     LimitKeyWithoutScope,
     #[error("header `{name}` is malformed: {reason}")]
     MalformedHeader { name: String, reason: &'static str },

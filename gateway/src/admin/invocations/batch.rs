@@ -3,13 +3,15 @@
 //! Its invariant: what fails for one is done for the others, and each that was named is in the answer
 //! once: as one that is so now, or with the reason why not.
 
+use std::collections::BTreeSet;
+
 use everlog_log_schema::InvocationId;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::one::parse_id;
-use super::orders::{Meaning, Verb, kind};
-use crate::admin::{Admin, AdminError};
+use super::orders::{Meaning, Silent, Verb, kind};
+use crate::admin::{Admin, AdminError, read_json};
 use crate::reply::{Reply, json_reply};
 
 /// How many invocations one request may name.
@@ -55,18 +57,26 @@ impl Admin {
         let verb = Verb::parse(order).ok_or_else(|| {
             AdminError::UnknownOrder(order.chars().take(SHOWN_CHARS_MAX).collect())
         })?;
-        let request: BatchRequest = serde_json::from_slice(body)
-            .map_err(|error| AdminError::MalformedRequest(error.to_string()))?;
+        let request: BatchRequest = read_json(body)?;
         let given = request.invocation_ids.len();
         if given > IDS_MAX {
             return Err(AdminError::TooMany { given, max: IDS_MAX });
         }
         let mut view = BatchView::default();
+        let (mut named, mut silent) = (BTreeSet::new(), Silent::default());
         let mut wanted = Vec::with_capacity(given);
         for text in request.invocation_ids {
-            match self.applies(verb, &text).await {
-                Ok(Some(id)) => wanted.push(id),
-                Ok(None) => view.add(text, Ok(())),
+            let id = match parse_id(&text) {
+                Ok(id) if named.insert(id) => id,
+                Ok(_) => continue,
+                Err(error) => {
+                    view.add(text, Err(error));
+                    continue;
+                }
+            };
+            match self.applies(verb, id, &mut silent).await {
+                Ok(true) => wanted.push(id),
+                Ok(false) => view.add(text, Ok(())),
                 Err(error) => view.add(text, Err(error)),
             }
         }
@@ -80,13 +90,18 @@ impl Admin {
         Ok(json_reply(StatusCode::OK, &view))
     }
 
-    /// Finds the invocation that an order is to be sent about; none where what it asks for is so.
-    async fn applies(&self, verb: Verb, text: &str) -> Result<Option<InvocationId>, AdminError> {
-        let id = parse_id(text)?;
-        let row = self.invocation(id, None).await?.ok_or(AdminError::InvocationNotFound(id))?;
+    /// Whether an order is to be sent about an invocation: not where what it asks for is so.
+    async fn applies(
+        &self,
+        verb: Verb,
+        id: InvocationId,
+        silent: &mut Silent,
+    ) -> Result<bool, AdminError> {
+        let row = silent.ask(self.inbox.partition(id), self.invocation(id, None)).await?;
+        let row = row.ok_or(AdminError::InvocationNotFound(id))?;
         match verb.meaning(kind(&row)) {
-            Meaning::Applies => Ok(Some(id)),
-            Meaning::Already(_) => Ok(None),
+            Meaning::Applies => Ok(true),
+            Meaning::Already(_) => Ok(false),
             Meaning::Refused(error) => Err(error),
         }
     }

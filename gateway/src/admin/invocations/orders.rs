@@ -178,6 +178,25 @@ impl Verb {
     }
 }
 
+/// The partitions that have not answered, each asked as long as one request may.
+#[derive(Default)]
+pub(super) struct Silent(BTreeMap<PartitionId, AdminError>);
+
+impl Silent {
+    /// Asks a partition, unless it has not answered before.
+    pub(super) async fn ask<T>(
+        &mut self,
+        partition: PartitionId,
+        question: impl Future<Output = Result<T, AdminError>>,
+    ) -> Result<T, AdminError> {
+        if let Some(error) = self.0.get(&partition) {
+            return Err(error.clone());
+        }
+        let answer = question.await;
+        answer.inspect_err(|error| drop(self.0.insert(partition, error.clone())))
+    }
+}
+
 impl Admin {
     /// Gives an order about one invocation, and tells what became of it.
     pub(in crate::admin) async fn order(&self, verb: Verb, id: &str) -> Result<Reply, AdminError> {
@@ -251,18 +270,12 @@ impl Admin {
         verb: Verb,
         wanted: impl Iterator<Item = InvocationId>,
     ) -> Vec<(InvocationId, Result<Option<InvocationRow>, AdminError>)> {
-        let mut silent: BTreeMap<PartitionId, AdminError> = BTreeMap::new();
+        let mut silent = Silent::default();
         let mut all = Vec::new();
         for (id, sent) in self.send_all(verb, wanted).await {
-            let partition = self.inbox.partition(id);
-            let seen = match (sent, silent.get(&partition)) {
-                (Err(error), _) => Err(error),
-                // It was asked long enough.
-                (Ok(_), Some(error)) => Err(error.clone()),
-                (Ok(offset), None) => {
-                    let seen = self.after(id, offset).await;
-                    seen.inspect_err(|error| drop(silent.insert(partition, error.clone())))
-                }
+            let seen = match sent {
+                Err(error) => Err(error),
+                Ok(offset) => silent.ask(self.inbox.partition(id), self.after(id, offset)).await,
             };
             all.push((id, seen));
         }

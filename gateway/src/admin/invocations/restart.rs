@@ -4,10 +4,10 @@
 //! Its invariant: what is answered is what the partition shows once the order is taken in; where it
 //! shows nothing new, the reason is read from what is there.
 
-use everlog_log_schema::metadata::{Deployment, Metadata, PROTOCOL_VERSIONS};
+use everlog_log_schema::metadata::Deployment;
 use everlog_log_schema::{
-    DeploymentId, Entry, HandlerKind, InvocationId, InvocationRow, Message, Pin, RequestId,
-    Restart, ResumeOn, StatusKind, Target,
+    Entry, HandlerKind, InvocationId, InvocationRow, Message, Pin, RequestId, Restart, ResumeOn,
+    StatusKind, Target,
 };
 use http::StatusCode;
 use serde_json::json;
@@ -15,7 +15,7 @@ use serde_json::json;
 use super::filter::Parameters;
 use super::one::parse_id;
 use super::orders::{Meaning, Verb, kind, view};
-use crate::admin::{Admin, AdminError, not_found};
+use crate::admin::{Admin, AdminError, found, newest};
 use crate::inbox;
 use crate::reply::{Reply, json_reply};
 
@@ -134,19 +134,17 @@ impl Admin {
         let metadata = self.metadata.borrow().clone();
         let kept = row.pin.as_ref().ok_or(AdminError::NotPinned)?;
         let deployment = match chosen {
-            Chosen::Kept => return Ok(kept.clone()),
-            Chosen::Latest => {
-                let service = &row.target.service;
-                let newest = metadata.service(service);
-                newest.ok_or_else(|| not_found("service", service))?.0
-            }
+            Chosen::Kept => found(&metadata, &kept.deployment.0)?,
+            Chosen::Latest => newest(&metadata, &row.target.service)?.0,
             Chosen::Of(id) => found(&metadata, id)?,
         };
         check_offers(deployment, &row.target)?;
-        Ok(Pin {
-            deployment: deployment.id.clone(),
-            protocol_version: deployment.max_protocol_version.min(*PROTOCOL_VERSIONS.end()),
-        })
+        // What is in its journal was said in this version.
+        let (version, id) = (kept.protocol_version, deployment.id.clone());
+        if !(deployment.min_protocol_version..=deployment.max_protocol_version).contains(&version) {
+            return Err(AdminError::VersionNotSpoken { deployment: id.to_string(), version });
+        }
+        Ok(Pin { deployment: id, protocol_version: version })
     }
 }
 
@@ -156,11 +154,6 @@ fn chosen(parameters: &mut Parameters) -> Result<Option<Chosen>, AdminError> {
         "latest" => Chosen::Latest,
         _ => Chosen::Of(text),
     }))
-}
-
-fn found<'a>(metadata: &'a Metadata, id: &str) -> Result<&'a Deployment, AdminError> {
-    let found = metadata.deployments.get(&DeploymentId(id.to_owned()));
-    found.ok_or_else(|| not_found("deployment", id))
 }
 
 fn check_offers(deployment: &Deployment, target: &Target) -> Result<(), AdminError> {
