@@ -52,7 +52,7 @@ impl Engine {
     /// Starts the engine on an empty folder and registers the functions.
     pub(crate) async fn start(&self, functions: &str) -> Result<Running> {
         let data = tempfile::tempdir()?;
-        let (ingress, admin) = (free_address()?, free_address()?);
+        let (ingress, admin) = (free_address(), free_address());
         let mut metrics = admin;
         let mut command;
         let fsyncs;
@@ -69,7 +69,7 @@ impl Engine {
                 fsyncs = "everlog_log_fsyncs_total";
             }
             Self::Restate(program) => {
-                let node = free_address()?;
+                let node = free_address();
                 metrics = node;
                 command = Command::new(program);
                 command

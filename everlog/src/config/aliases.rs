@@ -1,8 +1,8 @@
 //! The settings of a Restate server that mean something here too: its variables of the environment, and
 //! the file that `RESTATE_CONFIG` names. What is written for such a server starts Everlog in the same way.
 //!
-//! Invariant: ours override them wherever they stand, and what has no meaning here is named, not
-//! passed over in silence.
+//! Invariant: our file overrides theirs and our variables theirs, and what has no meaning here is named,
+//! not passed over in silence.
 
 use std::path::{Path, PathBuf};
 

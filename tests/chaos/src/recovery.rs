@@ -118,7 +118,6 @@ pub async fn measure(plan: Plan, folder: &Path) -> Result<Gaps> {
         let executor = cluster.busiest_executor(&owners, STEADY_MAX).await?;
         let own = owners.of(&executor.address.to_string());
         let killed = Instant::now();
-
         executor.kill().await?;
         sleep(AWAY).await;
         executor.start()?;

@@ -86,7 +86,7 @@ impl Program {
         serve: impl Fn(u16) -> Result<Command> + Send + Sync + 'static,
     ) -> Result<Self> {
         let output = folder.join("functions.output");
-        let address = free_address()?;
+        let address = free_address();
         let mut program = Self { address, serve: Box::new(serve), output, process: None };
         program.restart().await?;
         Ok(program)

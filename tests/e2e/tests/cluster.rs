@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use everlog_e2e::{Functions, Killed, call_until_answered};
-use everlog_harness::{Http, Process, program, within};
+use everlog_harness::{Http, Process, free_address, program, within};
 use everlog_log_client::kafka::{KafkaLog, KafkaOptions};
-use everlog_test_kafka::{KafkaBroker, free_port};
+use everlog_test_kafka::KafkaBroker;
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -22,11 +22,6 @@ const STEPS: u32 = 5;
 const PARTITIONS: u32 = 6;
 /// How long all of it may take: a bound that tells a hang from a slow machine.
 const TEST_MAX: Duration = Duration::from_mins(4);
-
-/// A port that nothing else of this test has, before or after it is bound.
-fn free() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], free_port()))
-}
 
 /// Topics for the processes of one test.
 struct Topics {
@@ -76,8 +71,8 @@ impl Topics {
     }
 
     fn executor(&self, name: &str, folder: &Path) -> Result<(Process, SocketAddr)> {
-        let admin = free();
-        Ok((self.start("executor", name, folder, [free(), admin])?, admin))
+        let admin = free_address();
+        Ok((self.start("executor", name, folder, [free_address(), admin])?, admin))
     }
 }
 
@@ -127,7 +122,7 @@ async fn calls_survive_the_death_of_an_executor_and_of_a_gateway() -> Result<()>
     let http = Http::default();
     let (mut a, a_admin) = topics.executor("a", folder.path())?;
     let (_b, b_admin) = topics.executor("b", folder.path())?;
-    let gateways = [[free(), free()], [free(), free()]];
+    let gateways = [[free_address(), free_address()], [free_address(), free_address()]];
     let mut g = topics.start("gateway", "g", folder.path(), gateways[0])?;
     let _h = topics.start("gateway", "h", folder.path(), gateways[1])?;
     let [h_ingress, h_admin] = gateways[1];

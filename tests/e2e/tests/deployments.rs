@@ -15,7 +15,7 @@ const WAIT_MAX: Duration = Duration::from_mins(2);
 async fn a_deployment_that_cannot_be_used_is_refused_with_a_code_and_a_sentence() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut everlog = Everlog::start(&folder.path().join("data"), &[]).await?;
-    let nobody = format!("http://{}", free_address()?);
+    let nobody = format!("http://{}", free_address());
     let future = Hostile::serve(Behaviour::VersionsOfTheFuture).await?;
     let html = Hostile::serve(Behaviour::NoManifest).await?;
     for (uri, code) in [(nobody, "META0003"), (future.uri(), "META0012"), (html.uri(), "META0013")]

@@ -87,7 +87,7 @@ async fn a_thousand_calls_survive_twenty_kills() -> Result<()> {
     // The log: each journal has each step's result once.
     everlog.stop().await?;
     if on_kafka() {
-        // What is in a log on Kafka is judged by the layer of chaos.
+        // What is in a log on Kafka is judged by `make chaos`.
         return Ok(());
     }
     let journals = read_journals(&data).await?;

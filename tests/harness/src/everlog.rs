@@ -52,8 +52,8 @@ impl Everlog {
     /// Chooses ports and starts nothing.
     pub fn on(data: &Path, arguments: &[&str]) -> Result<Self> {
         Ok(Self {
-            ingress: free_address()?,
-            admin: free_address()?,
+            ingress: free_address(),
+            admin: free_address(),
             http: Http::default(),
             data: data.to_owned(),
             arguments: arguments.iter().map(ToString::to_string).collect(),

@@ -2,14 +2,13 @@
 
 use std::fs::File;
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
-use std::ops::Range;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use everlog_test_kafka::free_port;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -172,23 +171,7 @@ pub async fn within<F: Future<Output = bool>>(
     Ok(())
 }
 
-/// Ports below those that the system gives to whoever asks for any: so that one whose program is down for
-/// a moment is still free when it comes back.
-const PORTS: Range<u32> = 16_000..32_000;
-
-/// A port of loopback that was free a moment ago, and that this process has not been given before.
-pub fn free_address() -> Result<SocketAddr> {
-    static GIVEN: AtomicU32 = AtomicU32::new(0);
-    let count = PORTS.end - PORTS.start;
-    for _ in 0..count {
-        // Tests that run at once begin at different places.
-        let place = std::process::id()
-            .wrapping_mul(499)
-            .wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
-        let port = u16::try_from(PORTS.start + place % count)?;
-        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
-            return Ok(listener.local_addr()?);
-        }
-    }
-    bail!("no port of loopback is free in {PORTS:?}")
+/// A port of loopback that was free a moment ago, and is so still after its program was down.
+pub fn free_address() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()))
 }

@@ -19,7 +19,7 @@ pub struct Functions {
 impl Functions {
     /// Starts the process and waits until it listens. It prints into a file in `folder`.
     pub async fn start(folder: &Path, outside: SocketAddr) -> Result<Self> {
-        let (address, output) = (free_address()?, folder.join("functions.output"));
+        let (address, output) = (free_address(), folder.join("functions.output"));
         let mut functions = Self { address, outside, output, process: None };
         functions.restart().await?;
         Ok(functions)

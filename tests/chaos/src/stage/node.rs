@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use everlog_harness::{Process, program};
-use everlog_test_kafka::free_port;
+use everlog_harness::{Process, free_address, program};
 use tokio::process::Command;
 use tokio::time::sleep;
 
@@ -48,8 +47,7 @@ impl Node {
             Role::Executor => format!("executor-{number}"),
             Role::Gateway => format!("gateway-{number}"),
         };
-        let free = || SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let (ingress, admin, address) = (free(), free(), free());
+        let [ingress, admin, address] = [(); 3].map(|()| free_address());
         let data = folder.join(format!("{name}.data"));
         let mut set = |name: &str, value: String| environment.push((name.to_owned(), value));
         set("EVERLOG_INGRESS_ADDRESS", ingress.to_string());
