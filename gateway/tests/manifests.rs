@@ -49,6 +49,7 @@ async fn what_a_manifest_must_not_say_is_refused_with_the_reason() {
         (service(json!({ "handlers": [{}] })), "name"),
         (handler(json!({ "name": "a-b" })), "letters"),
         (handler(json!({ "ty": "EXCLUSIVE" })), "type"),
+        (handler(json!({ "ty": "WORKFLOW" })), "type"),
         (handler(json!({ "workflowCompletionRetention": 1 })), "workflow"),
         (handler(json!({ "retryPolicyExponentiationFactor": 0.5 })), "between 1 and"),
         (handler(json!({ "retryPolicyMaxAttempts": 0 })), "first attempt"),
@@ -89,6 +90,19 @@ async fn what_a_manifest_must_not_say_is_refused_with_the_reason() {
     .await;
     assert_eq!(new.json()["restate_code"], "META0012");
     assert_eq!(admin(&world, "/services").await.json()["services"], json!([]));
+}
+
+/// As the Java SDK does.
+#[tokio::test]
+async fn a_plain_service_may_say_that_its_handlers_are_shared() {
+    let world = world().await;
+    let services = json!([{
+        "name": "Greeter", "ty": "SERVICE", "handlers": [{ "name": "greet", "ty": "SHARED" }],
+    }]);
+    let answer = register(&world, scripted(&manifest(&services)).await).await;
+    assert_eq!(answer.status, 201, "{:?}", answer.body);
+    let shown = admin(&world, "/services/Greeter").await.json();
+    assert_eq!((&shown["ty"], &shown["handlers"][0]["ty"]), (&json!("Service"), &Value::Null));
 }
 
 #[tokio::test]

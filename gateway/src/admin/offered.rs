@@ -102,10 +102,14 @@ fn handler(
     let name = &offered.name;
     check_handler_name(name)?;
     let kind = match (service, offered.ty) {
-        (ServiceKind::Service, None) => HandlerKind::Plain,
-        (ServiceKind::Service, Some(_)) => {
+        // The Java SDK says of each that it is shared, which is how they run.
+        (ServiceKind::Service, None | Some(ManifestHandlerType::Shared)) => HandlerKind::Plain,
+        (
+            ServiceKind::Service,
+            Some(ManifestHandlerType::Exclusive | ManifestHandlerType::Workflow),
+        ) => {
             return invalid(format!(
-                "handler `{name}` has a type, which those of plain services have not"
+                "handler `{name}` has a type that those of plain services may not have"
             ));
         }
         (ServiceKind::VirtualObject, None | Some(ManifestHandlerType::Exclusive)) => {
