@@ -18,6 +18,10 @@ pub enum Language {
     TypeScript,
     /// `functions/python`.
     Python,
+    /// `functions/go`.
+    Go,
+    /// `functions/java`.
+    Java,
 }
 
 impl fmt::Display for Language {
@@ -26,6 +30,8 @@ impl fmt::Display for Language {
             Self::Rust => "rust",
             Self::TypeScript => "typescript",
             Self::Python => "python",
+            Self::Go => "go",
+            Self::Java => "java",
         })
     }
 }
@@ -46,6 +52,8 @@ impl Language {
                 command.arg(folder.join("app.py"));
                 command
             }
+            Self::Go => Command::new(installed(&folder, "build/functions")?),
+            Self::Java => java(&folder)?,
         };
         command.arg(port.to_string());
         Ok(command)
@@ -58,6 +66,17 @@ pub fn node(folder: &Path) -> Result<Command> {
     let modules = installed(folder, "node_modules")?;
     let own = modules.join(".bin/node");
     Ok(if own.is_file() { Command::new(own) } else { Command::new("node") })
+}
+
+/// Prepares to run the compiled functions in `folder`. They live for seconds: what makes Java fast in
+/// the long run would only make them slow to begin.
+fn java(folder: &Path) -> Result<Command> {
+    let classes = installed(folder, "classes")?;
+    let jars = installed(folder, "jars")?;
+    let mut command = Command::new("java");
+    command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m", "-cp"]);
+    command.arg(format!("{}:{}/*", classes.display(), jars.display())).arg("App");
+    Ok(command)
 }
 
 /// Finds what `scripts/functions` installs or builds in `folder`.

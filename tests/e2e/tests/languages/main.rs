@@ -8,6 +8,7 @@ mod combine;
 mod endings;
 mod failures;
 mod histories;
+mod kills;
 mod state;
 mod waits;
 mod workflows;
@@ -27,10 +28,19 @@ macro_rules! scenarios {
 
 macro_rules! every_scenario {
     ($module:ident, $language:ident, $mode:ident) => {
+        every_scenario! { $module, $language, $mode;
+            waits::a_signal_is_resolved_or_rejected_by_a_handler,
+        }
+    };
+    ($module:ident, $language:ident, $mode:ident, without signals) => {
+        every_scenario! { $module, $language, $mode; }
+    };
+    ($module:ident, $language:ident, $mode:ident; $($signals:tt)*) => {
         mod $module {
             use super::{Language, Mode, World};
 
             scenarios! { $language, $mode;
+                $($signals)*
                 state::state_commands_count_once_and_in_order,
                 state::a_shared_handler_does_not_wait_for_an_exclusive_one,
                 calls::a_call_returns_what_its_callee_returns,
@@ -38,7 +48,6 @@ macro_rules! every_scenario {
                 calls::one_way_calls_arrive_in_order,
                 calls::nothing_wakes_or_arrives_early,
                 waits::an_awakeable_is_resolved_or_rejected_by_anybody,
-                waits::a_signal_is_resolved_or_rejected_by_a_handler,
                 waits::a_waiting_attempt_is_kept_or_ended_as_configured,
                 combine::all_wait_for_the_last_or_the_first_failure,
                 combine::any_waits_for_the_first_success,
@@ -50,6 +59,7 @@ macro_rules! every_scenario {
                 workflows::a_workflow_runs_once_for_each_key,
                 failures::a_terminal_failure_is_final,
                 failures::retries_end_as_their_policy_says,
+                kills::what_waits_at_a_kill_ends_once,
                 histories::each_history_survives_sixty_four_callers_and_kills,
             }
         }
@@ -62,6 +72,12 @@ every_scenario!(typescript_streaming, TypeScript, Streaming);
 every_scenario!(typescript_suspending, TypeScript, Suspending);
 every_scenario!(python_streaming, Python, Streaming);
 every_scenario!(python_suspending, Python, Suspending);
+
+every_scenario!(go_streaming, Go, Streaming);
+every_scenario!(go_suspending, Go, Suspending);
+// The SDK for Java 17 has no signals.
+every_scenario!(java_streaming, Java, Streaming, without signals);
+every_scenario!(java_suspending, Java, Suspending, without signals);
 
 /// Whether invocations are run with a version of the service protocol.
 async fn speaks(world: &World, version: u32) {
@@ -95,4 +111,5 @@ versions! {
     each_version_is_spoken_with_rust of Rust,
     each_version_is_spoken_with_typescript of TypeScript,
     each_version_is_spoken_with_python of Python,
+    each_version_is_spoken_with_go of Go,
 }
