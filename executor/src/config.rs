@@ -124,7 +124,7 @@ impl Default for ExecutorLimits {
             history_bytes_max: 256 << 20,
             inactivity_timeout: Duration::from_mins(1),
             abort_timeout: Duration::from_mins(10),
-            protocol_version_max: 6,
+            protocol_version_max: 7,
             eager_state_bytes_max: 1 << 20,
             timers_in_memory_max: 16_384,
             unkeyed_retention: Duration::from_mins(10),

@@ -34,6 +34,13 @@ pub(crate) fn query(query: &str) -> Result<BTreeMap<String, Vec<String>>, UrlErr
     Ok(values)
 }
 
+/// Reads the values of one name of a query string. What else that says is the function's own matter.
+pub(crate) fn parameter(text: Option<&str>, name: &str) -> Result<Vec<String>, UrlError> {
+    let is_it = |pair: &&str| pair.split('=').next() == Some(name);
+    let own: Vec<&str> = text.unwrap_or_default().split('&').filter(is_it).collect();
+    Ok(query(&own.join("&"))?.remove(name).unwrap_or_default())
+}
+
 fn decode(text: &str) -> Result<String, UrlError> {
     for after in text.split('%').skip(1) {
         let digits =

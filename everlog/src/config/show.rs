@@ -160,7 +160,7 @@ mod tests {
             open_attempts_max            2000                default
             otlp_endpoint                -                   default
             partitions                   3                   everlog.toml:1
-            protocol_version_max         6                   default
+            protocol_version_max         7                   default
             register                     http://a, http://b  everlog.toml:2
             request_identity_file        -                   default
             requests_max                 7                   --set requests_max=7

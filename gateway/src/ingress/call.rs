@@ -7,7 +7,7 @@ use bytes::Bytes;
 use everlog_log_schema::metadata::{Handler, Metadata};
 use everlog_log_schema::owner_api::Verdict;
 use everlog_log_schema::{
-    HandlerKind, InboxOffset, InvocationId, Invoke, Message, Millis, RequestId, Target,
+    HandlerKind, InboxOffset, InvocationId, Invoke, Message, Millis, RequestId, Target, check_scope,
 };
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
@@ -33,6 +33,8 @@ struct CallHead {
     delay: Option<Duration>,
     headers: Vec<everlog_log_schema::Header>,
     idempotency_key: Option<String>,
+    scope: Option<String>,
+    limit_key: Option<String>,
     traceparent: Option<String>,
 }
 
@@ -55,16 +57,16 @@ struct SendBody {
 }
 
 impl Ingress {
-    /// Answers a call or a send.
+    /// Answers a call or a send: what the path says of which it is, and of its scope.
     pub(super) async fn invoke(
         &self,
-        verb: Option<Verb>,
+        how: (Option<Verb>, Option<String>),
         segments: &[String],
         parts: Parts,
         incoming: Incoming,
     ) -> Result<Reply, IngressError> {
         let metadata = self.metadata()?;
-        let mut head = read_head(&metadata, verb, segments, &parts)?;
+        let mut head = read_head(&metadata, how, segments, &parts)?;
         let traceparent = &mut head.traceparent;
         let span = CallSpan::begin(&self.tracer, head.verb, &head.target, traceparent);
         let taken = self.take_in(&metadata, head, &parts, incoming).await;
@@ -147,8 +149,8 @@ impl Ingress {
         head: CallHead,
         body: Bytes,
     ) -> Result<Sent, IngressError> {
-        let key = head.idempotency_key.as_deref();
-        let id = ids::mint(&head.target, head.handler.kind, key);
+        let (scope, key) = (head.scope.as_deref(), head.idempotency_key.as_deref());
+        let id = ids::mint(&head.target, head.handler.kind, scope, key);
         self.refuse_if_stopped(id).await?;
         let request_id = RequestId(rand::random());
         let start_at = head.delay.map(|delay| Millis(now().0 + Millis::from(delay).0));
@@ -162,8 +164,8 @@ impl Ingress {
             headers: head.headers,
             body,
             idempotency_key: head.idempotency_key,
-            scope: None,
-            limit_key: None,
+            scope: head.scope,
+            limit_key: head.limit_key,
             reply_to: (head.verb == Verb::Call).then(|| self.name.clone()),
             start_at,
             retention,
@@ -181,7 +183,7 @@ impl Ingress {
 
 fn read_head(
     metadata: &Metadata,
-    verb: Option<Verb>,
+    (verb, scope): (Option<Verb>, Option<String>),
     segments: &[String],
     parts: &Parts,
 ) -> Result<CallHead, IngressError> {
@@ -190,7 +192,8 @@ fn read_head(
     if delay.is_some() && resolved.verb == Verb::Call {
         return Err(IngressError::DelayOnCall);
     }
-    headers::no_limit_key(&parts.headers, parts.uri.query())?;
+    let limit_key = headers::limit_key(&parts.headers, parts.uri.query())?;
+    check_scope(scope.as_deref(), limit_key.as_deref())?;
     let idempotency_key = headers::idempotency_key(&parts.headers)?;
     if idempotency_key.is_some() && resolved.handler.kind == HandlerKind::Workflow {
         return Err(IngressError::KeyOnWorkflow);
@@ -200,6 +203,8 @@ fn read_head(
         delay: delay.filter(|delay| !delay.is_zero()),
         headers: headers::passed_on(&parts.headers, path_and_query)?,
         idempotency_key,
+        scope,
+        limit_key,
         traceparent: headers::traceparent(&parts.headers),
         handler: resolved.handler.clone(),
         target: resolved.target,

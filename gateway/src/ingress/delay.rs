@@ -11,14 +11,11 @@ pub(crate) const DELAY_MAX: Duration = Duration::from_hours(10 * 366 * 24);
 
 /// Reads the delay out of a query string. A day has 24 hours.
 pub(crate) fn delay_of(query: Option<&str>) -> Result<Option<Duration>, IngressError> {
-    // What else the query says is the function's own matter.
-    let is_delay = |pair: &&str| pair.split('=').next() == Some("delay");
-    let own: Vec<&str> = query.unwrap_or_default().split('&').filter(is_delay).collect();
-    let own = own.join("&");
-    let parameters = url::query(&own).map_err(|_| IngressError::MalformedDelay(own.clone()))?;
-    let Some(values) = parameters.get("delay") else {
+    let values = url::parameter(query, "delay")
+        .map_err(|error| IngressError::MalformedDelay(error.to_string()))?;
+    if values.is_empty() {
         return Ok(None);
-    };
+    }
     let text = values.join(", ");
     let malformed = || IngressError::MalformedDelay(text.clone());
     if values.len() > 1 {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use everlog_log_schema::limits;
+use everlog_log_schema::{ScopeError, limits};
 use http::header::{ALLOW, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
@@ -25,8 +25,6 @@ pub(crate) enum IngressError {
     MalformedPath(String),
     #[error("path is not known: call a handler at /Service/handler or /Object/key/handler")]
     UnknownPath,
-    #[error("{0} are not supported yet")]
-    NotSupported(&'static str),
     #[error("method is not allowed here: use {0}")]
     MethodNotAllowed(&'static str),
     #[error(
@@ -45,10 +43,12 @@ pub(crate) enum IngressError {
         "the run of a workflow is the same call by its key, and takes no idempotency key: call without it"
     )]
     KeyOnWorkflow,
-    #[error(
-        "a limit key needs a scope, and scopes are not supported over HTTP yet: call without it"
-    )]
-    LimitKeyWithoutScope,
+    #[error("{0}: call at /restate/scope/SCOPE/call/Service/handler")]
+    LimitKeyWithoutScope(ScopeError),
+    #[error("{0}")]
+    MalformedScope(ScopeError),
+    #[error("limit key is malformed: {0}")]
+    MalformedLimitKey(String),
     #[error("header `{name}` is malformed: {reason}")]
     MalformedHeader { name: String, reason: &'static str },
     #[error(
@@ -158,6 +158,17 @@ impl From<NoPlace> for IngressError {
     }
 }
 
+impl From<ScopeError> for IngressError {
+    fn from(error: ScopeError) -> Self {
+        match error {
+            ScopeError::NoScope => Self::LimitKeyWithoutScope(error),
+            ScopeError::Malformed { .. } | ScopeError::TooDeep { .. } => {
+                Self::MalformedScope(error)
+            }
+        }
+    }
+}
+
 impl From<InboxError> for IngressError {
     fn from(error: InboxError) -> Self {
         match error {
@@ -176,7 +187,6 @@ impl IngressError {
         match self {
             Self::MalformedPath(_) => ("malformed-path", StatusCode::BAD_REQUEST),
             Self::UnknownPath => ("unknown-path", StatusCode::NOT_FOUND),
-            Self::NotSupported(_) => ("not-supported-yet", StatusCode::NOT_IMPLEMENTED),
             Self::MethodNotAllowed(_) => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED),
             Self::ServiceNotFound { .. } => ("service-not-found", StatusCode::NOT_FOUND),
             Self::HandlerNotFound { .. } => ("handler-not-found", StatusCode::NOT_FOUND),
@@ -184,7 +194,10 @@ impl IngressError {
             Self::MalformedDelay(_) => ("malformed-delay", StatusCode::BAD_REQUEST),
             Self::DelayOnCall => ("delay-on-call", StatusCode::BAD_REQUEST),
             Self::KeyOnWorkflow => ("idempotency-key-on-workflow", StatusCode::BAD_REQUEST),
-            Self::LimitKeyWithoutScope => ("limit-key-without-scope", StatusCode::BAD_REQUEST),
+            Self::LimitKeyWithoutScope(_) => ("limit-key-without-scope", StatusCode::BAD_REQUEST),
+            Self::MalformedScope(_) | Self::MalformedLimitKey(_) => {
+                ("malformed-scope", StatusCode::BAD_REQUEST)
+            }
             Self::MalformedHeader { .. } => ("malformed-header", StatusCode::BAD_REQUEST),
             Self::HeadersTooLarge => {
                 ("headers-too-large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)

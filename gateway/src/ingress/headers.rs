@@ -4,10 +4,11 @@ use everlog_log_schema::{Header, limits};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::error::IngressError;
+use crate::url;
 
 /// Names the path and query that a call came by.
 const INGRESS_PATH: &str = "x-restate-ingress-path";
-/// Under which key calls are limited, within a scope.
+/// Under which key calls are to be limited, within a scope.
 const LIMIT_KEY: &str = "x-restate-limit-key";
 /// Under which key a repeated call is the same call.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -58,14 +59,21 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Ing
     Ok(Some(key.to_owned()))
 }
 
-/// Refuses a limit key, which means something within a scope only.
-pub(crate) fn no_limit_key(headers: &HeaderMap, query: Option<&str>) -> Result<(), IngressError> {
-    let mut parameters = query.unwrap_or_default().split('&');
-    let in_query = parameters.any(|pair| pair.split('=').next() == Some("limit-key"));
-    if in_query || headers.contains_key(LIMIT_KEY) {
-        return Err(IngressError::LimitKeyWithoutScope);
+/// The limit key, by header or query, if the caller gives one.
+pub(crate) fn limit_key(
+    headers: &HeaderMap,
+    query: Option<&str>,
+) -> Result<Option<String>, IngressError> {
+    let malformed = |reason| IngressError::MalformedLimitKey(reason);
+    let mut given =
+        url::parameter(query, "limit-key").map_err(|error| malformed(error.to_string()))?;
+    for value in headers.get_all(LIMIT_KEY) {
+        given.push(text(&HeaderName::from_static(LIMIT_KEY), value)?.to_owned());
     }
-    Ok(())
+    if given.len() > 1 {
+        return Err(malformed("it is given twice".to_owned()));
+    }
+    Ok(given.pop())
 }
 
 /// The caller's W3C trace context, if it sent one.
@@ -130,6 +138,23 @@ mod tests {
         assert!(passed_on(&headers(&[("x", &value)]), "/").is_ok());
         let error = passed_on(&headers(&[("x", &format!("{value}v"))]), "/").unwrap_err();
         assert_eq!(error, IngressError::HeadersTooLarge);
+    }
+
+    #[test]
+    fn a_limit_key_is_given_once_by_header_or_query() {
+        let by_header = headers(&[("x-restate-limit-key", "gold/eu")]);
+        let none = headers(&[]);
+        assert_eq!(limit_key(&none, Some("delay=1s&other=%zz")), Ok(None));
+        assert_eq!(limit_key(&by_header, None), Ok(Some("gold/eu".into())));
+        assert_eq!(limit_key(&none, Some("limit-key=gold%2Feu")), Ok(Some("gold/eu".into())));
+        for (headers, query) in [
+            (&by_header, "limit-key=gold"),
+            (&none, "limit-key=a&limit-key=b"),
+            (&none, "limit-key=%zz"),
+        ] {
+            let refused = limit_key(headers, Some(query));
+            assert!(matches!(refused, Err(IngressError::MalformedLimitKey(_))), "{query}");
+        }
     }
 
     #[test]

@@ -133,7 +133,9 @@ impl Ingress {
         match route {
             // Its health can be asked for under any load.
             Route::Health => self.health(),
-            Route::Invoke { verb, segments } => self.invoke(verb, &segments, parts, incoming).await,
+            Route::Invoke { verb, scope, segments } => {
+                self.invoke((verb, scope), &segments, parts, incoming).await
+            }
             Route::Awakeable(how, id) => {
                 let place = self.places.short()?;
                 Ok(keep(self.settle(how, &id, &parts, incoming).await?, place))

@@ -15,7 +15,9 @@ pub(crate) enum Route {
     Invoke {
         /// What the path says, or none in the classic form.
         verb: Option<Verb>,
-        /// What follows it.
+        /// The scope that the path is in, if it is in one.
+        scope: Option<String>,
+        /// What follows.
         segments: Vec<String>,
     },
     /// A question about the invocation of this id.
@@ -77,7 +79,7 @@ pub(crate) fn parse(path: &str) -> Result<Route, IngressError> {
         _ if names.contains(&"") => Err(IngressError::MalformedPath(
             "it has an empty segment: write each of service, key and handler".into(),
         )),
-        _ => Ok(Route::Invoke { verb: None, segments }),
+        _ => Ok(Route::Invoke { verb: None, scope: None, segments }),
     }
 }
 
@@ -87,12 +89,10 @@ fn parse_reserved(segments: &[&str]) -> Result<Route, IngressError> {
     }
     match segments {
         ["health"] => Ok(Route::Health),
-        ["call", target @ ..] => {
-            Ok(Route::Invoke { verb: Some(Verb::Call), segments: owned(target) })
-        }
-        ["send", target @ ..] => {
-            Ok(Route::Invoke { verb: Some(Verb::Send), segments: owned(target) })
-        }
+        ["call", target @ ..] => Ok(invoke(Verb::Call, None, target)),
+        ["send", target @ ..] => Ok(invoke(Verb::Send, None, target)),
+        ["scope", scope, "call", target @ ..] => Ok(invoke(Verb::Call, Some(scope), target)),
+        ["scope", scope, "send", target @ ..] => Ok(invoke(Verb::Send, Some(scope), target)),
         ["attach"] => Ok(Route::ByBody(Question::Attach)),
         ["output"] => Ok(Route::ByBody(Question::Output)),
         ["lookup"] => Ok(Route::ByBody(Question::Lookup)),
@@ -110,9 +110,12 @@ fn parse_reserved(segments: &[&str]) -> Result<Route, IngressError> {
             Ok(Route::Awakeable(Settling::Resolve, (*id).into()))
         }
         ["awakeables" | "a", id, "reject"] => Ok(Route::Awakeable(Settling::Reject, (*id).into())),
-        ["scope", ..] => Err(IngressError::NotSupported("scopes")),
         _ => Err(IngressError::UnknownPath),
     }
+}
+
+fn invoke(verb: Verb, scope: Option<&str>, target: &[&str]) -> Route {
+    Route::Invoke { verb: Some(verb), scope: scope.map(str::to_owned), segments: owned(target) }
 }
 
 fn of_workflow(question: Question, name: &str, key: &str) -> Route {
@@ -127,17 +130,25 @@ fn owned(segments: &[&str]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn invoke(verb: Option<Verb>, segments: &[&str]) -> Route {
-        Route::Invoke { verb, segments: owned(segments) }
+    fn classic(segments: &[&str]) -> Route {
+        Route::Invoke { verb: None, scope: None, segments: owned(segments) }
     }
 
     #[test]
     fn both_families_of_paths_are_understood() {
         let cases = [
-            ("/Greeter/greet", invoke(None, &["Greeter", "greet"])),
-            ("/Cart/ann/add/send", invoke(None, &["Cart", "ann", "add", "send"])),
-            ("/restate/call/Greeter/greet", invoke(Some(Verb::Call), &["Greeter", "greet"])),
-            ("/restate/send/Cart/ann/add", invoke(Some(Verb::Send), &["Cart", "ann", "add"])),
+            ("/Greeter/greet", classic(&["Greeter", "greet"])),
+            ("/Cart/ann/add/send", classic(&["Cart", "ann", "add", "send"])),
+            ("/restate/call/Greeter/greet", invoke(Verb::Call, None, &["Greeter", "greet"])),
+            ("/restate/send/Cart/ann/add", invoke(Verb::Send, None, &["Cart", "ann", "add"])),
+            (
+                "/restate/scope/eu%2D1/call/Greeter/greet",
+                invoke(Verb::Call, Some("eu-1"), &["Greeter", "greet"]),
+            ),
+            (
+                "/restate/scope/eu/send/Cart/ann/add",
+                invoke(Verb::Send, Some("eu"), &["Cart", "ann", "add"]),
+            ),
             ("/restate/attach/inv_1x", Route::ById(Question::Attach, "inv_1x".into())),
             ("/restate/output/inv_1x", Route::ById(Question::Output, "inv_1x".into())),
             ("/restate/invocation/inv_1x/attach", Route::ById(Question::Attach, "inv_1x".into())),
@@ -170,15 +181,12 @@ mod tests {
     #[test]
     fn a_key_may_hold_any_character_once_encoded() {
         let route = parse("/Cart/a%2Fb%20%E2%82%AC%25/add").unwrap();
-        assert_eq!(route, invoke(None, &["Cart", "a/b €%", "add"]));
+        assert_eq!(route, classic(&["Cart", "a/b €%", "add"]));
     }
 
     #[test]
     fn a_handler_may_be_called_like_a_reserved_word() {
-        assert_eq!(
-            parse("/Cart/attach/output").unwrap(),
-            invoke(None, &["Cart", "attach", "output"])
-        );
+        assert_eq!(parse("/Cart/attach/output").unwrap(), classic(&["Cart", "attach", "output"]));
     }
 
     #[test]
@@ -204,6 +212,8 @@ mod tests {
             "/restate/invocation",
             "/restate/awakeables/sign_1x",
             "/restate/a/sign_1x/forget",
+            "/restate/scope/eu",
+            "/restate/scope/eu/Greeter/greet",
             "/restate/workflow/W/k",
             "/restate/workflow/W/k/run/attach",
         ] {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everlog_log_schema::owner_api::{Answer, BoxFuture, OwnerError, Progress, Verdict};
-use everlog_log_schema::{InboxOffset, InvocationId, Outcome, RequestId, Target};
+use everlog_log_schema::{InboxOffset, InvocationId, Outcome, RequestId, Target, check_scope};
 use http::StatusCode;
 use http::request::Parts;
 use hyper::body::Incoming;
@@ -44,10 +44,11 @@ enum TargetBody {
         key: Option<String>,
         handler: String,
         idempotency_key: String,
+        scope: Option<String>,
     },
-    /// A workflow's run.
+    /// A workflow's run: a scope does not part those of one key.
     #[serde(rename = "workflow")]
-    Workflow { workflow_name: String, workflow_key: String },
+    Workflow { workflow_name: String, workflow_key: String, scope: Option<String> },
 }
 
 /// The body of the answer to a lookup.
@@ -94,11 +95,13 @@ impl Ingress {
             .map_err(|error| IngressError::MalformedTarget(error.to_string()))?;
         match named {
             TargetBody::Invocation { invocation_id } => parse_id(&invocation_id),
-            TargetBody::IdempotentInvocation { service, key, handler, idempotency_key } => {
+            TargetBody::IdempotentInvocation { service, key, handler, idempotency_key, scope } => {
+                check_scope(scope.as_deref(), None)?;
                 let target = Target { service, key, handler };
-                Ok(ids::of_idempotency_key(&target, &idempotency_key))
+                Ok(ids::of_scoped_key(&target, scope.as_deref(), &idempotency_key))
             }
-            TargetBody::Workflow { workflow_name, workflow_key } => {
+            TargetBody::Workflow { workflow_name, workflow_key, scope } => {
+                check_scope(scope.as_deref(), None)?;
                 Ok(ids::of_workflow(&workflow_name, &workflow_key))
             }
         }
@@ -226,5 +229,5 @@ pub(super) fn parse_id(text: &str) -> Result<InvocationId, IngressError> {
 /// Reads the names of a call with an idempotency key.
 pub(super) fn named_by_path(names: &[String]) -> Result<InvocationId, IngressError> {
     let (target, idempotency_key) = target::keyed_target(names)?;
-    Ok(ids::of_idempotency_key(&target, &idempotency_key))
+    Ok(ids::of_scoped_key(&target, None, &idempotency_key))
 }

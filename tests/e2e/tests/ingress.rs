@@ -165,6 +165,29 @@ async fn idempotency_keys(world: &World) -> Result<()> {
     Ok(())
 }
 
+/// Equal keys in different scopes are of different calls.
+async fn scopes(world: &World) -> Result<()> {
+    let mut ids = Vec::new();
+    for path in ["/restate/scope/eu/call/Steps/run", "/restate/scope/us/send/Steps/run"] {
+        let path = format!("{path}?limit-key=gold/1");
+        let call = async || world.everlog.call(&path, &[("idempotency-key", "scoped")], "2").await;
+        let id = id_of(&call().await?.success()?)?;
+        assert_eq!(id_of(&call().await?.success()?)?, id, "{path}");
+        ids.push(id);
+    }
+    for (scope, id) in [(Some("eu"), Some(&ids[0])), (Some("us"), Some(&ids[1])), (None, None)] {
+        let target = json!({ "target": "idempotentInvocation", "service": "Steps", "handler": "run",
+            "idempotencyKey": "scoped", "scope": scope });
+        let found = post(world, "/restate/attach", &target).await?;
+        assert_eq!(found.status == 200, id.is_some(), "{scope:?}");
+        assert_eq!(id_of(&found).ok().as_ref(), id);
+    }
+    let shown = world.everlog.admin_get(&format!("/invocations/{}", ids[0])).await?;
+    let shown: Value = serde_json::from_slice(&shown.body)?;
+    assert_eq!((&shown["scope"], &shown["limitKey"]), (&json!("eu"), &json!("gold/1")));
+    Ok(())
+}
+
 async fn refusals(world: &World) -> Result<()> {
     for (method, path, body, status, code) in [
         (Method::POST, "/Nobody/run", "1", 404, "service-not-found"),
@@ -178,6 +201,7 @@ async fn refusals(world: &World) -> Result<()> {
         (Method::POST, "/Steps/run?delay=1s", "1", 400, "delay-on-call"),
         (Method::POST, "/Steps/run/send?delay=soon", "1", 400, "malformed-delay"),
         (Method::POST, "/Steps/run?limit-key=a", "1", 400, "limit-key-without-scope"),
+        (Method::POST, "/restate/scope/a%20b/call/Steps/run", "1", 400, "malformed-scope"),
         (Method::GET, "/restate/attach/inv_1x", "", 400, "malformed-invocation-id"),
         (Method::POST, "/restate/a/sign_1x/resolve", "1", 400, "malformed-awakeable-id"),
         (Method::POST, "/restate/lookup", "{}", 400, "malformed-target"),
@@ -237,6 +261,7 @@ async fn every_path_is_served(language: Language, mode: Mode) -> Result<()> {
     calls_and_sends(&world).await?;
     attaches_and_outputs(&world).await?;
     idempotency_keys(&world).await?;
+    scopes(&world).await?;
     refusals(&world).await?;
     privacy(&world).await?;
     world.stop().await

@@ -11,6 +11,7 @@ steps = Service("Steps")
 
 tries: Counter = Counter()
 allowed: set = set()
+wandered: Counter = Counter()
 
 SOON = timedelta(milliseconds=10)
 
@@ -48,6 +49,26 @@ async def pauses(_ctx: Context, name: str) -> str:
     if name not in allowed:
         raise ValueError(f"{name} is not allowed yet")
     return name
+
+
+@failing.handler(
+    "wanders",
+    invocation_retry_policy=InvocationRetryPolicy(
+        initial_interval=SOON, max_attempts=2, on_max_attempts="pause"
+    ),
+)
+async def wanders(ctx: Context) -> str:
+    """Takes the same step whenever it is asked, but for once."""
+    invocation = ctx.request().id
+    before = wandered[invocation]
+    if before == 1:
+        wandered[invocation] = 2
+        await ctx.sleep(SOON)
+    packed = await ctx.run_typed("pack", lambda: "packed")
+    if before == 0:
+        wandered[invocation] = 1
+        raise ValueError("lost")
+    return packed
 
 
 @failing.handler("allow")

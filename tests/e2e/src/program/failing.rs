@@ -12,6 +12,7 @@ use restate_sdk::prelude::*;
 pub(super) struct Failing {
     tries: Mutex<BTreeMap<String, u64>>,
     allowed: Mutex<BTreeSet<String>>,
+    wandered: Mutex<BTreeMap<String, u64>>,
 }
 
 fn declined() -> TerminalError {
@@ -51,6 +52,31 @@ impl Failing {
             return Ok(name);
         }
         Err(std::io::Error::other(format!("{name} is not allowed yet")).into())
+    }
+
+    /// Takes the same step whenever it is asked, but for once.
+    #[handler(invocation_retry_policy(
+        initial_interval = "10ms",
+        max_attempts = 2,
+        on_max_attempts = "pause"
+    ))]
+    async fn wanders(&self, ctx: Context<'_>) -> HandlerResult<String> {
+        let invocation = ctx.invocation_id().to_owned();
+        let go_on = |from| {
+            let mut wandered = self.wandered.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = wandered.entry(invocation.clone()).or_default();
+            let is_there = *before == from;
+            *before += u64::from(is_there);
+            is_there
+        };
+        if go_on(1) {
+            ctx.sleep(std::time::Duration::from_millis(1)).await?;
+        }
+        let packed = ctx.run(async || Ok("packed".to_owned())).name("pack").await?;
+        if go_on(0) {
+            return Err(std::io::Error::other("lost").into());
+        }
+        Ok(packed)
     }
 
     #[handler]

@@ -14,6 +14,20 @@ pub(crate) async fn a_terminal_failure_is_final(world: &mut World) -> Result<()>
     Ok(())
 }
 
+/// Code that takes another step than is recorded does not go on, and is told which step.
+pub(crate) async fn another_step_than_is_recorded_is_named(world: &mut World) -> Result<()> {
+    let wanders = world.send("/Failing/wanders", Value::Null).await?;
+    world.until_status(&wanders, "paused").await?;
+    let shown = world.everlog.admin_get(&format!("/invocations/{wanders}")).await?;
+    let shown: Value = serde_json::from_slice(&shown.body)?;
+    let error = &shown["lastError"];
+    assert_eq!((&error["code"], &error["commandIndex"]), (&json!(570), &json!(1)), "{error}");
+    assert!(error["message"].as_str().is_some_and(|text| text.contains("RT0016")), "{error}");
+    world.order(&wanders, "resume").await?;
+    assert_eq!(world.answer(&wanders).await?, json!("packed"));
+    Ok(())
+}
+
 pub(crate) async fn retries_end_as_their_policy_says(world: &mut World) -> Result<()> {
     assert_eq!(world.call("/Failing/twice", Value::Null).await?, json!(3));
 

@@ -5,6 +5,7 @@ import * as restate from "@restatedev/restate-sdk";
 
 const tries = new Map<string, number>();
 const allowed = new Set<string>();
+const wandered = new Map<string, number>();
 
 export const failing = restate.service({
   name: "Failing",
@@ -39,6 +40,25 @@ export const failing = restate.service({
           throw new Error(`${name} is not allowed yet`);
         }
         return name;
+      },
+    ),
+
+    // Takes the same step whenever it is asked, but for once.
+    wanders: restate.handlers.handler(
+      { retryPolicy: { initialInterval: 10, maxAttempts: 2, onMaxAttempts: "pause" } },
+      async (ctx: restate.Context) => {
+        const { id } = ctx.request();
+        const before = wandered.get(id) ?? 0;
+        if (before === 1) {
+          wandered.set(id, 2);
+          await ctx.sleep(1);
+        }
+        const packed = await ctx.run("pack", () => "packed");
+        if (before === 0) {
+          wandered.set(id, 1);
+          throw new Error("lost");
+        }
+        return packed;
       },
     ),
 
