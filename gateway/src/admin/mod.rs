@@ -222,7 +222,10 @@ impl Admin {
             (["cluster"], &Method::GET) => Ok(self.show_cluster()),
             (["internal", "invocations_batch_operations", order], &Method::POST) => {
                 let body = read_body(request.into_body()).await?;
-                self.order_batch(order, &body).await
+                match *order {
+                    "restart-as-new" => self.restart_batch(&body).await,
+                    _ => self.order_batch(order, &body).await,
+                }
             }
             (path, _) => Err(not_allowed(path)),
         }

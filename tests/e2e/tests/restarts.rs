@@ -67,6 +67,16 @@ async fn an_invocation_begins_anew_from_any_of_its_steps() -> Result<()> {
     let reply = patch(&world, &waits, "purge-journal").await?;
     assert_eq!(refused(&reply), (409, "invocation-not-completed".into()));
 
+    let path = "/internal/invocations_batch_operations/restart-as-new";
+    let body = json!({ "invocation_ids": [&old, &waits] }).to_string();
+    let reply = world.everlog.http.post(world.everlog.admin, path, &[], body).await?.success()?;
+    let batch: Value = serde_json::from_slice(&reply.body)?;
+    assert_eq!(batch["failed"][0]["invocation_id"], json!(waits), "{batch}");
+    let [begun] = batch["succeeded"].as_array().unwrap().as_slice() else { panic!("{batch}") };
+    assert_eq!(begun["old_invocation_id"], json!(old));
+    let new = begun["new_invocation_id"].as_str().unwrap();
+    assert_eq!(world.answer(new).await?.as_array().map(Vec::len), Some(tokens.len()));
+
     patch(&world, &old, "purge-journal").await?.success()?;
     assert_eq!(world.answer(&old).await?, json!(tokens), "the outcome stays");
     let reply = patch(&world, &old, "restart-as-new").await?;

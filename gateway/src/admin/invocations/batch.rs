@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use everlog_log_schema::InvocationId;
+use futures_util::{StreamExt as _, stream};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,8 @@ use crate::reply::{Reply, json_reply};
 
 /// How many invocations one request may name.
 const IDS_MAX: usize = 1_000;
+/// How many invocations are begun anew at once.
+const AT_ONCE_MAX: usize = 32;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,10 +26,16 @@ struct BatchRequest {
     invocation_ids: Vec<String>,
 }
 
-#[derive(Default, Serialize)]
-struct BatchView {
-    succeeded: Vec<String>,
+#[derive(Serialize)]
+struct BatchView<T> {
+    succeeded: Vec<T>,
     failed: Vec<FailedView>,
+}
+
+#[derive(Serialize)]
+struct RestartedView {
+    old_invocation_id: String,
+    new_invocation_id: String,
 }
 
 #[derive(Serialize)]
@@ -35,15 +44,41 @@ struct FailedView {
     error: String,
 }
 
-impl BatchView {
+impl<T> BatchView<T> {
+    fn new() -> Self {
+        Self { succeeded: Vec::new(), failed: Vec::new() }
+    }
+
+    fn fail(&mut self, invocation_id: String, error: &AdminError) {
+        self.failed.push(FailedView { invocation_id, error: error.to_string() });
+    }
+}
+
+impl BatchView<String> {
     fn add(&mut self, id: String, outcome: Result<(), AdminError>) {
         match outcome {
             Ok(()) => self.succeeded.push(id),
-            Err(error) => {
-                self.failed.push(FailedView { invocation_id: id, error: error.to_string() });
-            }
+            Err(error) => self.fail(id, &error),
         }
     }
+}
+
+/// Reads the ids that a body names, each once; what is no id goes into the answer.
+fn named<T>(body: &[u8], view: &mut BatchView<T>) -> Result<Vec<InvocationId>, AdminError> {
+    let request: BatchRequest = read_json(body)?;
+    let given = request.invocation_ids.len();
+    if given > IDS_MAX {
+        return Err(AdminError::TooMany { given, max: IDS_MAX });
+    }
+    let (mut seen, mut ids) = (BTreeSet::new(), Vec::with_capacity(given));
+    for text in request.invocation_ids {
+        match parse_id(&text) {
+            Ok(id) if seen.insert(id) => ids.push(id),
+            Ok(_) => {}
+            Err(error) => view.fail(text, &error),
+        }
+    }
+    Ok(ids)
 }
 
 impl Admin {
@@ -57,27 +92,13 @@ impl Admin {
         let verb = Verb::parse(order).ok_or_else(|| {
             AdminError::UnknownOrder(order.chars().take(SHOWN_CHARS_MAX).collect())
         })?;
-        let request: BatchRequest = read_json(body)?;
-        let given = request.invocation_ids.len();
-        if given > IDS_MAX {
-            return Err(AdminError::TooMany { given, max: IDS_MAX });
-        }
-        let mut view = BatchView::default();
-        let (mut named, mut silent) = (BTreeSet::new(), Silent::default());
-        let mut wanted = Vec::with_capacity(given);
-        for text in request.invocation_ids {
-            let id = match parse_id(&text) {
-                Ok(id) if named.insert(id) => id,
-                Ok(_) => continue,
-                Err(error) => {
-                    view.add(text, Err(error));
-                    continue;
-                }
-            };
+        let (mut view, mut silent) = (BatchView::new(), Silent::default());
+        let mut wanted = Vec::new();
+        for id in named(body, &mut view)? {
             match self.applies(verb, id, &mut silent).await {
                 Ok(true) => wanted.push(id),
-                Ok(false) => view.add(text, Ok(())),
-                Err(error) => view.add(text, Err(error)),
+                Ok(false) => view.add(id.to_string(), Ok(())),
+                Err(error) => view.add(id.to_string(), Err(error)),
             }
         }
         for (id, seen) in self.carry_out(verb, wanted.into_iter()).await {
@@ -86,6 +107,24 @@ impl Admin {
                 None => Ok(()),
             });
             view.add(id.to_string(), outcome);
+        }
+        Ok(json_reply(StatusCode::OK, &view))
+    }
+
+    /// Begins each invocation anew that a body names, from its input on.
+    pub(in crate::admin) async fn restart_batch(&self, body: &[u8]) -> Result<Reply, AdminError> {
+        let mut view = BatchView::new();
+        let ids = named(body, &mut view)?;
+        let begun = ids.into_iter().map(async |old| (old, self.begin_anew(old, 0, None).await));
+        let mut begun = stream::iter(begun).buffered(AT_ONCE_MAX);
+        while let Some((old, new)) = begun.next().await {
+            let old_invocation_id = old.to_string();
+            match new {
+                Ok(new) => view
+                    .succeeded
+                    .push(RestartedView { old_invocation_id, new_invocation_id: new.to_string() }),
+                Err(error) => view.fail(old_invocation_id, &error),
+            }
         }
         Ok(json_reply(StatusCode::OK, &view))
     }

@@ -20,7 +20,7 @@ use crate::inbox;
 use crate::reply::{Reply, json_reply};
 
 /// Which code is chosen.
-enum Chosen {
+pub(super) enum Chosen {
     /// That which it has.
     Kept,
     /// That which new calls go to.
@@ -44,26 +44,32 @@ impl Admin {
             let reason = "deployment is chosen with `from`: from the input on it is the latest";
             return Err(AdminError::MalformedQuery(reason.into()));
         }
-        let target = parse_id(id)?;
+        let new = self.begin_anew(parse_id(id)?, from.unwrap_or_default(), chosen).await?;
+        Ok(json_reply(StatusCode::OK, &json!({ "new_invocation_id": new.to_string() })))
+    }
+
+    /// Begins an invocation anew, and returns the id of the new one.
+    pub(super) async fn begin_anew(
+        &self,
+        target: InvocationId,
+        from: u32,
+        chosen: Option<Chosen>,
+    ) -> Result<InvocationId, AdminError> {
         let old = self.invocation(target, None).await?;
         let old = old.ok_or(AdminError::InvocationNotFound(target))?;
-        let pin = match (from.unwrap_or_default(), chosen) {
+        let pin = match (from, chosen) {
             // It takes the newest when it begins.
             (0, None) => None,
             (_, chosen) => Some(self.pin(&old, &chosen.unwrap_or(Chosen::Latest))?),
         };
         let new = InvocationId { uuid: rand::random(), ..target };
         let request_id = RequestId(rand::random());
-        let from = from.unwrap_or_default();
         let restart = Restart { target, id: new, request_id, from, pin };
         let metadata = self.metadata.borrow().next;
         let message = inbox::encode(metadata, Message::Restart(Box::new(restart)))?;
         let offset = self.inbox.append(self.inbox.partition(target), message).await?;
         match self.after(new, offset).await? {
-            Some(_) => {
-                let body = json!({ "new_invocation_id": new.to_string() });
-                Ok(json_reply(StatusCode::OK, &body))
-            }
+            Some(_) => Ok(new),
             None => Err(self.why_not(target, from).await?),
         }
     }
