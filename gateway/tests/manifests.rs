@@ -23,6 +23,11 @@ async fn what_a_manifest_must_not_say_is_refused_with_the_reason() {
         handler.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         service(json!({ "handlers": [handler] }))
     };
+    let object = |change: Value| {
+        let mut object = json!({ "ty": "VIRTUAL_OBJECT" });
+        object.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        service(object)
+    };
     let workflow = |handlers: Value| {
         manifest(&json!([{ "name": "W", "ty": "WORKFLOW", "handlers": handlers }]))
     };
@@ -58,6 +63,10 @@ async fn what_a_manifest_must_not_say_is_refused_with_the_reason() {
         (handler(json!({ "input": { "contentType": "no type" } })), "content type"),
         (handler(json!({ "output": { "contentType": "a/b\n" } })), "content type"),
         (handler(json!({ "input": { "surprise": 1 } })), "surprise"),
+        (service(json!({ "metadata": { "everlog.state-ttl": "1 day" } })), "virtual objects"),
+        (object(json!({ "metadata": { "everlog.state-ttl": "soon" } })), "everlog.state-ttl"),
+        (object(json!({ "metadata": { "everlog.state-ttl": "0.9s" } })), "a second"),
+        (object(json!({ "metadata": { "everlog.state-ttl": "101y" } })), "hundred years"),
         (manifest(&json!([greeter(&["a"])[0], greeter(&["a"])[0]])), "twice"),
         (workflow(json!([{ "name": "pay", "ty": "SHARED" }])), "has 0 handlers of type WORKFLOW"),
         (workflow(json!([{ "name": "a" }, { "name": "b" }])), "has 2 handlers of type WORKFLOW"),

@@ -18,4 +18,4 @@ pub use hostile::{Behaviour, Hostile, RawBehaviour, RawHostile};
 pub use journals::{Journals, read_journals, runs_recorded};
 pub use languages::{Language, Program, installed, node};
 pub use program::{millis_now, next_hash};
-pub use world::{Mode, World};
+pub use world::{Mode, WAIT_MAX, World};

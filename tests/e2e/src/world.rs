@@ -13,7 +13,7 @@ use tokio::process::Command;
 use crate::{Language, Program};
 
 /// How long anything may take that has to happen: a bound that tells a hang from a slow machine.
-const WAIT_MAX: Duration = Duration::from_mins(1);
+pub const WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// How attempts wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -238,18 +238,12 @@ async fn refusals(world: &World) -> Result<()> {
 
 /// What is private is called by functions alone, until it is public again.
 async fn privacy(world: &World) -> Result<()> {
-    let patch = async |public: bool| {
-        let uri = format!("http://{}/services/History", world.everlog.admin);
-        let request = Request::patch(uri).header("content-type", "application/json");
-        let body = json!({ "public": public }).to_string();
-        world.everlog.http.send(request.body(Full::from(body))?).await?.success()
-    };
-    patch(false).await?;
+    world.everlog.patch_service("History", r#"{"public": false}"#).await?;
     let refused = get(world, "/History/private/read").await?;
     assert_eq!(error(&refused)?, (400, "ingress".into(), "handler-private".into()));
     let input = json!({ "key": "private", "item": "by a function" });
     read(post(world, "/Caller/append", &input).await?)?;
-    patch(true).await?;
+    world.everlog.patch_service("History", r#"{"public": true}"#).await?;
     assert_eq!(world.history("private", 1).await?, ["by a function"]);
     Ok(())
 }

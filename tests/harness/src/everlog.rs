@@ -120,6 +120,14 @@ impl Everlog {
         ready.with_context(|| format!("everlog printed:\n{}", self.output()))
     }
 
+    /// Sets something for a service, until its next version.
+    pub async fn patch_service(&self, service: &str, patch: &str) -> Result<()> {
+        let request = Request::patch(format!("http://{}/services/{service}", self.admin))
+            .header("content-type", "application/json");
+        let reply = self.http.send(request.body(Full::from(patch.to_owned()))?).await?;
+        reply.success().map(drop)
+    }
+
     /// Kills the program with SIGKILL and waits until it is gone.
     pub async fn kill(&mut self) -> Result<()> {
         self.process.take().context("the server does not run")?.kill().await
