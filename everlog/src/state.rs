@@ -1,23 +1,63 @@
 //! `everlog state`: what virtual objects remember.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::{Args, Subcommand};
+use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::admin::{AdminArguments, AdminFailure, encode, query};
 use crate::output::{OutputArguments, Shown, Table, present};
-use crate::say::complain;
+use crate::say::{complain, say};
 
 /// What to do with state.
 #[derive(Debug, Subcommand)]
 pub(crate) enum StateCommand {
     /// Print the state of one object.
     Get(GetArguments),
+    /// Replace the state of one object.
+    Set(SetArguments),
+}
+
+/// The arguments of `everlog state set`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  everlog state set Cart ann state.json --version 4f0c…
+      The whole state, if it still has the version that `everlog state get` has printed.
+  echo '{}' | everlog state set Cart ann -
+      No state at all.
+
+The file is a JSON object: the names, with a text or an array of bytes for each. The state is replaced
+when no exclusive handler holds the key.
+
+Exit codes: 0 replaced, or recorded and waiting for its turn; 1 refused.")]
+pub(crate) struct SetArguments {
+    /// The virtual object's service.
+    #[arg(value_name = "SERVICE")]
+    service: String,
+    /// The object's key.
+    #[arg(value_name = "KEY")]
+    key: String,
+    /// Where the new state is; `-` is the standard input.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Replace it only where it has this version.
+    #[arg(long, value_name = "VERSION")]
+    version: Option<String>,
+    #[command(flatten)]
+    server: AdminArguments,
+}
+
+#[derive(Debug, Deserialize)]
+struct Replaced {
+    invocation_id: String,
+    applied: bool,
 }
 
 /// The arguments of `everlog state get`.
@@ -50,6 +90,7 @@ pub(crate) struct GetArguments {
 struct Page {
     entries: Vec<Value>,
     next: Option<String>,
+    version: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -64,7 +105,21 @@ struct Entry {
 
 /// Does it.
 pub(crate) async fn run(command: StateCommand) -> ExitCode {
-    let StateCommand::Get(arguments) = command;
+    let arguments = match command {
+        StateCommand::Get(arguments) => arguments,
+        StateCommand::Set(arguments) => {
+            return match set(&arguments).await {
+                Ok(replaced) => {
+                    say(format_args!("{}", told(&replaced)));
+                    ExitCode::SUCCESS
+                }
+                Err(error) => {
+                    complain(format_args!("everlog: {error}"));
+                    ExitCode::FAILURE
+                }
+            };
+        }
+    };
     let Some(name) = &arguments.name else {
         return present(&arguments.output, async || show(&arguments).await).await;
     };
@@ -84,13 +139,46 @@ pub(crate) async fn run(command: StateCommand) -> ExitCode {
 }
 
 async fn show(arguments: &GetArguments) -> Result<Shown, AdminFailure> {
-    let entries = all(arguments).await?;
-    let text = table(&arguments.server.read::<Vec<_>>(&entries)?);
-    Ok(Shown { json: json!({ "entries": entries }), text })
+    let (entries, version) = all(arguments).await?;
+    let mut text = table(&arguments.server.read::<Vec<_>>(&entries)?);
+    if let Some(version) = &version {
+        text = format!("{text}\nVersion {version}\n");
+    }
+    Ok(Shown { json: json!({ "entries": entries, "version": version }), text })
+}
+
+/// Replaces the state.
+async fn set(arguments: &SetArguments) -> Result<Replaced, String> {
+    let unreadable = |error| format!("failed to read {}: {error}", arguments.file.display());
+    let text = if arguments.file.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(&arguments.file)
+    };
+    let new_state: Value =
+        serde_json::from_str(&text.map_err(|error| unreadable(error.to_string()))?)
+            .map_err(|error| unreadable(error.to_string()))?;
+    let (key, version) = (&arguments.key, &arguments.version);
+    let body = json!({ "object_key": key, "new_state": new_state, "version": version });
+    let path = format!("/services/{}/state", encode(&arguments.service));
+    let server = &arguments.server;
+    let answer = server.ask(Method::POST, &path, Some(&body)).await;
+    answer.and_then(|answer| server.read(&answer)).map_err(|error| error.to_string())
+}
+
+fn told(replaced: &Replaced) -> String {
+    let Replaced { invocation_id: id, applied } = replaced;
+    if *applied {
+        return "Replaced.".to_owned();
+    }
+    format!(
+        "Recorded as {id}, whose turn has not come: somebody holds the key. See who with \
+         `everlog invocations show {id}`."
+    )
 }
 
 async fn value(arguments: &GetArguments, name: &str) -> Result<Vec<u8>, AdminFailure> {
-    let entries: Vec<Entry> = arguments.server.read(&all(arguments).await?)?;
+    let entries: Vec<Entry> = arguments.server.read(&all(arguments).await?.0)?;
     let found = entries.iter().find(|entry| entry.key == name);
     let entry = found.ok_or_else(|| AdminFailure::Absent {
         what: format!("{}/{} has no state `{name}`", arguments.service, arguments.key),
@@ -102,8 +190,8 @@ async fn value(arguments: &GetArguments, name: &str) -> Result<Vec<u8>, AdminFai
     bytes(entry).ok_or_else(|| arguments.server.strange("a value is not in base64"))
 }
 
-/// All entries of an object, from as many pages as there are.
-async fn all(arguments: &GetArguments) -> Result<Value, AdminFailure> {
+/// All entries of an object, from as many pages as there are; and their version, where it is one.
+async fn all(arguments: &GetArguments) -> Result<(Value, Option<String>), AdminFailure> {
     let (service, key) = (encode(&arguments.service), encode(&arguments.key));
     let mut entries = Vec::new();
     let mut page: Option<String> = None;
@@ -114,7 +202,7 @@ async fn all(arguments: &GetArguments) -> Result<Value, AdminFailure> {
         entries.extend(found.entries);
         page = found.next;
         if page.is_none() {
-            return Ok(entries.into());
+            return Ok((entries.into(), found.version));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Ids that follow from what they are of: calls with an idempotency key, and calls of functions.
+//! Ids that follow from what they are of: calls with an idempotency key, and calls of functions; and
+//! the versions of states.
 //!
 //! Whoever derives one, at any time, comes to the same: so a call that is repeated is the same
 //! call. **Invariant:** a format decision for ever, as ids outlive every version.
@@ -76,6 +77,14 @@ pub fn child_id(
 #[must_use]
 pub fn child_request(parent: Life, command: u32) -> RequestId {
     RequestId(Hash::of_command("request", parent, command).first_half())
+}
+
+/// Derives the version of an object's state from all its names and values, in the order of the names:
+/// 32 hexadecimal digits.
+#[must_use]
+pub fn version_of_state<'a>(entries: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> String {
+    let parts = entries.into_iter().flat_map(|(name, value)| [name, value]);
+    format!("{:032x}", Hash::of([&b"state"[..]].into_iter().chain(parts)).first_half())
 }
 
 struct Hash([u8; 32]);
@@ -184,6 +193,16 @@ mod tests {
         assert_eq!(child, ids[1]);
         let unkeyed = |scope| child_id(PARENT, 1, &greeter, scope, None);
         assert_eq!(unkeyed(Some("a")), unkeyed(None), "it is a call of its own anyway");
+    }
+
+    #[test]
+    fn a_state_has_the_version_of_its_names_and_values() {
+        type Entries = &'static [(&'static [u8], &'static [u8])];
+        let states: [Entries; 5] =
+            [&[], &[(b"a", b"b")], &[(b"ab", b"")], &[(b"", b"ab")], &[(b"a", b"b"), (b"c", b"d")]];
+        let versions = states.map(|state| version_of_state(state.iter().copied()));
+        assert_eq!(versions.iter().collect::<BTreeSet<_>>().len(), states.len());
+        assert_eq!(versions[1], version_of_state([(&b"a"[..], &b"b"[..])]));
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod record;
 mod redaction;
 mod rows;
 mod scope;
+mod state_edit;
 mod status;
 #[cfg(any(test, feature = "proptest"))]
 pub mod strategies;
@@ -61,4 +62,5 @@ pub use rows::{
     OpenRow, OutboxPlace, OutboxRow, Owed, PartitionRow, Row, RowKey, SentRow, Timer, TimerKind,
 };
 pub use scope::{ScopeError, check_scope};
+pub use state_edit::{EDIT_STATE, StateEdit, VERSIONED_STATE_BYTES_MAX};
 pub use status::{Status, StatusKind};

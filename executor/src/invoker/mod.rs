@@ -7,6 +7,7 @@
 //! function said, in order; the shell makes it durable, and only then tells the function
 //! ([`AttemptHandle::notify`]).
 
+mod edit;
 mod error;
 mod events;
 mod frame;
@@ -27,6 +28,7 @@ use everlog_log_schema::{
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
+pub(crate) use edit::StateEdits;
 pub use events::{EventReceiver, EventSender, NobodyHears, event_channel};
 pub use frame::FRAME_BYTES_MAX;
 pub use http::{HttpInvoker, HttpInvokerOptions};

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use everlog_log_schema::metadata::{Deployment, Handler, Metadata};
 use everlog_log_schema::{
-    AttemptError, AttemptFailed, AttemptId, Awaited, Command, DeploymentId, Entry, Epoch,
-    InvocationId, InvocationRow, MetadataOffset, Millis, Pin, Status, Then,
+    AttemptError, AttemptFailed, AttemptId, Awaited, Command, DeploymentId, EDIT_STATE, Entry,
+    Epoch, InvocationId, InvocationRow, MetadataOffset, Millis, Pin, Status, Then,
 };
 use everlog_partition::{Tables, TablesError, reads};
 use tokio::sync::{mpsc, watch};
@@ -31,7 +31,7 @@ use crate::awaiting::{Awaiting, Hint};
 use crate::config::ExecutorLimits;
 use crate::invoker::{
     AttemptHandle, AttemptStart, CallNames, EventReceiver, EventSender, Invoker, Notice,
-    event_channel,
+    StateEdits, event_channel,
 };
 use crate::metrics;
 
@@ -316,7 +316,8 @@ impl Attempts {
         code: &Code<'_>,
         row: &InvocationRow,
     ) -> Result<u64, TablesError> {
-        large_bytes(tables, row, code.eager_state(), self.limits.eager_state_bytes_max)
+        let (wanted, bytes_max) = code.eager_state(self.limits.eager_state_bytes_max);
+        large_bytes(tables, row, wanted, bytes_max)
     }
 
     /// What is registered. Metadata that nobody keeps up to date may not know the code any more.
@@ -352,13 +353,14 @@ impl Attempts {
             code.handler.and_then(of).map_or(default, |millis| Duration::from_millis(millis.0))
         };
         let is_large = place.bytes() > 0;
+        let (eager_state, state_bytes_max) = code.eager_state(limits.eager_state_bytes_max);
         let beginning = Beginning {
             invocation: id,
             attempt,
             entries: row.entries,
             target: row.target,
-            eager_state: code.eager_state().clone(),
-            state_bytes_max: limits.eager_state_bytes_max,
+            eager_state: eager_state.clone(),
+            state_bytes_max,
         };
         let begun = if is_large { Begun::default() } else { beginning.read(tables)? };
         let start = AttemptStart {
@@ -419,7 +421,9 @@ impl Attempts {
     fn open(&mut self, start: AttemptStart, pin: Option<Pin>, place: Place) {
         let (id, attempt) = (start.invocation, start.attempt);
         metrics::ATTEMPTS_STARTED.inc();
-        let handle = self.invoker.start(start, self.events.clone());
+        let is_edit = start.target.handler == EDIT_STATE;
+        let invoker: &dyn Invoker = if is_edit { &StateEdits } else { &*self.invoker };
+        let handle = invoker.start(start, self.events.clone());
         let hint = Hint::new(&self.awaiting, id);
         self.live.insert(id, Live::Open(Box::new(Open { attempt, handle, hint, pin, place })));
     }

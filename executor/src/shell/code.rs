@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use everlog_log_schema::metadata::{Deployment, EagerState, Handler, Metadata, PROTOCOL_VERSIONS};
-use everlog_log_schema::{AttemptError, DeploymentId, InvocationRow, MetadataOffset, Target};
+use everlog_log_schema::{
+    AttemptError, DeploymentId, EDIT_STATE, InvocationRow, MetadataOffset, Target,
+    VERSIONED_STATE_BYTES_MAX,
+};
 
 use super::places::ClassKey;
 
@@ -18,6 +21,8 @@ pub(super) struct Code<'m> {
     pub(super) deployment: &'m Deployment,
     pub(super) handler: Option<&'m Handler>,
     pub(super) protocol_version: u32,
+    /// Whether it is not the deployment's, but [`EDIT_STATE`].
+    edits_state: bool,
 }
 
 impl<'m> Code<'m> {
@@ -67,12 +72,17 @@ impl<'m> Code<'m> {
             );
             return Err(attempt_error(UNSUPPORTED, message));
         }
-        Ok(Self { deployment, handler: found, protocol_version })
+        let edits_state = handler == EDIT_STATE;
+        Ok(Self { deployment, handler: found, protocol_version, edits_state })
     }
 
-    /// What an attempt with it wants of the object's state.
-    pub(super) fn eager_state(&self) -> &'m EagerState {
-        self.handler.map_or(&EagerState::Nothing, |handler| &handler.eager_state)
+    /// What an attempt with it wants of the object's state, and how many bytes it is to get at most,
+    /// where others get `bytes_max`.
+    pub(super) fn eager_state(&self, bytes_max: u64) -> (&'m EagerState, u64) {
+        if self.edits_state {
+            return (&EagerState::All, VERSIONED_STATE_BYTES_MAX);
+        }
+        (self.handler.map_or(&EagerState::Nothing, |handler| &handler.eager_state), bytes_max)
     }
 
     /// Which limits an attempt with it falls under.

@@ -121,6 +121,12 @@ pub enum AdminError {
     /// A new invocation cannot begin like this one.
     #[error("no invocation can begin like this one: {0}")]
     RestartRefused(String),
+    /// The state is not of the version that it was to have.
+    #[error("{0}; nothing was changed: look at the state again")]
+    StateVersion(String),
+    /// The state was not replaced.
+    #[error("the state was not replaced: {0}")]
+    EditEnded(String),
     /// The invocation's partition has no owner now.
     #[error("partition has no owner now: {0}; try again later")]
     PartitionUnavailable(String),
@@ -299,6 +305,8 @@ impl AdminError {
             }
             Self::JournalGone => ("journal-gone", StatusCode::GONE, None),
             Self::RestartRefused(_) => ("restart-refused", StatusCode::UNPROCESSABLE_ENTITY, None),
+            Self::StateVersion(_) => ("state-version-mismatch", StatusCode::CONFLICT, None),
+            Self::EditEnded(_) => ("state-edit-ended", StatusCode::CONFLICT, None),
             Self::PartitionUnavailable(_) => {
                 ("partition-unavailable", StatusCode::SERVICE_UNAVAILABLE, None)
             }
@@ -374,6 +382,6 @@ mod tests {
         let manual = include_str!("../../../docs/errors/admin.md");
         let codes = crate::manual::codes_in(include_str!("error.rs"));
         assert_eq!(crate::manual::sections_in(manual), codes);
-        assert_eq!(codes.len(), 39);
+        assert_eq!(codes.len(), 41);
     }
 }

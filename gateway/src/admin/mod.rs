@@ -217,6 +217,10 @@ impl Admin {
                 let body = read_body(request.into_body()).await?;
                 self.patch_service(name, &body).await
             }
+            (["services", name, "state"], &Method::POST) => {
+                let body = read_body(request.into_body()).await?;
+                self.edit_state(name, &body).await
+            }
             (["services", name, "openapi"], &Method::GET) => self.describe(&metadata, name),
             (["services", name, rest @ ..], &Method::GET) => show_service(&metadata, name, rest),
             (["cluster"], &Method::GET) => Ok(self.show_cluster()),
@@ -313,7 +317,9 @@ fn not_allowed(path: &[&str]) -> AdminError {
         ["deployments"] => AdminError::MethodNotAllowed("GET, POST"),
         ["deployments", _] => AdminError::MethodNotAllowed("GET, PATCH, PUT, DELETE"),
         ["services", _] => AdminError::MethodNotAllowed("GET, PATCH"),
-        ["internal", "invocations_batch_operations", _] => AdminError::MethodNotAllowed("POST"),
+        ["services", _, "state"] | ["internal", "invocations_batch_operations", _] => {
+            AdminError::MethodNotAllowed("POST")
+        }
         ["deployments", _, "drain"]
         | ["services", ..]
         | ["cluster" | "cluster-health" | "health" | "version" | "metrics"] => {

@@ -1,19 +1,81 @@
-//! What an object's handlers have stored under its key.
+//! What an object's handlers have stored under its key, shown and replaced.
+
+use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
+use everlog_log_schema::identity::version_of_state;
+use everlog_log_schema::limits::{KEY_BYTES_MAX, STATE_KEY_BYTES_MAX, STATE_KEYS_MAX};
+use everlog_log_schema::metadata::ServiceKind;
+use everlog_log_schema::owner_api::StatePage;
+use everlog_log_schema::{
+    EDIT_STATE, HandlerKind, InvocationId, Invoke, Message, Millis, Outcome, RequestId, StateEdit,
+    Target, VERSIONED_STATE_BYTES_MAX, partition_key_of,
+};
 use http::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::time::timeout;
 
 use super::invocations::Parameters;
-use super::{Admin, AdminError, not_found};
+use super::{Admin, AdminError, newest, not_found, read_json};
+use crate::inbox;
 use crate::reply::{Reply, json_reply};
+
+/// How long an edit is kept among the invocations, in milliseconds: a day.
+const EDIT_KEPT: Millis = Millis(24 * 3_600_000);
+/// The code of an edit that found another version of the state.
+const CONFLICT: u32 = 409;
 
 #[derive(Serialize)]
 struct StateView {
     entries: Vec<StateEntry>,
     next: Option<String>,
+    /// That of all of it, where it is all here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EditRequest {
+    object_key: String,
+    new_state: BTreeMap<String, NewValue>,
+    #[serde(default)]
+    version: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a value is an array of bytes, or text")]
+enum NewValue {
+    Bytes(Vec<u8>),
+    Text(String),
+}
+
+impl EditRequest {
+    /// Reads what the state is to be, and of which object.
+    fn read(body: &[u8]) -> Result<(String, StateEdit), AdminError> {
+        let Self { object_key, new_state, version } = read_json(body)?;
+        let refused = |what: &str| Err(AdminError::MalformedRequest(what.to_owned()));
+        if object_key.len() > KEY_BYTES_MAX {
+            return refused(&format!("object_key has more than {KEY_BYTES_MAX} bytes"));
+        }
+        if new_state.keys().any(|name| name.len() > STATE_KEY_BYTES_MAX) {
+            return refused(&format!(
+                "a name in new_state has more than {STATE_KEY_BYTES_MAX} bytes"
+            ));
+        }
+        if new_state.len() > STATE_KEYS_MAX as usize {
+            return refused(&format!("new_state has more than {STATE_KEYS_MAX} names"));
+        }
+        let encoded = |value| match value {
+            NewValue::Bytes(bytes) => STANDARD.encode(bytes),
+            NewValue::Text(text) => STANDARD.encode(text),
+        };
+        let new_state = new_state.into_iter().map(|(name, value)| (name, encoded(value))).collect();
+        Ok((object_key, StateEdit { new_state, version }))
+    }
 }
 
 #[derive(Serialize)]
@@ -60,7 +122,65 @@ impl Admin {
             value_utf8: str::from_utf8(value).ok().filter(|_| !redacted).map(str::to_owned),
             redacted,
         });
-        let next = page.next.map(|next| URL_SAFE_NO_PAD.encode(next));
-        Ok(json_reply(StatusCode::OK, &StateView { entries: entries.collect(), next }))
+        let version = version_of(&page).filter(|_| after.is_none() && !redacted);
+        let next = page.next.as_ref().map(|next| URL_SAFE_NO_PAD.encode(next));
+        Ok(json_reply(StatusCode::OK, &StateView { entries: entries.collect(), next, version }))
     }
+
+    /// Replaces the state of an object, when its turn comes among the object's exclusive calls. Waits for
+    /// that a while.
+    pub(super) async fn edit_state(&self, service: &str, body: &[u8]) -> Result<Reply, AdminError> {
+        let (key, edit) = EditRequest::read(body)?;
+        let metadata = self.metadata.borrow().clone();
+        let (_, object) = newest(&metadata, service)?;
+        if object.kind != ServiceKind::VirtualObject {
+            return Err(not_found("virtual object", service));
+        }
+        let id = InvocationId { partition_key: partition_key_of(&key), uuid: rand::random() };
+        let target = Target { service: service.into(), key: Some(key), handler: EDIT_STATE.into() };
+        let argument = serde_json::to_vec(&edit).expect("names and texts are JSON");
+        let invoke = Invoke {
+            id,
+            request_id: RequestId(rand::random()),
+            target,
+            kind: HandlerKind::Exclusive,
+            headers: Vec::new(),
+            body: argument.into(),
+            idempotency_key: None,
+            scope: None,
+            limit_key: None,
+            reply_to: None,
+            start_at: None,
+            retention: EDIT_KEPT,
+            journal_retention: None,
+            state_ttl: object.handlers.iter().find_map(|handler| handler.state_ttl),
+            retry: self.retry.clone(),
+            traceparent: None,
+            caller: None,
+        };
+        let call = inbox::encode(metadata.next, Message::Invoke(Box::new(invoke)))?;
+        let offset = self.inbox.append_call(self.inbox.partition(id), call).await?;
+        let answer = timeout(self.limits.question_max, self.owner.attach(id, Some(offset))).await;
+        let applied = match answer.map(|answer| answer.map(|answer| answer.outcome)) {
+            Ok(Ok(Outcome::Success(_))) => true,
+            Ok(Ok(Outcome::Failure(failure))) if failure.code == CONFLICT => {
+                return Err(AdminError::StateVersion(failure.message));
+            }
+            Ok(Ok(Outcome::Failure(failure))) => {
+                return Err(AdminError::EditEnded(failure.message));
+            }
+            // It is recorded, and will have its turn.
+            Ok(Err(_)) | Err(_) => false,
+        };
+        let body = json!({ "invocation_id": id.to_string(), "applied": applied });
+        Ok(json_reply(StatusCode::ACCEPTED, &body))
+    }
+}
+
+/// The version of a state that is on one page.
+fn version_of(page: &StatePage) -> Option<String> {
+    let bytes: usize = page.entries.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let is_all = page.next.is_none() && bytes as u64 <= VERSIONED_STATE_BYTES_MAX;
+    let entries = page.entries.iter().map(|(name, value)| (&name[..], &value[..]));
+    is_all.then(|| version_of_state(entries))
 }

@@ -43,6 +43,7 @@ macro_rules! every_scenario {
                 $($signals)*
                 state::state_commands_count_once_and_in_order,
                 state::a_shared_handler_does_not_wait_for_an_exclusive_one,
+                state::state_is_replaced_when_nobody_writes_it,
                 calls::a_call_returns_what_its_callee_returns,
                 calls::calls_with_one_idempotency_key_are_one_call,
                 calls::one_way_calls_arrive_in_order,

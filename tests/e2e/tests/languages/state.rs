@@ -1,7 +1,8 @@
 //! State of virtual objects, and who may run beside whom.
 
 use anyhow::Result;
-use everlog_e2e::World;
+use everlog_e2e::{WAIT_MAX, World};
+use everlog_harness::{Reply, within};
 use serde_json::{Value, json};
 
 /// Applies a script of state commands in one call.
@@ -53,5 +54,54 @@ pub(crate) async fn a_shared_handler_does_not_wait_for_an_exclusive_one(
     assert!(!world.is_completed(&free).await?);
     world.order(&blocking, "cancel").await?;
     assert_eq!(world.answer(&free).await?, json!("free"));
+    Ok(())
+}
+
+/// Replaces the state of an object.
+async fn replace(world: &World, service: &str, edit: &Value) -> Result<Reply> {
+    let path = format!("/services/{service}/state");
+    world.everlog.http.post(world.everlog.admin, &path, &[], edit.to_string()).await
+}
+
+pub(crate) async fn state_is_replaced_when_nobody_writes_it(world: &mut World) -> Result<()> {
+    apply(world, "Store/edited", "set:a=1 set:b=2").await?;
+    let shown = async || -> Result<Value> {
+        let reply = world.everlog.admin_get("/services/Store/state/edited").await?.success()?;
+        Ok(serde_json::from_slice(&reply.body)?)
+    };
+    let before = shown().await?;
+    // As the SDK writes it.
+    let two = before["entries"][1]["valueUtf8"].as_str().unwrap();
+    let edit = json!({ "object_key": "edited", "new_state": { "a": two.as_bytes(), "c": two },
+        "version": before["version"] });
+    let replaced = replace(world, "Store", &edit).await?;
+    assert_eq!(replaced.status, 202, "{}", replaced.text());
+    let expected = json!(["2", null, "2", ["a", "c"]]);
+    assert_eq!(apply(world, "Store/edited", "get:a get:b get:c keys").await?, expected);
+    let refused = replace(world, "Store", &edit).await?;
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    assert!(refused.text().contains("state-version-mismatch"), "{}", refused.text());
+    assert_eq!(apply(world, "Store/edited", "keys").await?, json!([["a", "c"]]));
+    let after = shown().await?;
+    assert_ne!(after["version"], before["version"]);
+
+    // It waits for whoever holds the key.
+    let blocking = world.send("/Blocker/held/block", Value::Null).await?;
+    assert_eq!(world.noted("held", "blocked").await?, blocking);
+    let edit = json!({ "object_key": "held", "new_state": { "a": "text" } });
+    let waits = async {
+        let path = "/invocations?service=Blocker&key=held&status=pending";
+        within(WAIT_MAX, "the edit waits", || async {
+            let list = world.everlog.admin_get(path).await;
+            list.is_ok_and(|list| list.text().contains("edit-state"))
+        })
+        .await?;
+        world.order(&blocking, "cancel").await
+    };
+    let (replaced, cancelled) = tokio::join!(replace(world, "Blocker", &edit), waits);
+    cancelled?;
+    assert!(replaced?.text().contains("\"applied\":true"));
+    let reply = world.everlog.admin_get("/services/Blocker/state/held").await?.success()?;
+    assert!(reply.text().contains("\"valueUtf8\":\"text\""), "{}", reply.text());
     Ok(())
 }
