@@ -13,9 +13,10 @@ import (
 // Handlers that fail, for good or for a while, and steps that must not run twice.
 
 var (
-	tried   = map[string]int{}
-	allowed = map[string]bool{}
-	lock    sync.Mutex
+	tried    = map[string]int{}
+	allowed  = map[string]bool{}
+	wandered = map[string]int{}
+	lock     sync.Mutex
 )
 
 func decline() restate.TerminalError {
@@ -51,6 +52,36 @@ func pause(_ restate.Context, name string) (string, error) {
 	return name, nil
 }
 
+// goOn says whether an invocation has wandered so far, and has it go on if so.
+func goOn(id string, from int) bool {
+	lock.Lock()
+	defer lock.Unlock()
+	if wandered[id] != from {
+		return false
+	}
+	wandered[id]++
+	return true
+}
+
+// wander takes the same step whenever it is asked, but for once.
+func wander(ctx restate.Context, _ restate.Void) (string, error) {
+	id := string(ctx.Request().ID)
+	if goOn(id, 1) {
+		if err := restate.Sleep(ctx, time.Millisecond); err != nil {
+			return "", err
+		}
+	}
+	pack := func(restate.RunContext) (string, error) { return "packed", nil }
+	packed, err := restate.Run(ctx, pack, restate.WithName("pack"))
+	if err != nil {
+		return "", err
+	}
+	if goOn(id, 0) {
+		return "", errors.New("lost")
+	}
+	return packed, nil
+}
+
 func allow(_ restate.Context, name string) (restate.Void, error) {
 	lock.Lock()
 	defer lock.Unlock()
@@ -73,6 +104,7 @@ func failing() restate.ServiceDefinition {
 		Handler("terminalStep", restate.NewServiceHandler(failStep)).
 		Handler("twice", restate.NewServiceHandler(failTwice, often)).
 		Handler("pauses", restate.NewServiceHandler(pause, pausing)).
+		Handler("wanders", restate.NewServiceHandler(wander, pausing)).
 		Handler("allow", restate.NewServiceHandler(allow)).
 		Handler("dies", restate.NewServiceHandler(die, dying))
 }

@@ -17,6 +17,7 @@ import java.util.concurrent.ConcurrentHashMap;
 /** Handlers that fail, for good or for a while, and steps that must not run twice. */
 public final class Failures {
   private static final Map<String, Integer> TRIES = new ConcurrentHashMap<>();
+  private static final Map<String, Integer> WANDERED = new ConcurrentHashMap<>();
   private static final Set<String> ALLOWED = ConcurrentHashMap.newKeySet();
 
   private Failures() {}
@@ -35,6 +36,11 @@ public final class Failures {
         .configureHandler("twice", handler -> handler.invocationRetryPolicy(soon()))
         .configureHandler(
             "pauses",
+            handler ->
+                handler.invocationRetryPolicy(
+                    soon().maxAttempts(2).onMaxAttempts(OnMaxAttempts.PAUSE)))
+        .configureHandler(
+            "wanders",
             handler ->
                 handler.invocationRetryPolicy(
                     soon().maxAttempts(2).onMaxAttempts(OnMaxAttempts.PAUSE)))
@@ -77,6 +83,20 @@ public final class Failures {
         throw new IllegalStateException(name + " is not allowed yet");
       }
       return name;
+    }
+
+    /** Takes the same step whenever it is asked, but for once. */
+    @Handler
+    public String wanders(Context ctx) {
+      String id = ctx.request().invocationId().toString();
+      if (WANDERED.replace(id, 1, 2)) {
+        ctx.sleep(Duration.ofMillis(1));
+      }
+      String packed = ctx.run("pack", String.class, () -> "packed");
+      if (WANDERED.putIfAbsent(id, 1) == null) {
+        throw new IllegalStateException("lost");
+      }
+      return packed;
     }
 
     @Handler
