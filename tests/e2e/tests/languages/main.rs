@@ -58,7 +58,6 @@ macro_rules! every_scenario {
                 endings::a_waiting_call_is_paused_resumed_and_purged,
                 workflows::a_run_waits_for_its_promise,
                 workflows::a_workflow_runs_once_for_each_key,
-                workflows::a_workflow_is_forgotten_when_its_retention_says,
                 failures::a_terminal_failure_is_final,
                 failures::retries_end_as_their_policy_says,
                 kills::what_waits_at_a_kill_ends_once,

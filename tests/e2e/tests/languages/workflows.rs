@@ -1,8 +1,7 @@
 //! Workflows: one run for each key, the other handlers beside it, and promises between them.
 
 use anyhow::Result;
-use everlog_e2e::{WAIT_MAX, World};
-use everlog_harness::within;
+use everlog_e2e::World;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -36,25 +35,6 @@ pub(crate) async fn a_run_waits_for_its_promise(world: &mut World) -> Result<()>
     let refused = world.try_call("/Order/o2/run", json!("pear")).await?;
     assert_eq!(refused.status, StatusCode::INTERNAL_SERVER_ERROR, "{}", refused.text());
     assert!(refused.text().contains("no money"), "{}", refused.text());
-    Ok(())
-}
-
-pub(crate) async fn a_workflow_is_forgotten_when_its_retention_says(
-    world: &mut World,
-) -> Result<()> {
-    let patch = r#"{"workflow_completion_retention": "1s"}"#;
-    world.everlog.patch_service("Order", patch).await?;
-    let id = world.send("/Order/brief/run", json!("pear")).await?;
-    world.call("/Order/brief/pay", json!("now")).await?;
-    assert_eq!(world.answer(&id).await?, json!({ "item": "pear", "paid": "now" }));
-    let output = format!("/restate/output/{id}");
-    within(WAIT_MAX, "the run is forgotten", || async {
-        let reply = world.everlog.http.get(world.everlog.ingress, &output).await;
-        reply.is_ok_and(|reply| reply.status == StatusCode::NOT_FOUND)
-    })
-    .await?;
-    let look = world.call("/Order/brief/look", Value::Null).await?;
-    assert_eq!(look, json!({ "item": null, "paid": null }), "its state and promises are, too");
     Ok(())
 }
 
