@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everlog_executor::ExecutorLimits;
-use everlog_log_schema::HandlerKind;
+use everlog_log_schema::identity::version_of_state;
 use everlog_log_schema::metadata::EagerState;
+use everlog_log_schema::{EDIT_STATE, HandlerKind};
 
 use crate::house::{Call, House, answer, text};
 
@@ -104,4 +105,34 @@ async fn a_shared_handler_runs_beside_an_exclusive_one_and_sees_what_is_stored()
     assert_eq!(text(&house.call(&executor, &shared).await), "a=1");
     house.functions.open_gate();
     answer(&executor, exclusive.id, None).await;
+}
+
+/// Sets the count of an object to what `value` encodes in base64, where its state has a version.
+fn edit(uuid: u128, value: &str, version: &str) -> Call {
+    let body = format!(r#"{{"newState":{{"n":"{value}"}},"version":"{version}"}}"#);
+    Call::new(uuid, EDIT_STATE).key("k").body(body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_is_replaced_once_and_only_that_version_whatever_fails() {
+    let house = House::build();
+    let mut executor = house.start();
+    for round in 0..10 {
+        let before = if round == 0 { "1" } else { "43" };
+        let count = Call::new(10 * round, "count").key("k");
+        assert_eq!(text(&house.call(&executor, &count).await), before, "round {round}");
+        let version = version_of_state([(&b"n"[..], before.as_bytes())]);
+        let set_41 = edit(10 * round + 1, "NDE=", &version);
+        house.send(&set_41.envelope()).await;
+        executor.abort().await;
+        executor = house.start();
+        assert_eq!(text(&answer(&executor, set_41.id, None).await), "");
+        let stale = house.call(&executor, &edit(10 * round + 2, "MA==", &version)).await;
+        assert!(text(&stale).starts_with("409: edit-state: the state has another version"));
+        let count = Call::new(10 * round + 3, "count").key("k");
+        assert_eq!(text(&house.call(&executor, &count).await), "42", "round {round}");
+    }
+    let malformed = Call::new(1_000, EDIT_STATE).key("k");
+    let refused = text(&house.call(&executor, &malformed).await);
+    assert!(refused.starts_with("400: edit-state: "), "{refused}");
 }
