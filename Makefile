@@ -21,7 +21,7 @@ SEPARATE := everlog-simulation everlog-e2e everlog-log-client everlog-test-kafka
 # The layers of `make test`, in order: what fails soonest comes first.
 LAYERS := lint unit simulation e2e log-backends
 # Beside those of the simulator's own tests, which have the first seeds.
-CRASHES ?= 800000
+CRASHES ?= 300000
 FIRST_SEED := 100001
 
 .PHONY: help
@@ -48,7 +48,7 @@ test: setup ## Run every layer of the tests and print the minutes of each (about
 
 .PHONY: test-all
 test-all: setup ## The same with ten times the crashes and a hundred times the random cases (hours)
-	@CRASHES=8000000 PROPTEST_CASES=25600 MAKE="$(MAKE)" scripts/test $(LAYERS)
+	@CRASHES=9800000 PROPTEST_CASES=25600 MAKE="$(MAKE)" scripts/test $(LAYERS)
 
 .PHONY: lint
 lint: ## Layer: format, clippy, licences, bans and sources of dependencies
@@ -61,7 +61,7 @@ unit: ## Layer: unit scripts, laws, golden files, house rules
 	cargo test --workspace $(addprefix --exclude ,$(SEPARATE))
 
 .PHONY: simulation
-simulation: ## Layer: the simulator, CRASHES=800000 and 200,000 of its own tests
+simulation: ## Layer: the simulator, CRASHES=300000, and 200,000 of its own tests
 	cargo build $(PROGRAMS) -p everlog-simulation
 	$(TARGET)/debug/everlog-simulation --seed $(FIRST_SEED) --crashes $(CRASHES)
 	cargo test $(PROGRAMS) -p everlog-simulation
