@@ -172,7 +172,7 @@ fn told(replaced: &Replaced) -> String {
         return "Replaced.".to_owned();
     }
     format!(
-        "Recorded as {id}, whose turn has not come: somebody holds the key. See who with \
+        "Recorded as {id}, and not done yet: its turn may not have come. See with \
          `everlog invocations show {id}`."
     )
 }

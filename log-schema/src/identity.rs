@@ -218,6 +218,8 @@ mod tests {
         let child = child_id(PARENT, 7, &target("Greeter", None, "greet"), None, None);
         assert_eq!(format!("{:032x}", child.uuid), "aaf5eac2b40b239e84e5b51f0240fee1");
         assert_eq!(format!("{:016x}", child.partition_key.0), "b260c7954c22a047");
+        let state = version_of_state([(&b"n"[..], &b"1"[..])]);
+        assert_eq!(state, "80ea954b4a9b64ae5268b2e429a1ac77");
         assert_eq!(
             format!("{:032x}", child_request(PARENT, 7).0),
             "ec45c3e7d47f3a9fa201d59c2924d3cf"

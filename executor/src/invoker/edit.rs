@@ -1,8 +1,8 @@
 //! Changes of an object's state by whoever looks after it ([`EDIT_STATE`]): what a handler would say
 //! that sets the whole state, said without one.
 //!
-//! **Invariant:** a change is one record. So it is there in whole or not at all, whatever fails, and
-//! what comes behind it is the end alone.
+//! **Invariant:** a change says the same whenever it is asked: of what an attempt before has recorded
+//! nothing is said again, and the version is looked at before the first of it.
 
 use std::fmt::Display;
 
@@ -10,7 +10,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use everlog_log_schema::identity::version_of_state;
-use everlog_log_schema::{EDIT_STATE, Entry, Failure, Outcome, StateEdit};
+use everlog_log_schema::{
+    EDIT_STATE, Entry, Failure, NotificationId, Outcome, SignalId, StateEdit,
+};
 use prost::Message;
 use tokio::sync::mpsc;
 
@@ -24,7 +26,9 @@ use super::{
 /// The code of a change whose argument cannot be read.
 const MALFORMED: u32 = 400;
 /// The code of a change of a state that is not of the version that it names.
-const CONFLICT: u32 = 409;
+const OTHER_VERSION: u32 = 412;
+/// The code of a change that was cancelled before it began.
+const CANCELLED: u32 = 409;
 
 /// Runs attempts of [`EDIT_STATE`].
 pub(crate) struct StateEdits;
@@ -59,20 +63,23 @@ fn payload_bytes(entries: &[Entry]) -> usize {
 
 /// What a function would say.
 fn said(attempt: &AttemptStart) -> Vec<AttemptEventKind> {
-    let is_done = attempt.journal.iter().any(|entry| matches!(entry, Entry::Output { .. }));
-    if is_done {
+    if attempt.journal.iter().any(|entry| matches!(entry, Entry::Output { .. })) {
         return vec![AttemptEventKind::Ended];
     }
-    match steps(attempt) {
-        Ok(entries) => {
-            vec![AttemptEventKind::Entries { first_command: 1, entries }, AttemptEventKind::Ended]
-        }
-        Err(failure) => vec![failure.into_event()],
-    }
+    let is_command = |entry: &&Entry| !matches!(entry, Entry::Notification { .. });
+    let recorded = attempt.journal.iter().filter(is_command).count();
+    let entries: Vec<Entry> = match steps(attempt, recorded > 1) {
+        // The input is none of them.
+        Ok(steps) => steps.into_iter().skip(recorded.saturating_sub(1)).collect(),
+        Err(failure) => return vec![failure.into_event()],
+    };
+    let first_command = u32::try_from(recorded).expect("journals are bounded");
+    vec![AttemptEventKind::Entries { first_command, entries }, AttemptEventKind::Ended]
 }
 
-fn steps(attempt: &AttemptStart) -> Result<Vec<Entry>, super::error::Failure> {
-    let edit = match asked(attempt) {
+/// All that is to be done, the output included.
+fn steps(attempt: &AttemptStart, has_begun: bool) -> Result<Vec<Entry>, super::error::Failure> {
+    let edit = match asked(attempt, has_begun) {
         Ok(edit) => edit,
         Err(failure) => return Ok(vec![output(Outcome::Failure(failure))]),
     };
@@ -95,18 +102,20 @@ fn output(outcome: Outcome) -> Entry {
 }
 
 /// Reads what the state is to be, where it may be changed.
-fn asked(attempt: &AttemptStart) -> Result<Vec<(Bytes, Bytes)>, Failure> {
+fn asked(attempt: &AttemptStart, has_begun: bool) -> Result<Vec<(Bytes, Bytes)>, Failure> {
     let Some(Entry::Input { body, .. }) = attempt.journal.first() else {
         return Err(failure(MALFORMED, "there is no argument"));
     };
+    if !has_begun && attempt.journal.iter().any(is_cancel) {
+        return Err(failure(CANCELLED, "canceled"));
+    }
     let edit: StateEdit =
         serde_json::from_slice(body).map_err(|error| failure(MALFORMED, error))?;
-    if let Some(wanted) = edit.version {
+    if let Some(wanted) = edit.version.filter(|_| !has_begun) {
         let found = attempt.state.as_ref().and_then(version);
-        if found.as_ref() != Some(&wanted) {
-            let found = found.as_deref().unwrap_or("too large to have one");
-            let text = format!("the state has another version than {wanted}: it is {found}");
-            return Err(failure(CONFLICT, text));
+        if found != Some(wanted) {
+            // Not which: a hash tells much of what is to be hidden.
+            return Err(failure(OTHER_VERSION, "the state has another version"));
         }
     }
     let entries = edit.new_state.into_iter().map(|(key, value)| {
@@ -114,6 +123,11 @@ fn asked(attempt: &AttemptStart) -> Result<Vec<(Bytes, Bytes)>, Failure> {
         Ok((key.into(), value.into()))
     });
     entries.collect()
+}
+
+fn is_cancel(entry: &Entry) -> bool {
+    let signal = NotificationId::Signal(SignalId::CANCEL);
+    matches!(entry, Entry::Notification { id, .. } if *id == signal)
 }
 
 /// The version of a state that was read in whole.

@@ -128,7 +128,7 @@ async fn a_state_is_replaced_once_and_only_that_version_whatever_fails() {
         executor = house.start();
         assert_eq!(text(&answer(&executor, set_41.id, None).await), "");
         let stale = house.call(&executor, &edit(10 * round + 2, "MA==", &version)).await;
-        assert!(text(&stale).starts_with("409: edit-state: the state has another version"));
+        assert!(text(&stale).starts_with("412: edit-state: the state has another version"));
         let count = Call::new(10 * round + 3, "count").key("k");
         assert_eq!(text(&house.call(&executor, &count).await), "42", "round {round}");
     }

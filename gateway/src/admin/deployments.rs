@@ -90,17 +90,21 @@ impl Admin {
         let updated = self.change(|metadata| {
             let registered = found(metadata, id)?;
             let updated = updated(metadata, registered, &offered, &request)?;
+            let is_next = updated.services != registered.services
+                && request.overwrite
+                && serves_all(metadata, registered);
+            // What is new in it gets its calls only as a registration: a next version, which begins
+            // without what was patched for the one before.
+            let services = if is_next { offered.services.clone() } else { updated.services };
+            let updated = Deployment { services, ..updated };
             if request.dry_run || updated == *registered {
                 return Ok(Decision::Done(updated));
             }
-            if request.overwrite && serves_all(metadata, registered) {
-                // What is new in it gets its calls only as a registration: a next version, which begins
-                // without what was patched for the one before.
-                let next = Deployment { services: offered.services.clone(), ..updated };
-                let change = Change::RegisterDeployment(next.clone());
-                return Ok(Decision::Record(Box::new(change), next));
-            }
-            let change = Change::UpdateDeployment(updated.clone());
+            let change = if is_next {
+                Change::RegisterDeployment(updated.clone())
+            } else {
+                Change::UpdateDeployment(updated.clone())
+            };
             Ok(Decision::Record(Box::new(change), updated))
         });
         let updated = updated.await?;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use everlog_log_schema::identity::version_of_state;
 use everlog_log_schema::limits::{KEY_BYTES_MAX, STATE_KEY_BYTES_MAX, STATE_KEYS_MAX};
 use everlog_log_schema::metadata::ServiceKind;
-use everlog_log_schema::owner_api::StatePage;
+use everlog_log_schema::owner_api::{Answer, StatePage};
 use everlog_log_schema::{
     EDIT_STATE, HandlerKind, InvocationId, Invoke, Message, Millis, Outcome, RequestId, StateEdit,
     Target, VERSIONED_STATE_BYTES_MAX, partition_key_of,
@@ -16,7 +16,6 @@ use everlog_log_schema::{
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::time::timeout;
 
 use super::invocations::Parameters;
 use super::{Admin, AdminError, newest, not_found, read_json};
@@ -26,7 +25,7 @@ use crate::reply::{Reply, json_reply};
 /// How long an edit is kept among the invocations, in milliseconds: a day.
 const EDIT_KEPT: Millis = Millis(24 * 3_600_000);
 /// The code of an edit that found another version of the state.
-const CONFLICT: u32 = 409;
+const OTHER_VERSION: u32 = 412;
 
 #[derive(Serialize)]
 struct StateView {
@@ -160,17 +159,17 @@ impl Admin {
         };
         let call = inbox::encode(metadata.next, Message::Invoke(Box::new(invoke)))?;
         let offset = self.inbox.append_call(self.inbox.partition(id), call).await?;
-        let answer = timeout(self.limits.question_max, self.owner.attach(id, Some(offset))).await;
-        let applied = match answer.map(|answer| answer.map(|answer| answer.outcome)) {
-            Ok(Ok(Outcome::Success(_))) => true,
-            Ok(Ok(Outcome::Failure(failure))) if failure.code == CONFLICT => {
-                return Err(AdminError::StateVersion(failure.message));
-            }
-            Ok(Ok(Outcome::Failure(failure))) => {
-                return Err(AdminError::EditEnded(failure.message));
+        let applied = match self.ask(|| self.owner.attach(id, Some(offset))).await {
+            Ok(Some(Answer { outcome: Outcome::Success(_), .. })) => true,
+            Ok(Some(Answer { outcome: Outcome::Failure(failure), .. })) => {
+                return Err(match failure.code {
+                    OTHER_VERSION => AdminError::StateVersion(failure.message),
+                    _ => AdminError::EditEnded(failure.message),
+                });
             }
             // It is recorded, and will have its turn.
-            Ok(Err(_)) | Err(_) => false,
+            Ok(None) | Err(AdminError::PartitionUnavailable(_)) => false,
+            Err(error) => return Err(error),
         };
         let body = json!({ "invocation_id": id.to_string(), "applied": applied });
         Ok(json_reply(StatusCode::ACCEPTED, &body))
@@ -180,7 +179,9 @@ impl Admin {
 /// The version of a state that is on one page.
 fn version_of(page: &StatePage) -> Option<String> {
     let bytes: usize = page.entries.iter().map(|(name, value)| name.len() + value.len()).sum();
-    let is_all = page.next.is_none() && bytes as u64 <= VERSIONED_STATE_BYTES_MAX;
+    // A name that is no text cannot be written back.
+    let is_text = page.entries.iter().all(|(name, _)| str::from_utf8(name).is_ok());
+    let is_all = page.next.is_none() && bytes as u64 <= VERSIONED_STATE_BYTES_MAX && is_text;
     let entries = page.entries.iter().map(|(name, value)| (&name[..], &value[..]));
     is_all.then(|| version_of_state(entries))
 }

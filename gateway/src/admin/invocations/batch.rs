@@ -114,7 +114,13 @@ impl Admin {
     /// Begins each invocation anew that a body names, from its input on.
     pub(in crate::admin) async fn restart_batch(&self, body: &[u8]) -> Result<Reply, AdminError> {
         let mut view = BatchView::new();
-        let ids = named(body, &mut view)?;
+        let (mut ids, mut silent) = (Vec::new(), Silent::default());
+        for id in named(body, &mut view)? {
+            match silent.ask(self.inbox.partition(id), self.invocation(id, None)).await {
+                Ok(_) => ids.push(id),
+                Err(error) => view.fail(id.to_string(), &error),
+            }
+        }
         let begun = ids.into_iter().map(async |old| (old, self.begin_anew(old, 0, None).await));
         let mut begun = stream::iter(begun).buffered(AT_ONCE_MAX);
         while let Some((old, new)) = begun.next().await {

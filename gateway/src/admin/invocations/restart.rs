@@ -68,7 +68,10 @@ impl Admin {
         let metadata = self.metadata.borrow().next;
         let message = inbox::encode(metadata, Message::Restart(Box::new(restart)))?;
         let offset = self.inbox.append(self.inbox.partition(target), message).await?;
-        match self.after(new, offset).await? {
+        let after = self.invocation(new, Some(offset)).await.map_err(|error| {
+            AdminError::OrderUnknown(format!("the new invocation is {new}, if it began; {error}"))
+        });
+        match after? {
             Some(_) => Ok(new),
             None => Err(self.why_not(target, from).await?),
         }

@@ -1,6 +1,6 @@
 //! State of virtual objects, and who may run beside whom.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use everlog_e2e::{WAIT_MAX, World};
 use everlog_harness::{Reply, within};
 use serde_json::{Value, json};
@@ -63,6 +63,18 @@ async fn replace(world: &World, service: &str, edit: &Value) -> Result<Reply> {
     world.everlog.http.post(world.everlog.admin, &path, &[], edit.to_string()).await
 }
 
+/// The id of the edit that waits for the key of a blocker.
+async fn waiting_edit(world: &World) -> Result<String> {
+    let path = "/invocations?service=Blocker&key=held&status=pending";
+    let find = async || -> Option<String> {
+        let list = world.everlog.admin_get(path).await.ok()?;
+        let list: Value = serde_json::from_slice(&list.body).ok()?;
+        Some(list["invocations"][0]["id"].as_str()?.to_owned())
+    };
+    within(WAIT_MAX, "the edit waits", || async { find().await.is_some() }).await?;
+    find().await.context("the edit has gone")
+}
+
 pub(crate) async fn state_is_replaced_when_nobody_writes_it(world: &mut World) -> Result<()> {
     apply(world, "Store/edited", "set:a=1 set:b=2").await?;
     let shown = async || -> Result<Value> {
@@ -85,20 +97,19 @@ pub(crate) async fn state_is_replaced_when_nobody_writes_it(world: &mut World) -
     let after = shown().await?;
     assert_ne!(after["version"], before["version"]);
 
-    // It waits for whoever holds the key.
+    // It waits for whoever holds the key, and can be cancelled meanwhile.
     let blocking = world.send("/Blocker/held/block", Value::Null).await?;
     assert_eq!(world.noted("held", "blocked").await?, blocking);
     let edit = json!({ "object_key": "held", "new_state": { "a": "text" } });
-    let waits = async {
-        let path = "/invocations?service=Blocker&key=held&status=pending";
-        within(WAIT_MAX, "the edit waits", || async {
-            let list = world.everlog.admin_get(path).await;
-            list.is_ok_and(|list| list.text().contains("edit-state"))
-        })
-        .await?;
+    let edited = replace(world, "Blocker", &edit);
+    let (refused, cancelled) =
+        tokio::join!(edited, async { world.order(&waiting_edit(world).await?, "cancel").await });
+    cancelled?;
+    assert!(refused?.text().contains("state-edit-ended"));
+    let (replaced, cancelled) = tokio::join!(replace(world, "Blocker", &edit), async {
+        waiting_edit(world).await?;
         world.order(&blocking, "cancel").await
-    };
-    let (replaced, cancelled) = tokio::join!(replace(world, "Blocker", &edit), waits);
+    });
     cancelled?;
     assert!(replaced?.text().contains("\"applied\":true"));
     let reply = world.everlog.admin_get("/services/Blocker/state/held").await?.success()?;
