@@ -3,7 +3,10 @@
 mod journal;
 mod pages;
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, DirEntry};
+use std::io;
 use std::path::Path;
 
 use everlog_log_schema::{InvocationId, PartitionKey, PartitionRow, Seq};
@@ -53,14 +56,27 @@ fn next_log(store: &Store, partition: PartitionId) -> LogOffset {
     }
 }
 
-/// The files as a kill at this moment would leave them.
+/// The files as a kill at this moment would leave them. A flush removes files after it has told of
+/// its end, so what was copied counts only if nothing came, went or grew meanwhile.
 fn killed(directory: &Path) -> TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    for file in fs::read_dir(directory).unwrap() {
-        let file = file.unwrap();
-        fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    loop {
+        let copy = tempfile::tempdir().unwrap();
+        let before = files(directory);
+        let copied =
+            before.keys().map(|name| fs::copy(directory.join(name), copy.path().join(name)));
+        match copied.collect::<io::Result<Vec<_>>>() {
+            Ok(_) if files(directory) == before => return copy,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => panic!("{error}"),
+            _ => {}
+        }
     }
-    copy
+}
+
+/// Names and lengths of the files that are there.
+fn files(directory: &Path) -> BTreeMap<OsString, u64> {
+    let files = fs::read_dir(directory).unwrap().map(Result::unwrap);
+    let is_there = |file: DirEntry| Some((file.file_name(), file.metadata().ok()?.len()));
+    files.filter_map(is_there).collect()
 }
 
 #[test]
