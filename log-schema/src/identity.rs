@@ -11,13 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{InvocationId, Life, PartitionKey, RequestId, Target, partition_key_of};
 
-/// Derives the id of the call that has this idempotency key, outside of all scopes.
-#[must_use]
-pub fn of_idempotency_key(target: &Target, idempotency_key: &str) -> InvocationId {
-    of_scoped_key(target, None, idempotency_key)
-}
-
-/// Derives the id of the call that has this idempotency key within its scope.
+/// Derives the id of the call that has this idempotency key within its scope, or outside of all.
 #[must_use]
 pub fn of_scoped_key(target: &Target, scope: Option<&str>, idempotency_key: &str) -> InvocationId {
     let object_key = target.key.as_deref();
@@ -139,8 +133,8 @@ mod tests {
 
     #[test]
     fn equal_calls_have_equal_ids_and_others_do_not() {
-        let id = of_idempotency_key(&target("Greeter", None, "greet"), "k1");
-        assert_eq!(id, of_idempotency_key(&target("Greeter", None, "greet"), "k1"));
+        let id = of_scoped_key(&target("Greeter", None, "greet"), None, "k1");
+        assert_eq!(id, of_scoped_key(&target("Greeter", None, "greet"), None, "k1"));
         for (target, key) in [
             (target("Greeter", None, "greet"), "k2"),
             (target("Greeter", None, "greetk"), "1"),
@@ -149,7 +143,7 @@ mod tests {
             (target("Greeter", Some("k1"), "greet"), ""),
             (target("Greeter", None, "meet"), "k1"),
         ] {
-            assert_ne!(id, of_idempotency_key(&target, key), "{target:?} {key}");
+            assert_ne!(id, of_scoped_key(&target, None, key), "{target:?} {key}");
         }
     }
 
@@ -178,7 +172,7 @@ mod tests {
         assert_eq!(child_id(PARENT, 1, &cart, None, None).partition_key, partition_key_of("ann"));
         let greeter = target("Greeter", None, "greet");
         let by_key = child_id(PARENT, 1, &greeter, None, Some("k1"));
-        assert_eq!(by_key, of_idempotency_key(&greeter, "k1"));
+        assert_eq!(by_key, of_scoped_key(&greeter, None, "k1"));
     }
 
     #[test]
@@ -187,7 +181,7 @@ mod tests {
         let of = |scope, key| of_scoped_key(&greeter, scope, key);
         let ids = [of(None, "k1"), of(Some("a"), "k1"), of(Some("b"), "k1"), of(Some("a"), "k2")];
         assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 4);
-        assert_eq!(ids[0], of_idempotency_key(&greeter, "k1"));
+        assert_eq!(ids[0], of_scoped_key(&greeter, None, "k1"));
         assert_eq!(ids[1].partition_key, ids[0].partition_key);
         let child = child_id(PARENT, 1, &greeter, Some("a"), Some("k1"));
         assert_eq!(child, ids[1]);
@@ -207,8 +201,8 @@ mod tests {
 
     #[test]
     fn the_derivation_never_changes() {
-        let plain = of_idempotency_key(&target("Greeter", None, "greet"), "k1");
-        let keyed = of_idempotency_key(&target("Cart", Some("ann"), "add"), "k1");
+        let plain = of_scoped_key(&target("Greeter", None, "greet"), None, "k1");
+        let keyed = of_scoped_key(&target("Cart", Some("ann"), "add"), None, "k1");
         assert_eq!(format!("{:032x}", plain.uuid), "c2a00039524bdc25623b3593bbdde47f");
         assert_eq!(format!("{:032x}", keyed.uuid), "070271d3e255bc783914ff5b08411972");
         assert_eq!(plain.partition_key, partition_key_of("k1"));

@@ -121,7 +121,7 @@ fn a_call_with_an_idempotency_key_has_the_id_of_that_key() {
         key: Some("ann".to_owned()),
         handler: "add".to_owned(),
     };
-    assert_eq!(call.callee, identity::of_idempotency_key(&target, "k1"));
+    assert_eq!(call.callee, identity::of_scoped_key(&target, None, "k1"));
 }
 
 #[test]

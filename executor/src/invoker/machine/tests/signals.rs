@@ -342,7 +342,7 @@ fn an_outcome_is_asked_for_by_idempotency_key() {
     ] {
         let effect = effect_of(words);
         let Effect::Attach { target: found, .. } = effect else { panic!("{effect:?}") };
-        assert_eq!(found, identity::of_idempotency_key(&target, "k1"), "{words}");
+        assert_eq!(found, identity::of_scoped_key(&target, None, "k1"), "{words}");
         let words = words.replace("attach", "peek");
         assert!(matches!(effect_of(&words), Effect::GetOutput { target, .. } if target == found));
     }
