@@ -103,6 +103,7 @@ async fn state_is_shown_where_no_handler_of_its_service_minds() {
     }
     let hidden = get(&world, "/services/Shop/state/k").await;
     assert_eq!(hidden["entries"], json!([{ "key": "card", "redacted": true }]));
+    assert_eq!(hidden["version"], json!(null), "a hash tells much of what is short");
     let open = get(&world, "/services/Cart/state/k").await;
     let entry = json!({ "key": "card", "value": "NDcxMQ==", "valueUtf8": "4711" });
     assert_eq!(open["entries"], json!([entry]));

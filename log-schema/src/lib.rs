@@ -62,5 +62,5 @@ pub use rows::{
     OpenRow, OutboxPlace, OutboxRow, Owed, PartitionRow, Row, RowKey, SentRow, Timer, TimerKind,
 };
 pub use scope::{ScopeError, check_scope};
-pub use state_edit::{EDIT_STATE, StateEdit, VERSIONED_STATE_BYTES_MAX};
+pub use state_edit::{EDIT_STATE, OTHER_STATE_VERSION, StateEdit, VERSIONED_STATE_BYTES_MAX};
 pub use status::{Status, StatusKind};

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// The handler that is called. No other can have this name: names of handlers have no hyphen.
 pub const EDIT_STATE: &str = "edit-state";
 
+/// The code of the failure of an edit that finds another version of the state than it names.
+pub const OTHER_STATE_VERSION: u32 = 412;
+
 /// How large a state may be to have a version, names and values, in bytes: one page of an answer.
 pub const VERSIONED_STATE_BYTES_MAX: u64 = 1 << 20;
 

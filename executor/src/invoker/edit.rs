@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use everlog_log_schema::identity::version_of_state;
 use everlog_log_schema::{
-    EDIT_STATE, Entry, Failure, NotificationId, Outcome, SignalId, StateEdit,
+    EDIT_STATE, Entry, Failure, NotificationId, OTHER_STATE_VERSION, Outcome, SignalId, StateEdit,
 };
 use prost::Message;
 use tokio::sync::mpsc;
@@ -25,8 +25,6 @@ use super::{
 
 /// The code of a change whose argument cannot be read.
 const MALFORMED: u32 = 400;
-/// The code of a change of a state that is not of the version that it names.
-const OTHER_VERSION: u32 = 412;
 /// The code of a change that was cancelled before it began.
 const CANCELLED: u32 = 409;
 
@@ -66,14 +64,14 @@ fn said(attempt: &AttemptStart) -> Vec<AttemptEventKind> {
     if attempt.journal.iter().any(|entry| matches!(entry, Entry::Output { .. })) {
         return vec![AttemptEventKind::Ended];
     }
-    let is_command = |entry: &&Entry| !matches!(entry, Entry::Notification { .. });
-    let recorded = attempt.journal.iter().filter(is_command).count();
-    let entries: Vec<Entry> = match steps(attempt, recorded > 1) {
-        // The input is none of them.
-        Ok(steps) => steps.into_iter().skip(recorded.saturating_sub(1)).collect(),
+    let is_step = |entry: &&Entry| matches!(entry, Entry::Command { .. });
+    let recorded = attempt.journal.iter().filter(is_step).count();
+    let entries: Vec<Entry> = match steps(attempt, recorded > 0) {
+        Ok(steps) => steps.into_iter().skip(recorded).collect(),
         Err(failure) => return vec![failure.into_event()],
     };
-    let first_command = u32::try_from(recorded).expect("journals are bounded");
+    // The input is the command before all of them.
+    let first_command = u32::try_from(1 + recorded).expect("journals are bounded");
     vec![AttemptEventKind::Entries { first_command, entries }, AttemptEventKind::Ended]
 }
 
@@ -115,7 +113,7 @@ fn asked(attempt: &AttemptStart, has_begun: bool) -> Result<Vec<(Bytes, Bytes)>,
         let found = attempt.state.as_ref().and_then(version);
         if found != Some(wanted) {
             // Not which: a hash tells much of what is to be hidden.
-            return Err(failure(OTHER_VERSION, "the state has another version"));
+            return Err(failure(OTHER_STATE_VERSION, "the state has another version"));
         }
     }
     let entries = edit.new_state.into_iter().map(|(key, value)| {
@@ -139,4 +137,81 @@ fn version(state: &EagerStateMap) -> Option<String> {
 fn failure(code: u32, reason: impl Display) -> Failure {
     let message = format!("{EDIT_STATE}: {reason}");
     Failure { code, message, metadata: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by a panic")]
+
+    use everlog_log_schema::NotificationResult;
+
+    use super::*;
+    use crate::invoker::machine::tests::script::{input, start};
+
+    const TWO_KEYS: &str = r#"{"newState":{"a":"MQ==","b":"Mg=="},"version":"VERSION"}"#;
+
+    /// An attempt with this journal behind its input, on a state that has `n` = 1.
+    fn attempt(argument: &'static str, recorded: &[Entry]) -> AttemptStart {
+        let journal = [&[input(argument)], recorded].concat();
+        let entries = vec![(Bytes::from_static(b"n"), Bytes::from_static(b"1"))];
+        let state = Some(EagerStateMap { entries, partial: false });
+        AttemptStart { state, ..start(7, journal) }
+    }
+
+    fn new_entries(events: &[AttemptEventKind]) -> (u32, &[Entry]) {
+        let [AttemptEventKind::Entries { first_command, entries }, AttemptEventKind::Ended] =
+            events
+        else {
+            panic!("{events:?}")
+        };
+        (*first_command, entries)
+    }
+
+    fn failure_of(argument: &'static str, recorded: &[Entry]) -> u32 {
+        let events = said(&attempt(argument, recorded));
+        let (1, [Entry::Output { outcome: Outcome::Failure(failure), .. }]) = new_entries(&events)
+        else {
+            panic!("{events:?}")
+        };
+        failure.code
+    }
+
+    #[test]
+    fn wherever_an_attempt_ended_the_next_says_the_rest() {
+        let version = version_of_state([(&b"n"[..], &b"1"[..])]);
+        let argument = TWO_KEYS.replace("VERSION", &version).leak();
+        let all = said(&attempt(argument, &[]));
+        let (first, all) = new_entries(&all);
+        assert_eq!((first, all.len()), (1, 4), "clear, two keys, output");
+        for recorded in 1..all.len() {
+            // The state is another one by now.
+            let mut next = attempt(argument, &all[..recorded]);
+            next.state = Some(EagerStateMap::default());
+            let events = said(&next);
+            let (first, rest) = new_entries(&events);
+            assert_eq!((first as usize, rest), (1 + recorded, &all[recorded..]));
+        }
+        assert_eq!(said(&attempt(argument, all)), [AttemptEventKind::Ended]);
+    }
+
+    #[test]
+    fn what_must_not_change_the_state_changes_nothing() {
+        assert_eq!(failure_of(TWO_KEYS, &[]), OTHER_STATE_VERSION);
+        assert_eq!(failure_of("no json", &[]), MALFORMED);
+        assert_eq!(failure_of(r#"{"newState":{"a":"no base64"}}"#, &[]), MALFORMED);
+        let cancel = Entry::Notification {
+            id: NotificationId::Signal(SignalId::CANCEL),
+            result: NotificationResult::Void,
+        };
+        assert_eq!(failure_of(r#"{"newState":{}}"#, &[cancel]), CANCELLED);
+        // Of a state that is not all there nobody knows the version.
+        let version = version_of_state([(&b"n"[..], &b"1"[..])]);
+        let mut large = attempt(TWO_KEYS.replace("VERSION", &version).leak(), &[]);
+        large.state.as_mut().unwrap().partial = true;
+        let events = said(&large);
+        assert!(matches!(
+            new_entries(&events).1,
+            [Entry::Output { outcome: Outcome::Failure(_), .. }]
+        ));
+    }
 }

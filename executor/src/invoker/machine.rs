@@ -394,4 +394,4 @@ impl Machine {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -10,8 +10,8 @@ use everlog_log_schema::limits::{KEY_BYTES_MAX, STATE_KEY_BYTES_MAX, STATE_KEYS_
 use everlog_log_schema::metadata::ServiceKind;
 use everlog_log_schema::owner_api::{Answer, StatePage};
 use everlog_log_schema::{
-    EDIT_STATE, HandlerKind, InvocationId, Invoke, Message, Millis, Outcome, RequestId, StateEdit,
-    Target, VERSIONED_STATE_BYTES_MAX, partition_key_of,
+    EDIT_STATE, HandlerKind, InvocationId, Invoke, Message, Millis, OTHER_STATE_VERSION, Outcome,
+    RequestId, StateEdit, Target, VERSIONED_STATE_BYTES_MAX, partition_key_of,
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -24,8 +24,6 @@ use crate::reply::{Reply, json_reply};
 
 /// How long an edit is kept among the invocations, in milliseconds: a day.
 const EDIT_KEPT: Millis = Millis(24 * 3_600_000);
-/// The code of an edit that found another version of the state.
-const OTHER_VERSION: u32 = 412;
 
 #[derive(Serialize)]
 struct StateView {
@@ -56,17 +54,17 @@ impl EditRequest {
     /// Reads what the state is to be, and of which object.
     fn read(body: &[u8]) -> Result<(String, StateEdit), AdminError> {
         let Self { object_key, new_state, version } = read_json(body)?;
-        let refused = |what: &str| Err(AdminError::MalformedRequest(what.to_owned()));
+        let refused = |what: String| Err(AdminError::MalformedRequest(what));
         if object_key.len() > KEY_BYTES_MAX {
-            return refused(&format!("object_key has more than {KEY_BYTES_MAX} bytes"));
+            return refused(format!("object_key has more than {KEY_BYTES_MAX} bytes"));
         }
         if new_state.keys().any(|name| name.len() > STATE_KEY_BYTES_MAX) {
-            return refused(&format!(
+            return refused(format!(
                 "a name in new_state has more than {STATE_KEY_BYTES_MAX} bytes"
             ));
         }
         if new_state.len() > STATE_KEYS_MAX as usize {
-            return refused(&format!("new_state has more than {STATE_KEYS_MAX} names"));
+            return refused(format!("new_state has more than {STATE_KEYS_MAX} names"));
         }
         let encoded = |value| match value {
             NewValue::Bytes(bytes) => STANDARD.encode(bytes),
@@ -163,7 +161,7 @@ impl Admin {
             Ok(Some(Answer { outcome: Outcome::Success(_), .. })) => true,
             Ok(Some(Answer { outcome: Outcome::Failure(failure), .. })) => {
                 return Err(match failure.code {
-                    OTHER_VERSION => AdminError::StateVersion(failure.message),
+                    OTHER_STATE_VERSION => AdminError::StateVersion(failure.message),
                     _ => AdminError::EditEnded(failure.message),
                 });
             }

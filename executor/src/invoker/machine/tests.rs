@@ -7,7 +7,7 @@ mod calls;
 mod futures;
 mod laws;
 mod promises;
-mod script;
+pub(in crate::invoker) mod script;
 mod signals;
 mod state;
 mod suspensions;

@@ -126,14 +126,15 @@ mod tests {
         assert!(matches!(refused, Err(Failure::FutureTooDeep)));
     }
 
+    /// A future that waits for a signal with a name of so many bytes.
+    fn named(bytes: usize) -> Bytes {
+        let waiting_named_signals = vec!["n".repeat(bytes)];
+        let message = pb::FutureMessage { waiting_named_signals, ..pb::FutureMessage::default() };
+        message.encode_to_vec().into()
+    }
+
     #[test]
     fn a_tree_has_its_limit_of_bytes_and_not_one_more() {
-        let named = |bytes: usize| {
-            let waiting_named_signals = vec!["n".repeat(bytes)];
-            let message =
-                pb::FutureMessage { waiting_named_signals, ..pb::FutureMessage::default() };
-            Bytes::from(message.encode_to_vec())
-        };
         let overhead = named(FUTURE_BYTES_MAX).len() - FUTURE_BYTES_MAX;
         assert!(future_tree(named(FUTURE_BYTES_MAX - overhead)).is_ok());
         let refused = future_tree(named(FUTURE_BYTES_MAX - overhead + 1));
@@ -145,11 +146,7 @@ mod tests {
     #[test]
     fn what_is_too_large_to_be_shown_is_no_hint() {
         let hint = |bytes: usize| {
-            let waiting_named_signals = vec!["n".repeat(bytes)];
-            let future =
-                pb::FutureMessage { waiting_named_signals, ..pb::FutureMessage::default() };
-            let awaiting_on = Some(future.encode_to_vec().into());
-            let message = pb::AwaitingOnMessage { awaiting_on };
+            let message = pb::AwaitingOnMessage { awaiting_on: Some(named(bytes)) };
             super::awaiting_on(message.encode_to_vec().into()).unwrap()
         };
         assert!(hint(HINT_BYTES_MAX / 2).is_some());

@@ -84,7 +84,7 @@ pub(super) fn trace(mut start: AttemptStart, script: &str) -> String {
 }
 
 /// Makes the start of an attempt of an exclusive handler.
-pub(super) fn start(protocol_version: u32, journal: Vec<Entry>) -> AttemptStart {
+pub(in crate::invoker) fn start(protocol_version: u32, journal: Vec<Entry>) -> AttemptStart {
     let deployment = Deployment {
         id: DeploymentId("dp_1".to_owned()),
         uri: "http://127.0.0.1:9080".to_owned(),
@@ -129,7 +129,7 @@ pub(super) fn start(protocol_version: u32, journal: Vec<Entry>) -> AttemptStart 
 }
 
 /// Makes the input of an invocation.
-pub(super) fn input(body: &'static str) -> Entry {
+pub(in crate::invoker) fn input(body: &'static str) -> Entry {
     let headers = vec![Header { key: "a".to_owned(), value: "b".to_owned() }];
     Entry::Input { headers, body: body.into() }
 }
