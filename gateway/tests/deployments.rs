@@ -114,6 +114,16 @@ async fn other_code_does_not_take_a_deployments_place_unseen() {
     let service = get(&world, "/services/Greeter").await.json();
     assert_eq!(service["handlers"].as_array().unwrap().len(), 1);
 
+    // The same code elsewhere keeps what was set for its services; other code begins without it.
+    let hidden = json!({ "public": false });
+    assert_eq!(send(&world, Method::PATCH, "/services/Greeter", &hidden).await.status, 200);
+    for (handlers, public) in [(&["greet"][..], false), (&["greet", "wave"], true)] {
+        let mut elsewhere = at(serve("Greeter", handlers).await);
+        elsewhere["overwrite"] = json!(true);
+        assert_eq!(send(&world, Method::PATCH, &path, &elsewhere).await.status, 200);
+        assert_eq!(get(&world, "/services/Greeter").await.json()["public"], public, "{handlers:?}");
+    }
+
     let taken = serve("Hello", &["hello"]).await;
     register(&world, taken).await;
     let mut taken = at(taken);
@@ -128,6 +138,22 @@ async fn other_code_does_not_take_a_deployments_place_unseen() {
         let answer = send(&world, Method::PATCH, path, &body).await.error();
         assert_eq!(answer, (expected.0, expected.1.to_owned()), "{path} {body}");
     }
+}
+
+#[tokio::test]
+async fn an_invocation_goes_on_only_where_its_version_is_spoken() {
+    let world = world().await;
+    let deployment = register(&world, serve("Greeter", &["greet"]).await).await;
+    let paused = InvocationRow {
+        pin: Some(Pin { deployment: DeploymentId("dp_gone".into()), protocol_version: 7 }),
+        ..row(greet(), Status::Paused)
+    };
+    world.owner.put(id(1), paused);
+    let path = format!("/invocations/{}/resume?deployment={deployment}", id(1));
+    let answer = world.admin(Method::PATCH, &path).await;
+    assert_eq!(answer.error(), (400, "version-not-spoken".into()));
+    assert_eq!(answer.json()["restate_code"], "RT0014");
+    assert_eq!(world.owner.messages(), 0, "nothing was ordered");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use everlog_log_schema::InvocationId;
+use everlog_log_schema::{InvocationId, InvocationRow};
 use futures_util::{StreamExt as _, stream};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -114,14 +114,16 @@ impl Admin {
     /// Begins each invocation anew that a body names, from its input on.
     pub(in crate::admin) async fn restart_batch(&self, body: &[u8]) -> Result<Reply, AdminError> {
         let mut view = BatchView::new();
-        let (mut ids, mut silent) = (Vec::new(), Silent::default());
+        let (mut wanted, mut silent) = (Vec::new(), Silent::default());
         for id in named(body, &mut view)? {
-            match silent.ask(self.inbox.partition(id), self.invocation(id, None)).await {
-                Ok(_) => ids.push(id),
+            match self.seen(id, &mut silent).await {
+                Ok(row) => wanted.push((id, row)),
                 Err(error) => view.fail(id.to_string(), &error),
             }
         }
-        let begun = ids.into_iter().map(async |old| (old, self.begin_anew(old, 0, None).await));
+        let restart =
+            async |(id, row): (_, InvocationRow)| (id, self.begin_anew(id, &row, 0, None).await);
+        let begun = wanted.into_iter().map(restart);
         let mut begun = stream::iter(begun).buffered(AT_ONCE_MAX);
         while let Some((old, new)) = begun.next().await {
             let old_invocation_id = old.to_string();
@@ -142,12 +144,20 @@ impl Admin {
         id: InvocationId,
         silent: &mut Silent,
     ) -> Result<bool, AdminError> {
-        let row = silent.ask(self.inbox.partition(id), self.invocation(id, None)).await?;
-        let row = row.ok_or(AdminError::InvocationNotFound(id))?;
-        match verb.meaning(kind(&row)) {
+        match verb.meaning(kind(&self.seen(id, silent).await?)) {
             Meaning::Applies => Ok(true),
             Meaning::Already(_) => Ok(false),
             Meaning::Refused(error) => Err(error),
         }
+    }
+
+    /// Looks at an invocation, unless its partition is silent.
+    async fn seen(
+        &self,
+        id: InvocationId,
+        silent: &mut Silent,
+    ) -> Result<InvocationRow, AdminError> {
+        let row = silent.ask(self.inbox.partition(id), self.invocation(id, None)).await?;
+        row.ok_or(AdminError::InvocationNotFound(id))
     }
 }

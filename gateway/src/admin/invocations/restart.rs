@@ -44,23 +44,25 @@ impl Admin {
             let reason = "deployment is chosen with `from`: from the input on it is the latest";
             return Err(AdminError::MalformedQuery(reason.into()));
         }
-        let new = self.begin_anew(parse_id(id)?, from.unwrap_or_default(), chosen).await?;
+        let target = parse_id(id)?;
+        let old = self.invocation(target, None).await?;
+        let old = old.ok_or(AdminError::InvocationNotFound(target))?;
+        let new = self.begin_anew(target, &old, from.unwrap_or_default(), chosen).await?;
         Ok(json_reply(StatusCode::OK, &json!({ "new_invocation_id": new.to_string() })))
     }
 
-    /// Begins an invocation anew, and returns the id of the new one.
+    /// Begins an invocation anew that was seen as `old`, and returns the id of the new one.
     pub(super) async fn begin_anew(
         &self,
         target: InvocationId,
+        old: &InvocationRow,
         from: u32,
         chosen: Option<Chosen>,
     ) -> Result<InvocationId, AdminError> {
-        let old = self.invocation(target, None).await?;
-        let old = old.ok_or(AdminError::InvocationNotFound(target))?;
         let pin = match (from, chosen) {
             // It takes the newest when it begins.
             (0, None) => None,
-            (_, chosen) => Some(self.pin(&old, &chosen.unwrap_or(Chosen::Latest))?),
+            (_, chosen) => Some(self.pin(old, &chosen.unwrap_or(Chosen::Latest))?),
         };
         let new = InvocationId { uuid: rand::random(), ..target };
         let request_id = RequestId(rand::random());
