@@ -34,11 +34,14 @@ pub(crate) fn query(query: &str) -> Result<BTreeMap<String, Vec<String>>, UrlErr
     Ok(values)
 }
 
-/// Reads the values of one name of a query string. What else that says is the function's own matter.
-pub(crate) fn parameter(text: Option<&str>, name: &str) -> Result<Vec<String>, UrlError> {
+/// Reads the values of one name of a query string; where they cannot be read, tells the text and why.
+/// What else the query says is the function's own matter.
+pub(crate) fn parameter(text: Option<&str>, name: &str) -> Result<Vec<String>, (String, UrlError)> {
     let is_it = |pair: &&str| pair.split('=').next() == Some(name);
     let own: Vec<&str> = text.unwrap_or_default().split('&').filter(is_it).collect();
-    Ok(query(&own.join("&"))?.remove(name).unwrap_or_default())
+    let own = own.join("&");
+    let read = query(&own).map(|mut values| values.remove(name).unwrap_or_default());
+    read.map_err(|error| (own, error))
 }
 
 fn decode(text: &str) -> Result<String, UrlError> {

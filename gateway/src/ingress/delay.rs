@@ -11,8 +11,8 @@ pub(crate) const DELAY_MAX: Duration = Duration::from_hours(10 * 366 * 24);
 
 /// Reads the delay out of a query string. A day has 24 hours.
 pub(crate) fn delay_of(query: Option<&str>) -> Result<Option<Duration>, IngressError> {
-    let values = url::parameter(query, "delay")
-        .map_err(|error| IngressError::MalformedDelay(error.to_string()))?;
+    let values =
+        url::parameter(query, "delay").map_err(|(own, _)| IngressError::MalformedDelay(own))?;
     if values.is_empty() {
         return Ok(None);
     }

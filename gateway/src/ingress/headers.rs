@@ -64,9 +64,9 @@ pub(crate) fn limit_key(
     headers: &HeaderMap,
     query: Option<&str>,
 ) -> Result<Option<String>, IngressError> {
-    let malformed = |reason| IngressError::MalformedLimitKey(reason);
+    let malformed = IngressError::MalformedLimitKey;
     let mut given =
-        url::parameter(query, "limit-key").map_err(|error| malformed(error.to_string()))?;
+        url::parameter(query, "limit-key").map_err(|(_, error)| malformed(error.to_string()))?;
     for value in headers.get_all(LIMIT_KEY) {
         given.push(text(&HeaderName::from_static(LIMIT_KEY), value)?.to_owned());
     }
