@@ -1,7 +1,6 @@
 //! `everlog state`: what virtual objects remember.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use base64::Engine;
@@ -12,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::admin::{AdminArguments, AdminFailure, encode, query};
+use crate::ask::{read_file, read_stdin};
 use crate::output::{OutputArguments, Shown, Table, present};
 use crate::say::{complain, say};
 
@@ -46,7 +46,7 @@ pub(crate) struct SetArguments {
     key: String,
     /// Where the new state is; `-` is the standard input.
     #[arg(value_name = "FILE")]
-    file: PathBuf,
+    file: String,
     /// Replace it only where it has this version.
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
@@ -105,37 +105,27 @@ struct Entry {
 
 /// Does it.
 pub(crate) async fn run(command: StateCommand) -> ExitCode {
-    let arguments = match command {
-        StateCommand::Get(arguments) => arguments,
-        StateCommand::Set(arguments) => {
-            return match set(&arguments).await {
-                Ok(replaced) => {
-                    say(format_args!("{}", told(&replaced)));
-                    ExitCode::SUCCESS
-                }
-                Err(error) => {
-                    complain(format_args!("everlog: {error}"));
-                    ExitCode::FAILURE
-                }
-            };
-        }
-    };
-    let Some(name) = &arguments.name else {
-        return present(&arguments.output, async || show(&arguments).await).await;
-    };
-    match value(&arguments, name).await {
-        Ok(bytes) => match std::io::stdout().write_all(&bytes) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                complain(format_args!("everlog: failed to print the value: {error}"));
-                ExitCode::FAILURE
-            }
+    let done = match command {
+        StateCommand::Get(arguments) => match &arguments.name {
+            None => return present(&arguments.output, async || show(&arguments).await).await,
+            Some(name) => print(&arguments, name).await,
         },
-        Err(error) => {
-            complain(format_args!("everlog: {error}"));
+        StateCommand::Set(arguments) => set(&arguments).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            complain(format_args!("everlog: {reason}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints one value, byte for byte.
+async fn print(arguments: &GetArguments, name: &str) -> Result<(), String> {
+    let bytes = value(arguments, name).await.map_err(|error| error.to_string())?;
+    let printed = std::io::stdout().write_all(&bytes);
+    printed.map_err(|error| format!("failed to print the value: {error}"))
 }
 
 async fn show(arguments: &GetArguments) -> Result<Shown, AdminFailure> {
@@ -147,23 +137,19 @@ async fn show(arguments: &GetArguments) -> Result<Shown, AdminFailure> {
     Ok(Shown { json: json!({ "entries": entries, "version": version }), text })
 }
 
-/// Replaces the state.
-async fn set(arguments: &SetArguments) -> Result<Replaced, String> {
-    let unreadable = |error| format!("failed to read {}: {error}", arguments.file.display());
-    let text = if arguments.file.as_os_str() == "-" {
-        std::io::read_to_string(std::io::stdin())
-    } else {
-        std::fs::read_to_string(&arguments.file)
-    };
+/// Replaces the state, and says so.
+async fn set(arguments: &SetArguments) -> Result<(), String> {
+    let SetArguments { service, key, file, version, server } = arguments;
+    let text = if file == "-" { read_stdin() } else { read_file(file) };
+    let text = text.map_err(|error| error.to_string())?;
     let new_state: Value =
-        serde_json::from_str(&text.map_err(|error| unreadable(error.to_string()))?)
-            .map_err(|error| unreadable(error.to_string()))?;
-    let (key, version) = (&arguments.key, &arguments.version);
+        serde_json::from_slice(&text).map_err(|error| format!("failed to read {file}: {error}"))?;
     let body = json!({ "object_key": key, "new_state": new_state, "version": version });
-    let path = format!("/services/{}/state", encode(&arguments.service));
-    let server = &arguments.server;
+    let path = format!("/services/{}/state", encode(service));
     let answer = server.ask(Method::POST, &path, Some(&body)).await;
-    answer.and_then(|answer| server.read(&answer)).map_err(|error| error.to_string())
+    let replaced = answer.and_then(|answer| server.read(&answer));
+    say(format_args!("{}", told(&replaced.map_err(|error| error.to_string())?)));
+    Ok(())
 }
 
 fn told(replaced: &Replaced) -> String {

@@ -98,26 +98,31 @@ fn build(uri: Uri, arguments: &RequestArguments) -> Result<Request<Full<Bytes>>,
 }
 
 fn read_body(body: Option<&str>) -> Result<Option<Bytes>, ClientError> {
-    let unreadable = |what: &str, error: std::io::Error| {
-        ClientError::Malformed(format!("failed to read {what}: {error}"))
-    };
     match body {
         None => Ok(None),
-        Some("-") => {
-            let mut bytes = Vec::new();
-            std::io::stdin()
-                .read_to_end(&mut bytes)
-                .map_err(|error| unreadable("standard input", error))?;
-            Ok(Some(bytes.into()))
-        }
+        Some("-") => read_stdin().map(Some),
         Some(text) => match text.strip_prefix('@') {
-            Some(file) => {
-                let bytes = std::fs::read(file).map_err(|error| unreadable(file, error))?;
-                Ok(Some(bytes.into()))
-            }
+            Some(file) => read_file(file).map(Some),
             None => Ok(Some(text.to_owned().into())),
         },
     }
+}
+
+/// Reads what is piped in.
+pub(crate) fn read_stdin() -> Result<Bytes, ClientError> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().read_to_end(&mut bytes);
+    read.map_err(|error| unreadable("standard input", &error))?;
+    Ok(bytes.into())
+}
+
+/// Reads a file that an argument names.
+pub(crate) fn read_file(file: &str) -> Result<Bytes, ClientError> {
+    std::fs::read(file).map(Bytes::from).map_err(|error| unreadable(file, &error))
+}
+
+fn unreadable(what: &str, error: &std::io::Error) -> ClientError {
+    ClientError::Malformed(format!("failed to read {what}: {error}"))
 }
 
 async fn finish(
