@@ -138,12 +138,14 @@ impl Executor {
         }
         self.stop_tasks().await;
         self.cluster.hold(Arc::new(Holdings::new()));
+        self.store.idle().await;
         flush(&self.store).await.map(drop)
     }
 
     /// Stops at once, as a crash would, but waits until nothing runs any more.
     pub async fn abort(mut self) {
         self.stop_tasks().await;
+        self.store.idle().await;
     }
 
     async fn stop_tasks(&mut self) {
@@ -186,9 +188,8 @@ async fn flush_now_and_then(
 }
 
 async fn flush(store: &Arc<Store>) -> Result<Positions, StoreError> {
-    let store = Arc::clone(store);
     let timer = metrics::FLUSH_SECONDS.start_timer();
-    let positions = tokio::task::spawn_blocking(move || store.flush()).await;
+    let positions = store.spawn(Store::flush).await;
     timer.observe_duration();
-    positions.expect("a flush does not panic")
+    positions.expect("a flush does not panic").value
 }

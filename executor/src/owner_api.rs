@@ -222,9 +222,8 @@ impl Owners {
         &self,
         page: impl FnOnce(&Store) -> Result<T, TablesError> + Send + 'static,
     ) -> Result<T, OwnerError> {
-        let store = Arc::clone(&self.store);
-        match tokio::task::spawn_blocking(move || page(&store)).await {
-            Ok(read) => read.map_err(|error| unavailable(&error)),
+        match self.store.spawn(page).await {
+            Ok(read) => read.value.map_err(|error| unavailable(&error)),
             // The runtime shuts down, or the page panicked, which is told where it happened.
             Err(error) => Err(OwnerError::Unavailable(error.to_string())),
         }

@@ -13,12 +13,11 @@ use std::sync::Arc;
 use everlog_log_schema::metadata::EagerState;
 use everlog_log_schema::{AttemptId, Entry, InvocationId, InvocationRow, PartitionId, Target};
 use everlog_partition::{Tables, TablesError, reads};
-use tokio::task::JoinSet;
 
 use super::eager::read_state;
 use super::places::Place;
 use crate::invoker::EagerStateMap;
-use crate::store::Store;
+use crate::store::{Job, Store};
 
 /// Beginnings up to this size in memory are small, in bytes: so many can be read at once, and as many
 /// attempts as may be open can begin with that.
@@ -76,7 +75,7 @@ pub(super) struct Reader {
     store: Arc<Store>,
     partition: PartitionId,
     waiting: VecDeque<(Beginning, Place)>,
-    reading: JoinSet<Read>,
+    reading: Option<Job<Read>>,
 }
 
 /// A beginning that was read, or not, and the place of the attempt.
@@ -91,7 +90,7 @@ pub(super) struct Read {
 
 impl Reader {
     pub(super) fn new(store: Arc<Store>, partition: PartitionId) -> Self {
-        Self { store, partition, waiting: VecDeque::new(), reading: JoinSet::new() }
+        Self { store, partition, waiting: VecDeque::new(), reading: None }
     }
 
     /// Reads a beginning when those before it are read.
@@ -108,21 +107,31 @@ impl Reader {
     /// Waits for the next that is read; none where there is nothing to read. May be dropped at any
     /// time: nothing is lost.
     pub(super) async fn next(&mut self) -> Option<Read> {
-        let read = self.reading.join_next().await?;
+        let read = self.reading.as_mut()?.await;
+        self.reading = None;
         self.go_on();
-        Some(read.unwrap_or_else(|error| resume_unwind(error.into_panic())))
+        Some(read.unwrap_or_else(|error| resume_unwind(error.into_panic())).value)
     }
 
     fn go_on(&mut self) {
-        if !self.reading.is_empty() {
+        if self.reading.is_some() {
             return;
         }
         let Some((beginning, place)) = self.waiting.pop_front() else { return };
-        let (store, partition) = (Arc::clone(&self.store), self.partition);
-        self.reading.spawn_blocking(move || {
+        let partition = self.partition;
+        self.reading = Some(self.store.spawn(move |store| {
             let begun = beginning.read(&store.snapshot(partition));
             let Beginning { invocation, attempt, .. } = beginning;
             Read { invocation, attempt, place, begun }
-        });
+        }));
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // What has not begun is not read any more.
+        if let Some(reading) = &self.reading {
+            reading.abort();
+        }
     }
 }

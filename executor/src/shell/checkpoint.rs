@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use super::fold::Step;
 use crate::config::ExecutorLimits;
 use crate::metrics;
-use crate::store::{Position, Store, StoreError};
+use crate::store::{Position, Running, Store, StoreError};
 
 /// The first pause after a failure, which doubles each time.
 const RETRY_MIN: Duration = Duration::from_millis(200);
@@ -196,7 +196,8 @@ impl Checkpoints {
 
     fn open(&mut self) {
         let mut task = JoinSet::new();
-        task.spawn(open(Arc::clone(&self.log), Arc::clone(&self.store), self.partition));
+        let opening = open(Arc::clone(&self.log), Arc::clone(&self.store), self.partition);
+        task.spawn(until_ended(opening, self.store.running()));
         self.state = State::Busy(task);
     }
 
@@ -206,7 +207,8 @@ impl Checkpoints {
         };
         self.due = Instant::now() + self.interval;
         let mut task = JoinSet::new();
-        task.spawn(write(Arc::clone(&self.store), self.partition, checkpointer));
+        let writing = write(Arc::clone(&self.store), self.partition, checkpointer);
+        task.spawn(until_ended(writing, self.store.running()));
         self.state = State::Busy(task);
     }
 
@@ -234,13 +236,20 @@ impl Checkpoints {
     }
 }
 
+/// Counts as work on the tables until it has ended, or is dropped.
+async fn until_ended(work: impl Future<Output = Outcome>, running: Running) -> Outcome {
+    // Behind the work in the order of drops.
+    let _running = running;
+    work.await
+}
+
 /// Opens a checkpointer. Where the journal topic has nothing, as it was lost and made anew, all rows are marked:
 /// those that have changed since the last checkpoint would be a part that nobody could tell from a whole.
 async fn open(log: Arc<dyn EventLog>, store: Arc<Store>, partition: PartitionId) -> Outcome {
     let checkpointer = log.checkpointer(partition).await?;
     if checkpointer.began_empty() {
-        let marking = tokio::task::spawn_blocking(move || store.mark_all(partition));
-        marking.await.expect("marking rows does not panic")?;
+        let marking = store.spawn(move |store| store.mark_all(partition));
+        marking.await.expect("marking rows does not panic").value?;
     }
     Ok((checkpointer, None))
 }
@@ -254,7 +263,7 @@ async fn write(
     let timer = metrics::CHECKPOINT_SECONDS.start_timer();
     let (pieces, mut ready) = mpsc::channel::<Vec<RowChange>>(PIECES_AHEAD);
     let changes = store.changes(partition);
-    let reading = tokio::task::spawn_blocking(move || {
+    let reading = store.spawn(move |store| {
         store.checkpoint(partition, |piece| pieces.blocking_send(piece).is_ok())
     });
     let mut rows = 0;
@@ -262,7 +271,7 @@ async fn write(
         rows += piece.len() as u64;
         checkpointer.add(piece).await?;
     }
-    let row = reading.await.expect("reading rows does not panic")?;
+    let row = reading.await.expect("reading rows does not panic").value?;
     let value = encode_checkpoint(&row).expect("a checkpoint row is small");
     let last = RowChange { key: CHECKPOINT_KEY.into(), value: Some(value) };
     checkpointer.commit(vec![last]).await?;

@@ -82,7 +82,7 @@ async fn restore(
     let timer = metrics::RESTORE_SECONDS.start_timer();
     let load = BulkLoad::begin(Arc::clone(&shell.store), partition)?;
     let (batches, mut ready) = mpsc::channel::<Vec<RowChange>>(BATCHES_AHEAD);
-    let loading = tokio::task::spawn_blocking(move || {
+    let loading = shell.store.spawn(move |_| {
         let mut load = load;
         while let Some(batch) = ready.blocking_recv() {
             load.add(batch)?;
@@ -98,7 +98,7 @@ async fn restore(
         }
     }
     drop(batches);
-    let load = loading.await.expect("loading rows does not panic")?;
+    let load = loading.await.expect("loading rows does not panic").value?;
     let Some(checkpoint) = load.checkpoint()? else {
         timer.stop_and_discard();
         return without_checkpoint(shell, row, start).await;
@@ -107,8 +107,8 @@ async fn restore(
         let (next, checkpoint) = (row.next_log, Some(checkpoint.log));
         return Err(StopReason::LogTrimmed { start, next, checkpoint }.into());
     }
-    let rows = tokio::task::spawn_blocking(move || load.finish());
-    let rows = rows.await.expect("loading rows does not panic")?;
+    let rows = shell.store.spawn(move |_| load.finish());
+    let rows = rows.await.expect("loading rows does not panic").value?;
     let seconds = timer.stop_and_record();
     metrics::RESTORES.inc();
     metrics::ROWS_RESTORED.inc_by(rows);
@@ -157,9 +157,8 @@ async fn with_store<T: Send + 'static>(
     shell: &Shell,
     work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Interruption> {
-    let store = Arc::clone(&shell.store);
-    let done = tokio::task::spawn_blocking(move || work(&store)).await;
-    Ok(done.expect("the tables do not panic")?)
+    let done = shell.store.spawn(work).await;
+    Ok(done.expect("the tables do not panic").value?)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 mod bulk;
 mod dirty;
 mod error;
+mod jobs;
 mod overlay;
 mod pages;
 #[cfg(test)]
@@ -29,9 +30,11 @@ use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, FlushOptions, Options, ReadOptions, Snapshot,
     WriteBatch, WriteOptions,
 };
+use tokio::sync::watch;
 
 pub(crate) use bulk::{BulkError, BulkLoad};
 pub use error::StoreError;
+pub(crate) use jobs::{Job, Running};
 use overlay::Change;
 pub use overlay::Overlay;
 pub(crate) use pages::PageLimits;
@@ -81,6 +84,8 @@ pub struct Store {
     changes: Mutex<BTreeMap<PartitionId, u64>>,
     /// Counts the commits that are worth a flush.
     worth_flushing: AtomicU64,
+    /// Heard by all work that runs beside the tasks.
+    jobs: watch::Sender<()>,
 }
 
 impl std::fmt::Debug for Store {
@@ -109,6 +114,7 @@ impl Store {
             positions: Mutex::default(),
             changes: Mutex::default(),
             worth_flushing: AtomicU64::new(0),
+            jobs: watch::Sender::new(()),
         };
         store.check_format()?;
         if !options.dirty_marks {
