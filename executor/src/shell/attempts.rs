@@ -332,7 +332,7 @@ impl Attempts {
     fn refuse(&mut self, running: Running, error: AttemptError, now: Millis) -> Sized {
         let Running { id, row, attempt } = running;
         self.live.insert(id, Live::Ended(attempt));
-        warn_of_failure(id, &row, &error, &Then::Pause, now);
+        warn_of_failure(id, &row, &error, &Then::Pause, now, &self.metadata.borrow());
         let bytes = error_bytes(&error);
         let failed = AttemptFailed { invocation: id, attempt, error, then: Then::Pause };
         (Command::AttemptFailed(failed), bytes)

@@ -1,9 +1,13 @@
 //! What whoever runs the functions is told about attempts that fail: most often these are theirs
 //! to mend.
 //!
-//! **Invariant:** what a function says cannot forge lines of the log or flood it.
+//! **Invariant:** what a function says cannot forge lines of the log or flood it, and what a service
+//! wants hidden is not in it.
 
-use everlog_log_schema::{AttemptError, InvocationId, InvocationRow, Millis, Target, Then};
+use everlog_log_schema::metadata::Metadata;
+use everlog_log_schema::{
+    AttemptError, InvocationId, InvocationRow, Millis, Target, Then, redacted,
+};
 
 /// How much of what a function says is quoted, in characters.
 const QUOTED_CHARS_MAX: usize = 300;
@@ -16,6 +20,7 @@ pub(super) fn warn_of_failure(
     error: &AttemptError,
     then: &Then,
     now: Millis,
+    metadata: &Metadata,
 ) {
     let failures = row.failures_since_progress.saturating_add(1);
     if !is_worth_telling(failures, then) {
@@ -27,7 +32,7 @@ pub(super) fn warn_of_failure(
         Then::Kill => "ended".to_owned(),
     };
     let Target { service, handler, .. } = &row.target;
-    let (code, message) = (error.code, quoted(&error.message));
+    let (code, message) = (error.code, shown(&error.message, &row.target, metadata));
     tracing::warn!(
         %invocation, service, handler, failures, code, then, "an attempt failed: {message}"
     );
@@ -35,6 +40,15 @@ pub(super) fn warn_of_failure(
 
 fn is_worth_telling(failures: u32, then: &Then) -> bool {
     failures.is_power_of_two() || !matches!(then, Then::RetryAt(_))
+}
+
+/// What may be told of what a function said.
+fn shown(message: &str, target: &Target, metadata: &Metadata) -> String {
+    if metadata.is_redacted(&target.service, Some(&target.handler)) {
+        redacted(message)
+    } else {
+        quoted(message)
+    }
 }
 
 /// What a function said: one line, in quotation marks, control characters escaped.
@@ -47,7 +61,46 @@ fn quoted(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use everlog_log_schema::metadata::{
+        Deployment, ProtocolMode, Service, ServiceKind, ServicePatch,
+    };
+    use everlog_log_schema::{DeploymentId, Header, REDACTED_LABEL};
+
     use super::*;
+
+    #[test]
+    fn what_a_service_wants_hidden_is_not_told() {
+        let service = Service {
+            name: "Shop".into(),
+            kind: ServiceKind::Service,
+            ingress_private: false,
+            documentation: None,
+            metadata: vec![Header { key: REDACTED_LABEL.into(), value: "true".into() }],
+            handlers: Vec::new(),
+            patch: ServicePatch::default(),
+        };
+        let deployment = Deployment {
+            id: DeploymentId("dp_1".into()),
+            uri: "http://127.0.0.1:9080".into(),
+            headers: Vec::new(),
+            mode: ProtocolMode::BidiStream,
+            use_http_11: false,
+            min_protocol_version: 5,
+            max_protocol_version: 7,
+            sdk: None,
+            metadata: Vec::new(),
+            created_at: Millis(0),
+            services: vec![service],
+        };
+        let deployments = [(deployment.id.clone(), deployment)].into();
+        let metadata = Metadata { deployments, ..Metadata::default() };
+        let told = |service: &str| {
+            let target = Target { service: service.into(), key: None, handler: "pay".into() };
+            shown("[RT0007] card 4711 was declined", &target, &metadata)
+        };
+        assert_eq!(told("Shop"), "[RT0007] (redacted)");
+        assert_eq!(told("Cart"), r#""[RT0007] card 4711 was declined""#);
+    }
 
     #[test]
     fn what_a_function_says_stays_on_one_line_and_short() {

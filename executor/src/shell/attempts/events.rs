@@ -2,11 +2,15 @@
 //!
 //! **Invariant:** an attempt that is not open any more is not heard.
 
+use std::sync::Arc;
+
+use everlog_log_schema::metadata::Metadata;
 use everlog_log_schema::{
     Append, AttemptError, AttemptFailed, AttemptId, Command, End, InvocationId, Millis, Suspend,
     Then,
 };
 use everlog_partition::{Tables, TablesError, after_failure, reads};
+use tokio::sync::watch;
 
 use super::{Attempts, Live, Sized};
 use crate::invoker::{AttemptEvent, AttemptEventKind, Reaction};
@@ -33,6 +37,8 @@ impl Attempts {
         if open.attempt != attempt {
             return Ok(Vec::new());
         }
+        let metadata = &self.metadata;
+        let failed = |failure| failed(tables, invocation, attempt, failure, metadata, now);
         let last = match kind {
             AttemptEventKind::Entries { first_command, entries } => {
                 let Some(refusal) = entries.iter().find_map(refusal_of_entry) else {
@@ -40,8 +46,7 @@ impl Attempts {
                     let append = Append { invocation, attempt, first_command, entries, pin };
                     return Ok(split_entries(append));
                 };
-                let error = attempt_error(TOO_LARGE, refusal);
-                failed(tables, invocation, attempt, error, (None, Reaction::ByPolicy), now)?
+                failed((attempt_error(TOO_LARGE, refusal), None, Reaction::ByPolicy))?
             }
             AttemptEventKind::Suspended { waiting, signals_told } => {
                 match refusal_of_future(&waiting) {
@@ -51,14 +56,13 @@ impl Attempts {
                         Some((Command::Suspend(suspend), bytes))
                     }
                     Some(refusal) => {
-                        let error = attempt_error(TOO_LARGE, refusal);
-                        failed(tables, invocation, attempt, error, (None, Reaction::ByPolicy), now)?
+                        failed((attempt_error(TOO_LARGE, refusal), None, Reaction::ByPolicy))?
                     }
                 }
             }
             AttemptEventKind::Ended => Some((Command::End(End { invocation, attempt }), 0)),
             AttemptEventKind::Failed { error, retry_after, reaction } => {
-                failed(tables, invocation, attempt, error, (retry_after, reaction), now)?
+                failed((error, retry_after, reaction))?
             }
             AttemptEventKind::AwaitingOn(tree) => {
                 open.hint.set(tree);
@@ -79,8 +83,8 @@ fn failed(
     tables: &impl Tables,
     invocation: InvocationId,
     attempt: AttemptId,
-    mut error: AttemptError,
-    (retry_after, reaction): (Option<Millis>, Reaction),
+    (mut error, retry_after, reaction): (AttemptError, Option<Millis>, Reaction),
+    metadata: &watch::Receiver<Arc<Metadata>>,
     now: Millis,
 ) -> Result<Option<Sized>, TablesError> {
     metrics::ATTEMPTS_FAILED.inc();
@@ -91,7 +95,7 @@ fn failed(
         Reaction::Pause => Then::Pause,
         Reaction::Fail => Then::Kill,
     };
-    warn_of_failure(invocation, &row, &error, &then, now);
+    warn_of_failure(invocation, &row, &error, &then, now, &metadata.borrow());
     let bytes = error_bytes(&error);
     let failed = AttemptFailed { invocation, attempt, error, then };
     Ok(Some((Command::AttemptFailed(failed), bytes)))
