@@ -70,6 +70,14 @@ impl fmt::Display for Change {
     }
 }
 
+impl Change {
+    /// Whether it is refused because the invocation has ended, which is what it asks for.
+    fn is_done(self, error: &AdminFailure) -> bool {
+        let ends = matches!(self, Self::Cancel | Self::Kill);
+        ends && matches!(error, AdminFailure::Refused { code, .. } if code == "invocation-completed")
+    }
+}
+
 /// What became of one.
 #[derive(Debug, Deserialize)]
 struct Changed {
@@ -133,7 +141,12 @@ async fn one(
     id: &str,
 ) -> Result<(Value, Changed), AdminFailure> {
     let path = format!("/invocations/{}/{change}", encode(id));
-    let json = server.ask(Method::PATCH, &path, None).await?;
+    let json = match server.ask(Method::PATCH, &path, None).await {
+        Err(error) if change.is_done(&error) => {
+            json!({ "id": id, "status": "completed", "outcome": "already-completed" })
+        }
+        answer => answer?,
+    };
     let changed = server.read(&json)?;
     Ok((json, changed))
 }

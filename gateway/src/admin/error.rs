@@ -78,7 +78,7 @@ pub enum AdminError {
     /// It cannot be paused or resumed before it has begun.
     #[error("invocation has not started, and only what has can be {0}")]
     NotStarted(&'static str),
-    /// It cannot be paused or resumed any more.
+    /// It cannot be stopped or resumed any more.
     #[error("invocation has completed, and can no longer be {0}")]
     Completed(&'static str),
     /// It cannot be forgotten yet.

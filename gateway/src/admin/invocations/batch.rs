@@ -1,7 +1,7 @@
 //! Orders about invocations that are named one by one, many in a request.
 //!
-//! Its invariant: what fails for one is done for the others, and each that was named is in the answer
-//! once: as one that is so now, or with the reason why not.
+//! Its invariant: what fails for one is done for the others, and each invocation that was named is in
+//! the answer once: as one that is so now, or with the reason why not.
 
 use std::collections::BTreeSet;
 

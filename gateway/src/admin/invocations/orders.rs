@@ -123,21 +123,16 @@ impl Verb {
 
     pub(super) fn meaning(self, status: StatusKind) -> Meaning {
         match (self, status) {
-            (Self::Cancel | Self::Kill, StatusKind::Completed) => {
-                Meaning::Already("already-completed")
-            }
-            (Self::Purge | Self::PurgeJournal, StatusKind::Completed)
-            | (Self::Cancel | Self::Kill, _) => Meaning::Applies,
+            (Self::Purge | Self::PurgeJournal, StatusKind::Completed) => Meaning::Applies,
             (Self::Purge | Self::PurgeJournal, _) => Meaning::Refused(AdminError::NotCompleted),
+            (_, StatusKind::Completed) => Meaning::Refused(AdminError::Completed(self.done())),
             (Self::Pause, StatusKind::Paused) => Meaning::Already("already-paused"),
             (Self::Resume, StatusKind::Running) => Meaning::Already("already-running"),
             (Self::Pause | Self::Resume, StatusKind::Scheduled | StatusKind::Pending) => {
                 Meaning::Refused(AdminError::NotStarted(self.done()))
             }
-            (Self::Pause | Self::Resume, StatusKind::Completed) => {
-                Meaning::Refused(AdminError::Completed(self.done()))
-            }
-            (
+            (Self::Cancel | Self::Kill, _)
+            | (
                 Self::Pause | Self::Resume,
                 StatusKind::Running
                 | StatusKind::Suspended
@@ -300,7 +295,13 @@ impl Admin {
                 return Err(AdminError::MalformedQuery(reason));
             }
         };
-        let mut reply = self.order(verb, id).await?;
+        let mut reply = match self.order(verb, id).await {
+            // Older tools ask for an end that they may have already.
+            Err(AdminError::Completed(_)) => {
+                view(parse_id(id)?, StatusKind::Completed.name(), "done")
+            }
+            ordered => ordered?,
+        };
         *reply.status_mut() = StatusCode::ACCEPTED;
         Ok(reply)
     }
@@ -385,8 +386,8 @@ mod tests {
             }
         }
         let completed = |verb| meaning(verb, StatusKind::Completed);
-        assert_eq!(completed(Verb::Cancel), "already-completed");
-        assert_eq!(completed(Verb::Kill), "already-completed");
+        assert_eq!(completed(Verb::Cancel), "invocation-completed");
+        assert_eq!(completed(Verb::Kill), "invocation-completed");
         assert_eq!(completed(Verb::Pause), "invocation-completed");
         assert_eq!(completed(Verb::Resume), "invocation-completed");
         assert_eq!(completed(Verb::Purge), "applies");
