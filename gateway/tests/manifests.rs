@@ -94,7 +94,7 @@ async fn what_a_manifest_must_not_say_is_refused_with_the_reason() {
     assert_eq!(old.error(), (400, "no-common-version".into()));
     let new = register(
         &world,
-        scripted(&endpoint(json!({ "minProtocolVersion": 8, "maxProtocolVersion": 9 }))).await,
+        scripted(&endpoint(json!({ "minProtocolVersion": 9, "maxProtocolVersion": 10 }))).await,
     )
     .await;
     assert_eq!(new.json()["restate_code"], "META0012");

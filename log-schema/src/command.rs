@@ -64,6 +64,7 @@ fn take<'a>(rest: &mut &'a [u8], bytes: usize) -> Option<&'a [u8]> {
 #[must_use]
 pub fn command_kind_name(kind: u16) -> &'static str {
     match kind {
+        0x0200 => "GetStateEphemeral",
         0x0400 => "Input",
         0x0401 => "Output",
         0x0402 => "GetLazyState",

@@ -9,8 +9,8 @@ use crate::codec::list;
 use crate::{DeploymentId, HandlerKind, Header, MetadataOffset, Millis, RetryPolicy};
 
 /// The versions of the service protocol that this program speaks: what it asks of a deployment is
-/// the highest that both speak.
-pub const PROTOCOL_VERSIONS: RangeInclusive<u32> = 5..=7;
+/// the highest that both speak, as far as its settings allow.
+pub const PROTOCOL_VERSIONS: RangeInclusive<u32> = 5..=8;
 
 /// One record of the metadata topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

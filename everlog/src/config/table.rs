@@ -193,7 +193,7 @@ pub(crate) const SETTINGS: [Setting; 51] = [
     ),
     setting(
         "protocol_version_max",
-        Unit::Number("a number from 5 to 7"),
+        Unit::Number("a number from 5 to 8"),
         None,
         "The highest version of the service protocol that new invocations are run with. What a deployment speaks bounds it too; an invocation that has begun stays with its version.",
     ),

@@ -34,7 +34,7 @@ pub(crate) struct StateEdits;
 impl Invoker for StateEdits {
     fn start(&self, attempt: AttemptStart, events: EventSender) -> AttemptHandle {
         // There is nothing that it waits for, and so could be told of.
-        let (notices, _) = mpsc::unbounded_channel();
+        let (told, _) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
             for kind in said(&attempt) {
                 let bytes = match &kind {
@@ -42,6 +42,7 @@ impl Invoker for StateEdits {
                     AttemptEventKind::Suspended { .. }
                     | AttemptEventKind::Ended
                     | AttemptEventKind::Failed { .. }
+                    | AttemptEventKind::ReadState(_)
                     | AttemptEventKind::AwaitingOn(_) => 0,
                 };
                 let (invocation, attempt) = (attempt.invocation, attempt.attempt);
@@ -51,7 +52,7 @@ impl Invoker for StateEdits {
                 }
             }
         });
-        AttemptHandle::new(notices, task.abort_handle())
+        AttemptHandle::new(told, task.abort_handle())
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) mod kind {
     pub(crate) const PROPOSE_RUN_COMPLETION: u16 = 0x0005;
     pub(crate) const AWAITING_ON: u16 = 0x0006;
     pub(crate) const PROPOSE_RUN_COMPLETION_ACK: u16 = 0x0007;
+    pub(crate) const GET_STATE_EPHEMERAL: u16 = 0x0200;
+    pub(crate) const GET_STATE_EPHEMERAL_NOTIFICATION: u16 = 0x0300;
     pub(crate) const INPUT: u16 = 0x0400;
     pub(crate) const OUTPUT: u16 = 0x0401;
     pub(crate) const GET_LAZY_STATE: u16 = 0x0402;

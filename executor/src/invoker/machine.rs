@@ -3,9 +3,11 @@
 //!
 //! **Invariants:** every entry that leaves was valid at its place in the journal; the last event is
 //! one of `Suspended`, `Ended` and `Failed`, and nothing the function says after it is looked at;
-//! the events depend on the bytes alone, not on how they were cut into chunks.
+//! the events depend on the bytes alone, not on how they were cut into chunks. (When its questions
+//! about the state go out depends on when it takes in the answers.)
 
 mod completions;
+mod reads;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,13 +17,15 @@ use completions::Completions;
 use everlog_log_schema::limits::JOURNAL_COMMANDS_MAX;
 use everlog_log_schema::metadata::{PROTOCOL_VERSIONS, ProtocolMode};
 use everlog_log_schema::{CompletionId, Entry, FutureTree, NotificationId, NotificationResult};
+use reads::Reads;
 
 use super::error::Failure;
 use super::frame::{FLAG_REQUESTED_ACK, Frame, FrameDecoder, kind};
 use super::messages::{
-    self, Function, Outgoing, TREES_VERSION, decode, output_command, pb, run_proposal,
+    self, Function, Outgoing, STATE_READS_VERSION, TREES_VERSION, decode, output_command, pb,
+    run_proposal,
 };
-use super::{AttemptEventKind, AttemptStart, Notice};
+use super::{AttemptEventKind, AttemptStart, Notice, StateRead};
 
 /// Entries for the function are encoded in runs of about this size, in bytes, so that a long
 /// journal is never in memory twice.
@@ -39,6 +43,11 @@ pub(crate) struct Machine {
     events: Vec<AttemptEventKind>,
     /// What the function has said last that its code waits for, until somebody takes it out.
     awaiting_on: Option<FutureTree>,
+    /// What the function asks of its state beside the journal.
+    reads: Reads,
+    /// Whether the last that the function has said is what its code waits for.
+    says_it_waits: bool,
+    mode: ProtocolMode,
     phase: Phase,
     function: Function,
     /// How many commands the journal holds, with those of this attempt.
@@ -76,6 +85,8 @@ enum Untold {
     Entry(Entry),
     /// That the result of a run is durable, which it has proposed itself.
     Ack(CompletionId),
+    /// What its state has under a key that it has asked for.
+    State { read: u32, value: Option<Bytes> },
 }
 
 /// What one message amounts to.
@@ -96,6 +107,9 @@ impl Machine {
             untold: VecDeque::new(),
             events: Vec::new(),
             awaiting_on: None,
+            reads: Reads::default(),
+            says_it_waits: false,
+            mode: start.deployment.mode,
             phase: match start.deployment.mode {
                 ProtocolMode::BidiStream => Phase::Open,
                 // Such a function answers only once its input has ended.
@@ -213,6 +227,14 @@ impl Machine {
         }
     }
 
+    /// Tells the function what its state has under a key that it has asked for, unless its input was
+    /// closed meanwhile.
+    pub(crate) fn tell_state(&mut self, read: u32, value: Option<Bytes>) {
+        if self.phase == Phase::Open {
+            self.untold.push_back(Untold::State { read, value });
+        }
+    }
+
     /// Asks the function to suspend: it is told nothing more, and its input ends.
     pub(crate) fn close(&mut self) {
         if self.phase == Phase::Open {
@@ -248,12 +270,21 @@ impl Machine {
         self.awaiting_on.take()
     }
 
+    /// Takes out what the function wants to know of its state, unless it waits for such an answer.
+    pub(crate) fn take_read(&mut self) -> Option<StateRead> {
+        if self.phase == Phase::Open { self.reads.next() } else { None }
+    }
+
     /// Takes out the next bytes to send to the function.
     pub(crate) fn take_bytes(&mut self) -> Option<Bytes> {
         while self.outgoing.len() < CHUNK_BYTES {
             match self.untold.pop_front() {
                 Some(Untold::Entry(entry)) => self.outgoing.push_entry(&entry),
                 Some(Untold::Ack(completion)) => self.outgoing.push_ack(completion),
+                Some(Untold::State { read, value }) => {
+                    self.outgoing.push_state(read, value);
+                    self.reads.answered();
+                }
                 None => break,
             }
         }
@@ -271,9 +302,14 @@ impl Machine {
     }
 
     /// Whether the function, if it waits, waits for others: it knows all that it is to know, does
-    /// no run of its own, and may still be asked to suspend.
+    /// no run of its own, and may still be asked to suspend. One that could yet ask for its state must
+    /// have said that it waits: it cannot be answered once it was asked to suspend.
     pub(crate) fn may_only_wait(&self) -> bool {
-        self.phase == Phase::Open && !self.has_bytes() && self.completions.come_from_others()
+        self.phase == Phase::Open
+            && !self.has_bytes()
+            && (self.protocol_version < STATE_READS_VERSION || self.says_it_waits)
+            && self.reads.is_empty()
+            && self.completions.come_from_others()
     }
 
     /// Whether the function was asked to suspend, and how long it may take is what counts now.
@@ -317,6 +353,7 @@ impl Machine {
                 "it set the flags {flags:#06x} on a message of type {kind:#06x}"
             )));
         }
+        self.says_it_waits = kind == kind::AWAITING_ON;
         let meaning = match kind {
             kind::SUSPENSION => Meaning::Last(self.suspension(payload)?),
             kind::AWAITING_ON if knows_trees => {
@@ -331,6 +368,10 @@ impl Machine {
                 Meaning::Last(Failure::Function(error).into_event())
             }
             kind::END => Meaning::Last(self.end(payload)?),
+            kind::GET_STATE_EPHEMERAL if self.protocol_version >= STATE_READS_VERSION => {
+                self.read_state(payload)?;
+                Meaning::Hint
+            }
             _ => {
                 let entry = self.step(kind, flags, payload)?;
                 self.is_idle = false;
@@ -370,6 +411,19 @@ impl Machine {
             return Err(Failure::JournalTooLong);
         }
         Ok(entry)
+    }
+
+    /// Takes in a question about the state that the journal does not keep.
+    fn read_state(&mut self, payload: Bytes) -> Result<(), Failure> {
+        let read = self.function.state_read(self.commands, payload)?;
+        if self.mode == ProtocolMode::RequestResponse {
+            let reason = "it asked for state beside the journal, and can be told nothing";
+            return Err(Failure::Violation(reason.to_owned()));
+        }
+        if self.has_output {
+            return Err(Failure::Violation("it asked for state after its output".to_owned()));
+        }
+        self.reads.push(read)
     }
 
     fn suspension(&mut self, payload: Bytes) -> Result<AttemptEventKind, Failure> {

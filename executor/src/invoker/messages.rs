@@ -20,6 +20,10 @@ pub(crate) use outgoing::Outgoing;
 /// waits for, is told in short that what it has proposed is durable, and chooses what follows a failure.
 pub(crate) const TREES_VERSION: u32 = 7;
 
+/// From this version of the protocol on a function may ask for state in a way that the journal does not
+/// keep.
+pub(crate) const STATE_READS_VERSION: u32 = 8;
+
 /// The messages as `proto/protocol.proto` describes them.
 #[allow(
     clippy::enum_variant_names,

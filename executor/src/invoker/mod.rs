@@ -149,9 +149,23 @@ pub enum AttemptEventKind {
         /// What is to follow.
         reaction: Reaction,
     },
+    /// It asks for a value of its state, which no entry is to say. It asks for the next only once it
+    /// was told ([`AttemptHandle::tell_state`]).
+    ReadState(StateRead),
     /// Its code waits for this. It says so to be looked at: nothing depends on it, and it is out of
     /// date as soon as any of it has come.
     AwaitingOn(FutureTree),
+}
+
+/// A question about the state of the object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateRead {
+    /// By which the function knows the answer.
+    pub id: u32,
+    /// The key.
+    pub key: Bytes,
+    /// How many commands come before it, the input included: the answer is to have what they changed.
+    pub commands: u32,
 }
 
 /// What is to follow a failed attempt.
@@ -174,18 +188,32 @@ pub struct Notice {
     pub entry: Entry,
 }
 
+/// Something that a live attempt is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// A notification has become durable.
+    Notice(Notice),
+    /// What the state has under the key of a [`StateRead`].
+    State {
+        /// [`StateRead::id`].
+        read: u32,
+        /// None where there is no such key.
+        value: Option<Bytes>,
+    },
+}
+
 /// A live attempt. Dropping it ends the attempt.
 #[derive(Debug)]
 pub struct AttemptHandle {
-    /// Without bound: no more entries can come than the journal may have.
-    notices: mpsc::UnboundedSender<Notice>,
+    /// Without bound: no more entries can come than the journal may have, and one answer.
+    told: mpsc::UnboundedSender<Told>,
     task: AbortHandle,
 }
 
 impl AttemptHandle {
-    /// Makes a handle for an attempt that `task` runs and that reads `notices`.
-    pub fn new(notices: mpsc::UnboundedSender<Notice>, task: AbortHandle) -> Self {
-        Self { notices, task }
+    /// Makes a handle for an attempt that `task` runs and that hears what it is `told`.
+    pub fn new(told: mpsc::UnboundedSender<Told>, task: AbortHandle) -> Self {
+        Self { told, task }
     }
 
     /// Tells the function that a notification has become durable, in the order of the journal. One
@@ -193,7 +221,12 @@ impl AttemptHandle {
     /// late for the attempt is dropped, as the journal holds it.
     pub fn notify(&self, notice: Notice) {
         // An error means that the attempt has ended.
-        let _ = self.notices.send(notice);
+        let _ = self.told.send(Told::Notice(notice));
+    }
+
+    /// Answers what the attempt has asked of its state.
+    pub fn tell_state(&self, read: u32, value: Option<Bytes>) {
+        let _ = self.told.send(Told::State { read, value });
     }
 }
 

@@ -111,7 +111,7 @@ impl AttemptTrace {
                 self.outcome = "failed";
                 self.fail(error.code);
             }
-            AttemptEventKind::AwaitingOn(_) => {}
+            AttemptEventKind::AwaitingOn(_) | AttemptEventKind::ReadState(_) => {}
         }
     }
 

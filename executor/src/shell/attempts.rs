@@ -7,6 +7,7 @@
 //! last command is applied, so that the search for waiting invocations passes it over.
 
 mod events;
+mod settled;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,14 +32,14 @@ use crate::awaiting::{Awaiting, Hint};
 use crate::config::ExecutorLimits;
 use crate::invoker::{
     AttemptHandle, AttemptStart, CallNames, EventReceiver, EventSender, Invoker, Notice,
-    StateEdits, event_channel,
+    StateEdits, StateRead, event_channel,
 };
 use crate::metrics;
 
 /// How many running rows are looked at in one go in the search for those that wait.
 const SEARCH_ROWS_MAX: usize = 256;
 /// How many events wait between attempts and their partition.
-const EVENTS_MAX: usize = 256;
+pub(crate) const EVENTS_MAX: usize = 256;
 /// How many bytes those events may take, unless a single one takes more.
 const EVENTS_BYTES_MAX: u32 = 32 << 20;
 
@@ -66,6 +67,8 @@ struct Open {
     handle: AttemptHandle,
     /// What its code waits for, as it says.
     hint: Hint,
+    /// What it wants to know of its state.
+    read: Option<StateRead>,
     /// Goes with the first entries, unless an attempt before has recorded some.
     pin: Option<Pin>,
     #[expect(dead_code, reason = "held for its drop")]
@@ -425,7 +428,8 @@ impl Attempts {
         let invoker: &dyn Invoker = if is_edit { &StateEdits } else { &*self.invoker };
         let handle = invoker.start(start, self.events.clone());
         let hint = Hint::new(&self.awaiting, id);
-        self.live.insert(id, Live::Open(Box::new(Open { attempt, handle, hint, pin, place })));
+        let open = Open { attempt, handle, hint, read: None, pin, place };
+        self.live.insert(id, Live::Open(Box::new(open)));
     }
 
     /// Tells an attempt that something has happened, if it is live.
@@ -445,26 +449,6 @@ impl Attempts {
     /// Ends whatever attempt of an invocation is open.
     pub(crate) fn stop(&mut self, id: InvocationId) {
         self.live.remove(&id);
-    }
-
-    /// Forgets an attempt whose last command is applied.
-    pub(crate) fn settle(&mut self, command: &Command) {
-        let (id, attempt) = match command {
-            Command::Suspend(suspend) => (suspend.invocation, suspend.attempt),
-            Command::AttemptFailed(failed) => (failed.invocation, failed.attempt),
-            Command::End(end) => (end.invocation, end.attempt),
-            Command::AnnounceOwner(_)
-            | Command::Resign
-            | Command::Ingest(_)
-            | Command::Append(_)
-            | Command::TimerFired(_)
-            | Command::OutboxDelivered(_)
-            | Command::CheckpointOpened
-            | Command::Checkpointed(_) => return,
-        };
-        if self.live.get(&id).is_some_and(|live| live.attempt() == Some(attempt)) {
-            self.live.remove(&id);
-        }
     }
 }
 

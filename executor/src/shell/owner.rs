@@ -25,7 +25,7 @@ use self::barrier::Barriers;
 use self::clock_check::ClockCheck;
 use self::leaving::Leaving;
 use super::Shell;
-use super::attempts::{Attempts, Sized};
+use super::attempts::{Attempts, EVENTS_MAX, Sized};
 use super::begin::Reader;
 use super::checkpoint::Checkpoints;
 use super::error::{Interruption, StopReason};
@@ -223,7 +223,9 @@ impl<'s> Owner<'s> {
         for step in steps {
             self.history.count(step.bytes);
             self.clock_check.note(step);
-            step.record.commands.iter().for_each(|command| self.attempts.settle(command));
+            for command in &step.record.commands {
+                self.attempts.settle(&self.fold.tables(), command)?;
+            }
             self.checkpoints.settle(step);
         }
         self.pass_barrier();
@@ -331,14 +333,17 @@ impl<'s> Owner<'s> {
         });
     }
 
-    /// Takes what attempts have said, as far as there is room for it: events may be large.
+    /// Takes what attempts have said, as far as there is room for it: events may be large. And no more
+    /// than may wait at once, as what they ask is answered here, and they could ask again for ever.
     fn on_events(&mut self, first: AttemptEvent) -> Result<(), Interruption> {
         let now = self.clock.now();
-        let mut next = Some(first);
+        let (mut next, mut more) = (Some(first), EVENTS_MAX);
         while let Some(event) = next {
             let commands = self.attempts.on_event(&self.fold.tables(), event, now)?;
             self.push(commands);
-            next = if self.proposals.has_room() { self.events.try_recv() } else { None };
+            more -= 1;
+            let is_room = more > 0 && self.proposals.has_room();
+            next = if is_room { self.events.try_recv() } else { None };
         }
         Ok(())
     }

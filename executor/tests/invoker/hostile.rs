@@ -76,6 +76,7 @@ async fn messages_without_end() {
             }
             other @ (AttemptEventKind::Suspended { .. }
             | AttemptEventKind::Ended
+            | AttemptEventKind::ReadState(_)
             | AttemptEventKind::AwaitingOn(_)) => {
                 panic!("{other:?}")
             }

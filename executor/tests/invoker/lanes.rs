@@ -242,6 +242,7 @@ async fn a_server_that_retires_a_connection_gets_another_one() {
                 AttemptEventKind::Ended => ended += 1,
                 other @ (AttemptEventKind::Suspended { .. }
                 | AttemptEventKind::Failed { .. }
+                | AttemptEventKind::ReadState(_)
                 | AttemptEventKind::AwaitingOn(_)) => {
                     panic!("{other:?}")
                 }

@@ -12,6 +12,7 @@ mod modes;
 mod partition;
 mod patience;
 mod places;
+mod reads;
 mod sdk;
 mod server;
 mod shell;

@@ -166,6 +166,7 @@ impl Shell {
     ) -> bool {
         let (first_command, entries) = match event.kind {
             AttemptEventKind::Entries { first_command, entries } => (first_command, entries),
+            AttemptEventKind::ReadState(read) => panic!("nothing asks for {read:?}"),
             AttemptEventKind::AwaitingOn(tree) => {
                 self.awaiting_on.push(text_of(&tree));
                 return false;
@@ -224,7 +225,9 @@ impl Shell {
             AttemptEventKind::Failed { error, retry_after: Some(delay), .. } => {
                 format!("Failed {} after {delay} ms {}", error.code, error.message)
             }
-            AttemptEventKind::Entries { .. } | AttemptEventKind::AwaitingOn(_) => {
+            AttemptEventKind::Entries { .. }
+            | AttemptEventKind::ReadState(_)
+            | AttemptEventKind::AwaitingOn(_) => {
                 unreachable!("it is none of the last events")
             }
         }

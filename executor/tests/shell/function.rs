@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use everlog_executor::invoker::{
-    AttemptEvent, AttemptEventKind, AttemptStart, EventSender, Notice, Reaction,
+    AttemptEvent, AttemptEventKind, AttemptStart, EventSender, Reaction, StateRead, Told,
 };
 use everlog_log_schema::identity::child_request;
 use everlog_log_schema::{
@@ -35,7 +35,7 @@ const AWAITED: u32 = 17;
 pub(crate) struct Function {
     start: AttemptStart,
     events: EventSender,
-    noticed: mpsc::UnboundedReceiver<Notice>,
+    told: mpsc::UnboundedReceiver<Told>,
     functions: Arc<Functions>,
     /// Recorded commands that are not replayed yet.
     replay: std::vec::IntoIter<Entry>,
@@ -52,7 +52,7 @@ impl Function {
     pub(crate) fn replay(
         start: AttemptStart,
         events: EventSender,
-        noticed: mpsc::UnboundedReceiver<Notice>,
+        told: mpsc::UnboundedReceiver<Told>,
         functions: Arc<Functions>,
     ) -> Self {
         let (notifications, commands): (Vec<Entry>, Vec<Entry>) = start
@@ -66,7 +66,7 @@ impl Function {
         let mut function = Self {
             start,
             events,
-            noticed,
+            told,
             functions,
             replay,
             results: BTreeMap::new(),
@@ -129,6 +129,13 @@ impl Function {
                     String::from_utf8(self.input().to_vec()).unwrap().parse().unwrap();
                 self.sleep(millis).await?;
                 self.step("woken").await
+            }
+            "peeks" => {
+                let before = self.peek("n").await.unwrap_or_default();
+                self.set("n", "9").await;
+                let own = self.peek("n").await.unwrap_or_default();
+                let missing = self.peek("m").await;
+                Ok(format!("{before:?} {own:?} {missing:?}").into())
             }
             "flaky" => {
                 let attempts = self.functions.attempts(self.start.invocation);
@@ -346,6 +353,17 @@ impl Function {
         }
     }
 
+    /// Asks for a value that the journal is not to have.
+    async fn peek(&mut self, name: &str) -> Option<Bytes> {
+        let key = Bytes::copy_from_slice(name.as_bytes());
+        let read = StateRead { id: 7, key, commands: self.commands };
+        self.tell(AttemptEventKind::ReadState(read)).await;
+        match self.told.recv().await {
+            Some(Told::State { read: 7, value }) => value,
+            other => panic!("the answer is {other:?}"),
+        }
+    }
+
     async fn set(&mut self, name: &str, value: &str) {
         let key = Bytes::copy_from_slice(name.as_bytes());
         let span = Span { start: 0, bytes: u32::try_from(value.len()).unwrap() };
@@ -437,12 +455,13 @@ impl Function {
 
     /// Waits until it is told something.
     async fn hear(&mut self) {
-        match self.noticed.recv().await {
-            Some(notice) if notice.index < self.known => {}
-            Some(notice) => {
+        match self.told.recv().await {
+            Some(Told::Notice(notice)) if notice.index < self.known => {}
+            Some(Told::Notice(notice)) => {
                 self.known = notice.index + 1;
                 self.learn(notice.entry);
             }
+            Some(Told::State { .. }) => panic!("nobody has asked"),
             // The handle is gone, and this task with it as soon as it waits.
             None => std::future::pending().await,
         }

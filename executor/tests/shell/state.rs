@@ -20,6 +20,20 @@ fn with_eager(house: &House, eager: &EagerState) {
     });
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_beside_the_journal_is_answered_behind_the_steps_before_it() {
+    let house = House::build();
+    with_eager(&house, &EagerState::Nothing);
+    let executor = house.start();
+    house.call(&executor, &Call::new(1, "count").key("k")).await;
+    let peeks = Call::new(2, "peeks").key("k");
+    let said = text(&house.call(&executor, &peeks).await);
+    assert_eq!(said, r#"b"1" b"9" None"#);
+    // What it was told is nowhere.
+    let journal = executor.owner_api().journal(peeks.id, 0).await.unwrap();
+    assert_eq!(journal.len(), 3, "input, one value set, output: {journal:?}");
+}
+
 /// Counts to 20 on one key, with crashes between.
 async fn counts(eager: &EagerState) {
     let house = House::build();

@@ -22,7 +22,7 @@ use super::request::{Chunk, Part, RequestBody, Untold, content_type, request, si
 use crate::invoker::error::Failure;
 use crate::invoker::machine::Machine;
 use crate::invoker::trace::AttemptTrace;
-use crate::invoker::{AttemptEvent, AttemptEventKind, AttemptStart, EventSender, Lender, Notice};
+use crate::invoker::{AttemptEvent, AttemptEventKind, AttemptStart, EventSender, Lender, Told};
 
 /// How many bytes that have arrived together are looked at before they are reported.
 const GATHER_BYTES_MAX: usize = 256 << 10;
@@ -49,7 +49,7 @@ pub(super) async fn run(
     tracer: Tracer,
     mut start: AttemptStart,
     events: EventSender,
-    notices: mpsc::UnboundedReceiver<Notice>,
+    told: mpsc::UnboundedReceiver<Told>,
 ) {
     let trace = AttemptTrace::begin(&tracer, &start);
     if let Some(trace) = &trace {
@@ -88,7 +88,7 @@ pub(super) async fn run(
         Ok((asking, lease, request)) => {
             attempt.progressed_at = Instant::now();
             let stream = Stream::Asking(Box::pin(asking.ask(lease, request)));
-            attempt.converse(stream, to_function, notices).await;
+            attempt.converse(stream, to_function, told).await;
         }
         Err(failure) => {
             attempt.machine.fail(failure);
@@ -132,7 +132,7 @@ impl Attempt {
         &mut self,
         mut stream: Stream,
         to_function: mpsc::Sender<Chunk>,
-        mut notices: mpsc::UnboundedReceiver<Notice>,
+        mut told: mpsc::UnboundedReceiver<Told>,
     ) {
         // Whether the function can be told more: it may have stopped listening, or know the end.
         let mut is_listening = true;
@@ -140,12 +140,15 @@ impl Attempt {
             let has_news = self.machine.has_bytes() || self.machine.is_input_closed();
             tokio::select! {
                 heard = stream.next() => self.hear(heard, &mut stream).await,
-                Some(notice) = notices.recv() => {
-                    if let Some(trace) = &mut self.trace {
-                        trace.told(&notice);
+                Some(told) = told.recv() => match told {
+                    Told::Notice(notice) => {
+                        if let Some(trace) = &mut self.trace {
+                            trace.told(&notice);
+                        }
+                        self.machine.notify(notice);
                     }
-                    self.machine.notify(notice);
-                }
+                    Told::State { read, value } => self.machine.tell_state(read, value),
+                },
                 permit = to_function.reserve(), if has_news && is_listening => {
                     // Where the stream is gone the response tells why.
                     let next = permit.ok().map(|permit| (permit, self.next_chunk()));
@@ -234,8 +237,11 @@ impl Attempt {
     /// Passes on what the machine has to say. Returns whether anybody listens.
     async fn report(&mut self) -> bool {
         let hint = self.machine.take_awaiting_on().map(AttemptEventKind::AwaitingOn);
-        // Before what it has said since: nothing comes behind the last event.
-        for kind in hint.into_iter().chain(self.machine.take_events()) {
+        let events = self.machine.take_events();
+        let read = self.machine.take_read().map(AttemptEventKind::ReadState);
+        // The hint before what was said since: nothing comes behind the last event. A question behind
+        // it, as it is about what that came to.
+        for kind in hint.into_iter().chain(events).chain(read) {
             if let Some(trace) = &mut self.trace {
                 trace.said(&kind);
             }

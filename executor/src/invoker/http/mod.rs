@@ -78,9 +78,9 @@ impl HttpInvoker {
 
 impl Invoker for HttpInvoker {
     fn start(&self, attempt: AttemptStart, events: EventSender) -> AttemptHandle {
-        let (notify, notices) = mpsc::unbounded_channel();
+        let (tell, told) = mpsc::unbounded_channel();
         let (pool, tracer) = (self.pool.clone(), self.tracer.clone());
-        let task = tokio::spawn(attempt::run(pool, tracer, attempt, events, notices));
-        AttemptHandle::new(notify, task.abort_handle())
+        let task = tokio::spawn(attempt::run(pool, tracer, attempt, events, told));
+        AttemptHandle::new(tell, task.abort_handle())
     }
 }

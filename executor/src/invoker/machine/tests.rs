@@ -7,6 +7,7 @@ mod calls;
 mod futures;
 mod laws;
 mod promises;
+mod reads;
 pub(in crate::invoker) mod script;
 mod signals;
 mod state;
@@ -60,11 +61,11 @@ fn version_5_has_no_random_seed() {
 #[test]
 fn other_versions_are_refused() {
     check_version(
-        8,
+        9,
         "run 1",
         &expect![[r#"
         start
-          = failed 573: [RT0013] protocol version 8 was asked for; Everlog speaks 5 to 7
+          = failed 573: [RT0013] protocol version 9 was asked for; Everlog speaks 5 to 8
         run 1
     "#]],
     );
@@ -73,7 +74,7 @@ fn other_versions_are_refused() {
         "",
         &expect![[r#"
         start
-          = failed 573: [RT0013] protocol version 4 was asked for; Everlog speaks 5 to 7
+          = failed 573: [RT0013] protocol version 4 was asked for; Everlog speaks 5 to 8
     "#]],
     );
 }

@@ -18,9 +18,9 @@ use prost::Message;
 use tokio::sync::watch;
 
 use super::pb;
-use crate::invoker::AttemptStart;
 use crate::invoker::error::Failure;
 use crate::invoker::frame::{kind, refuse};
+use crate::invoker::{AttemptStart, StateRead};
 
 /// The latest time that a timer can hold, in milliseconds since the Unix epoch.
 const TIME_MAX: u64 = i64::MAX.unsigned_abs();
@@ -52,6 +52,17 @@ impl Function {
         let command = Command { function: self, index, kind, bytes };
         let effect = command.effect()?;
         Ok(Entry::Command { kind, bytes: command.bytes, effect })
+    }
+
+    /// Reads a question about the state that the journal does not keep, asked behind `index` commands.
+    pub(crate) fn state_read(&self, index: u32, bytes: Bytes) -> Result<StateRead, Failure> {
+        let command = Command { function: self, index, kind: kind::GET_STATE_EPHEMERAL, bytes };
+        let message: pb::GetStateEphemeralCommandMessage = command.message()?;
+        command.check_reads()?;
+        command.check_state_key(&message.key)?;
+        // By itself: a part of a large message would hold all of it while the question waits.
+        let key = Bytes::copy_from_slice(&message.key);
+        Ok(StateRead { id: message.ephemeral_completion_id, key, commands: index })
     }
 
     /// All that is registered now.

@@ -93,6 +93,17 @@ impl Outgoing {
         self.push(kind::PROPOSE_RUN_COMPLETION_ACK, &message);
     }
 
+    /// Puts at the end what the state has under a key that the function has asked for.
+    pub(crate) fn push_state(&mut self, id: u32, value: Option<Bytes>) {
+        use pb::get_state_ephemeral_notification_message::Result;
+        let result = value.map_or(Result::Void(pb::Void {}), |value| Result::Value(value.into()));
+        let message = pb::GetStateEphemeralNotificationMessage {
+            ephemeral_completion_id: id,
+            result: Some(result),
+        };
+        self.push(kind::GET_STATE_EPHEMERAL_NOTIFICATION, &message);
+    }
+
     fn push_notification(&mut self, id: &NotificationId, result: &NotificationResult) {
         use pb::notification_message::{Id, Result};
         let (kind, id) = match id {

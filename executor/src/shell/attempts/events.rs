@@ -64,6 +64,11 @@ impl Attempts {
             AttemptEventKind::Failed { error, retry_after, reaction } => {
                 failed((error, retry_after, reaction))?
             }
+            AttemptEventKind::ReadState(read) => {
+                open.read = Some(read);
+                self.answer(tables, invocation)?;
+                return Ok(Vec::new());
+            }
             AttemptEventKind::AwaitingOn(tree) => {
                 open.hint.set(tree);
                 return Ok(Vec::new());

@@ -7,6 +7,7 @@
 //! durable 1              the shell says that the result of run 1 is stored
 //! got 2 state milk       the shell says that some other completion is stored
 //! signaled #17 yes       the shell says that a signal is stored
+//! state 7 milk           the shell says what the state has, of which question 7 was
 //! again durable 1        the shell says once more what it said last
 //! silence                nobody has spoken for the time-out that counts now
 //! eof                    the function closes its side
@@ -36,7 +37,7 @@ pub(super) use stored::{answers, metadata, notification};
 use super::super::Machine;
 use crate::invoker::frame::{FrameDecoder, kind};
 use crate::invoker::messages::{decode, pb};
-use crate::invoker::{AttemptEventKind, AttemptStart, CallNames, Notice, Reaction};
+use crate::invoker::{AttemptEventKind, AttemptStart, CallNames, Notice, Reaction, StateRead};
 
 /// Somebody else's invocation: `other` in a script.
 pub(super) const OTHER: InvocationId = InvocationId { partition_key: PartitionKey(9), uuid: 12 };
@@ -155,6 +156,11 @@ impl Notices {
             "eof" => machine.receive_end(),
             "silence" => machine.on_silence(),
             "notify" => machine.notify(Notice { index: self.next, entry: entry(start, rest) }),
+            "state" => {
+                let (read, value) = rest.split_once(' ').unwrap_or((rest, ""));
+                let value = (!value.is_empty()).then(|| value.to_owned().into());
+                machine.tell_state(read.parse().unwrap(), value);
+            }
             "again" => {
                 let entry = notification(rest).unwrap();
                 machine.notify(Notice { index: self.next - 1, entry });
@@ -187,6 +193,9 @@ fn write_outcome(machine: &mut Machine, trace: &mut String) {
             kind::PROPOSE_RUN_COMPLETION_ACK => {
                 text::<pb::ProposeRunCompletionAckMessage>("Ack", frame.payload)
             }
+            kind::GET_STATE_EPHEMERAL_NOTIFICATION => {
+                text::<pb::GetStateEphemeralNotificationMessage>("State", frame.payload)
+            }
             kind @ 0x8000..=kind::SIGNAL => {
                 let pb::NotificationMessage { id, result } =
                     decode("Notification", frame.payload).unwrap();
@@ -202,6 +211,9 @@ fn write_outcome(machine: &mut Machine, trace: &mut String) {
     }
     for event in machine.take_events() {
         write_event(event, trace);
+    }
+    if let Some(read) = machine.take_read() {
+        write_event(AttemptEventKind::ReadState(read), trace);
     }
     if machine.is_input_closed() && !machine.is_over() {
         writeln!(trace, "  < end of input").unwrap();
@@ -239,6 +251,9 @@ fn write_event(event: AttemptEventKind, trace: &mut String) {
             };
             let code = error.code;
             writeln!(trace, "  = failed {code}{at}{delay}{reaction}: {}", error.message).unwrap();
+        }
+        AttemptEventKind::ReadState(StateRead { id, key, commands }) => {
+            writeln!(trace, "  = question {id} about {key:?}, behind {commands} commands").unwrap();
         }
         AttemptEventKind::AwaitingOn(tree) => {
             writeln!(trace, "  = awaiting {}", nodes_text(&tree)).unwrap();

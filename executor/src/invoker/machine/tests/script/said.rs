@@ -180,7 +180,7 @@ fn promise(words: &[&str]) -> Option<Vec<u8>> {
     })
 }
 
-/// State: `set cart milk`, `get-lazy 1 cart`.
+/// State: `set cart milk`, `get-lazy 1 cart`, `read 1 cart`.
 fn state(words: &[&str]) -> Option<Vec<u8>> {
     let name = || "note".to_owned();
     let bytes = |text: &str| text.to_owned().into();
@@ -215,6 +215,11 @@ fn state(words: &[&str]) -> Option<Vec<u8>> {
             payload.extend([0x72, 6, 0x0A, 4]);
             payload.extend(b"milk");
             frame(kind::GET_EAGER_STATE, 0, &payload)
+        }
+        ["read", id, key] => {
+            let (key, ephemeral_completion_id) = (bytes(key), id.parse().unwrap());
+            let message = pb::GetStateEphemeralCommandMessage { ephemeral_completion_id, key };
+            encode(kind::GET_STATE_EPHEMERAL, &message)
         }
         ["get-eager-keys"] => {
             let message = pb::GetEagerStateKeysCommandMessage { name: name() };
