@@ -33,8 +33,12 @@ Examples:
   echo '{}' | everlog state set Cart ann -
       No state at all.
 
-The file is a JSON object: the names, with a text or an array of bytes for each. The state is replaced
-when no exclusive handler holds the key.
+  everlog state get Cart ann --json > state.json; vi state.json; everlog state set Cart ann state.json
+      What was printed, edited, if nobody has changed the state meanwhile.
+
+The file is a JSON object: the names, with a text or an array of bytes for each; or what `everlog state
+get --json` prints, where `valueUtf8` counts before `value` and the version is the one it must still have.
+The state is replaced when no exclusive handler holds the key.
 
 Exit codes: 0 replaced, or recorded and waiting for its turn; 1 refused.")]
 pub(crate) struct SetArguments {
@@ -93,6 +97,13 @@ struct Page {
     version: Option<String>,
 }
 
+/// What `everlog state get --json` prints.
+#[derive(Debug, Deserialize)]
+struct Printed {
+    entries: Vec<Entry>,
+    version: Option<String>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Entry {
@@ -142,14 +153,61 @@ async fn set(arguments: &SetArguments) -> Result<(), String> {
     let SetArguments { service, key, file, version, server } = arguments;
     let text = if file == "-" { read_stdin() } else { read_file(file) };
     let text = text.map_err(|error| error.to_string())?;
-    let new_state: Value =
-        serde_json::from_slice(&text).map_err(|error| format!("failed to read {file}: {error}"))?;
-    let body = json!({ "object_key": key, "new_state": new_state, "version": version });
+    let given = Given::read(&text, version.as_deref());
+    let Given { entries, version } =
+        given.map_err(|reason| format!("failed to read {file}: {reason}"))?;
+    let body = json!({ "object_key": key, "new_state": entries, "version": version });
     let path = format!("/services/{}/state", encode(service));
     let answer = server.ask(Method::POST, &path, Some(&body)).await;
     let replaced = answer.and_then(|answer| server.read(&answer));
     say(format_args!("{}", told(&replaced.map_err(|error| error.to_string())?)));
     Ok(())
+}
+
+/// A state that is to be.
+#[derive(Debug, PartialEq)]
+struct Given {
+    /// Names, with a text or an array of bytes for each.
+    entries: Value,
+    version: Option<String>,
+}
+
+impl Given {
+    /// Reads a file, of which the state is to have a version, if the command line names one.
+    fn read(text: &[u8], wanted: Option<&str>) -> Result<Self, String> {
+        let entries: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        if !is_printed(&entries) {
+            return Ok(Self { entries, version: wanted.map(ToOwned::to_owned) });
+        }
+        let Printed { entries, version } =
+            serde_json::from_value(entries).map_err(|error| error.to_string())?;
+        let Some(version) = version else {
+            let reason = "a state that was printed without a version cannot be written back: it is large, or has a \
+                          name that is no text";
+            return Err(reason.into());
+        };
+        if wanted.is_some_and(|wanted| wanted != version) {
+            return Err(format!("it has the version {version}, and --version names another"));
+        }
+        let entries = entries.into_iter().map(|entry| {
+            let value = match (&entry.value_utf8, bytes(&entry)) {
+                (Some(text), _) => json!(text),
+                (None, Some(bytes)) => json!(bytes),
+                (None, None) => return Err(format!("`{}` has no value in base64", entry.key)),
+            };
+            Ok((entry.key, value))
+        });
+        Ok(Self { entries: entries.collect::<Result<_, _>>()?, version: Some(version) })
+    }
+}
+
+/// Whether it is what `everlog state get --json` prints: no value of a state is a list of objects.
+fn is_printed(state: &Value) -> bool {
+    let are_objects = |entries: &Vec<Value>| entries.iter().all(Value::is_object);
+    state.as_object().is_some_and(|state| {
+        let entries = state.get("entries").and_then(Value::as_array);
+        state.len() == 2 && state.contains_key("version") && entries.is_some_and(are_objects)
+    })
 }
 
 fn told(replaced: &Replaced) -> String {
@@ -216,6 +274,35 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
+
+    #[test]
+    fn what_is_printed_can_be_given_back() {
+        let read_at = |given: &Value, version| {
+            let read = Given::read(given.to_string().as_bytes(), version);
+            read.map(|Given { entries, version }| (entries, version))
+        };
+        let read = |given: Value| read_at(&given, None);
+        // A name like any other: its value is no list of objects.
+        let plain = json!({ "entries": [], "items": "[]" });
+        assert_eq!(read(plain.clone()), Ok((plain.clone(), None)));
+        assert_eq!(read_at(&plain, Some("1")), Ok((plain, Some("1".into()))));
+        let items = json!({ "key": "items", "value": "WzEsMl0=", "valueUtf8": "[3]" });
+        let photo = json!({ "key": "photo", "value": "/9j/" });
+        let printed = json!({ "entries": [&items, photo], "version": "4f0c" });
+        let state = json!({ "items": "[3]", "photo": [255, 216, 255] });
+        assert_eq!(read_at(&printed, Some("4f0c")), read(printed.clone()));
+        assert!(read_at(&printed, Some("1")).unwrap_err().contains("another"));
+        assert_eq!(read(printed), Ok((state, Some("4f0c".into()))));
+        let large = json!({ "entries": [items], "version": null });
+        assert!(read_at(&large, None).unwrap_err().contains("without a version"));
+        assert!(read_at(&large, Some("1")).unwrap_err().contains("without a version"));
+        let odd = json!({ "entries": [{ "key": "pin", "value": "no base64" }], "version": "1" });
+        assert_eq!(read(odd), Err("`pin` has no value in base64".into()));
+        assert_eq!(
+            Given::read(b"{", None).unwrap_err(),
+            "EOF while parsing an object at line 1 column 1"
+        );
+    }
 
     #[test]
     fn state_is_shown_as_text_where_it_is_text() {
