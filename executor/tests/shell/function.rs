@@ -1,12 +1,14 @@
 //! One attempt of a function that behaves as one behind an SDK does: it replays its journal, then
 //! takes steps, and believes in a step's result only once it is told that this is durable.
 
+mod state;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use everlog_executor::invoker::{
-    AttemptEvent, AttemptEventKind, AttemptStart, EventSender, Reaction, StateRead, Told,
+    AttemptEvent, AttemptEventKind, AttemptStart, EventSender, Reaction, Told,
 };
 use everlog_log_schema::identity::child_request;
 use everlog_log_schema::{
@@ -19,9 +21,6 @@ use tokio::time::Instant;
 
 use crate::functions::{Deed, Functions, now};
 
-const GET_STATE: u16 = 0x0402;
-const SET_STATE: u16 = 0x0403;
-const GET_EAGER_STATE: u16 = 0x0407;
 const SLEEP: u16 = 0x040C;
 const CALL: u16 = 0x040D;
 const SEND: u16 = 0x040E;
@@ -129,6 +128,13 @@ impl Function {
                     String::from_utf8(self.input().to_vec()).unwrap().parse().unwrap();
                 self.sleep(millis).await?;
                 self.step("woken").await
+            }
+            "pairs" => {
+                let mut last = Bytes::new();
+                for step in ["reserve", "charge", "ship"] {
+                    last = self.step_at_once(step).await;
+                }
+                Ok(last)
             }
             "peeks" => {
                 let before = self.peek("n").await.unwrap_or_default();
@@ -302,74 +308,6 @@ impl Function {
         Ok("sent".into())
     }
 
-    /// Adds 1 to the state `n`, which it knows from its start, or asks for.
-    async fn count(&mut self) -> Result<Bytes, Ended> {
-        let state = self.start.state.clone().unwrap();
-        let known = state.entries.iter().find(|(name, _)| name == "n").map(|(_, value)| value);
-        let asks = match self.replay.as_slice().first() {
-            Some(Entry::Command { kind, .. }) => *kind == GET_STATE,
-            Some(_) | None => known.is_none() && state.partial,
-        };
-        let before = if asks {
-            self.get("n").await.unwrap_or_default()
-        } else {
-            let known = known.map_or("", |value| str::from_utf8(value).unwrap());
-            self.command(GET_EAGER_STATE, known, Effect::None).await
-        };
-        let before = str::from_utf8(&before).unwrap().parse().unwrap_or(0);
-        let count: u64 = 1 + before;
-        self.set("n", &count.to_string()).await;
-        Ok(count.to_string().into())
-    }
-
-    /// Sets the state that the input names to as many bytes as it says, such as `a=100,b=1`.
-    async fn append(&mut self) -> Result<Bytes, Ended> {
-        for part in self.text().split(',') {
-            let (name, bytes) = part.split_once('=').unwrap();
-            self.set(name, &"v".repeat(bytes.parse().unwrap())).await;
-        }
-        Ok("set".into())
-    }
-
-    /// What it knows of the state from its start, such as `a=100,b=1…`, an ellipsis if there may
-    /// be more.
-    fn state_map(&self) -> String {
-        let state = self.start.state.as_ref().unwrap();
-        let part = |(name, value): &(Bytes, Bytes)| {
-            format!("{}={}", str::from_utf8(name).unwrap(), value.len())
-        };
-        let parts: Vec<String> = state.entries.iter().map(part).collect();
-        format!("{}{}", parts.join(","), if state.partial { "…" } else { "" })
-    }
-
-    async fn get(&mut self, name: &str) -> Option<Bytes> {
-        let completion = self.next_completion();
-        let key = Bytes::copy_from_slice(name.as_bytes());
-        self.command(GET_STATE, name, Effect::GetState { completion, key }).await;
-        match self.result(completion).await {
-            NotificationResult::Value(value) => Some(value),
-            NotificationResult::Void => None,
-            other => panic!("state came as {other:?}"),
-        }
-    }
-
-    /// Asks for a value that the journal is not to have.
-    async fn peek(&mut self, name: &str) -> Option<Bytes> {
-        let key = Bytes::copy_from_slice(name.as_bytes());
-        let read = StateRead { id: 7, key, commands: self.commands };
-        self.tell(AttemptEventKind::ReadState(read)).await;
-        match self.told.recv().await {
-            Some(Told::State { read: 7, value }) => value,
-            other => panic!("the answer is {other:?}"),
-        }
-    }
-
-    async fn set(&mut self, name: &str, value: &str) {
-        let key = Bytes::copy_from_slice(name.as_bytes());
-        let span = Span { start: 0, bytes: u32::try_from(value.len()).unwrap() };
-        self.command(SET_STATE, value, Effect::SetState { key, value: span }).await;
-    }
-
     fn suspend(&self, waiting: impl Into<FutureTree>) -> Ended {
         let signals_told = self.signals_told;
         let waiting = waiting.into();
@@ -394,6 +332,22 @@ impl Function {
             NotificationResult::Value(value) => Ok(value),
             other => panic!("{name} came to {other:?}"),
         }
+    }
+
+    /// A step that is done by the time that it is told of, as those of SDKs are that take no time.
+    async fn step_at_once(&mut self, name: &'static str) -> Bytes {
+        let (first_command, completion) = (self.commands, self.next_completion());
+        let id = NotificationId::Completion { id: completion, kind: RUN_DONE };
+        let entries = vec![
+            Entry::Command { kind: RUN, bytes: name.into(), effect: Effect::Run { completion } },
+            Entry::Notification { id, result: NotificationResult::Value(name.into()) },
+        ];
+        self.tell(AttemptEventKind::Entries { first_command, entries }).await;
+        self.commands += 1;
+        let NotificationResult::Value(value) = self.result(completion).await else {
+            panic!("{name} has failed")
+        };
+        value
     }
 
     /// Sleeps, and suspends at once if it must.

@@ -170,21 +170,27 @@ impl House {
 
     /// Who has announced itself for a partition, in order.
     pub(crate) async fn announced(&self, partition: u32) -> Vec<String> {
-        let stream = Stream { topic: Topic::Log, partition: PartitionId(partition) };
-        let end = self.log.bounds(stream).await.unwrap().end;
-        let mut reader = self.log.reader(stream, 0).unwrap();
-        let (mut next, mut announced) = (0, Vec::new());
+        let commands = self.commands(PartitionId(partition), 0).await.into_iter().flatten();
+        let announced = commands.filter_map(|command| match command {
+            Command::AnnounceOwner(announce) => Some(announce.address),
+            _ => None,
+        });
+        announced.collect()
+    }
+
+    /// The commands of each record of a log, from an offset on.
+    pub(crate) async fn commands(&self, partition: PartitionId, from: u64) -> Vec<Vec<Command>> {
+        let stream = Stream { topic: Topic::Log, partition };
+        let end = self.log_end(partition).await;
+        let mut reader = self.log.reader(stream, from).unwrap();
+        let (mut next, mut commands) = (from, Vec::new());
         while next < end {
             for logged in reader.next().await.unwrap() {
                 next = logged.offset + 1;
-                let commands = decode_record(&logged.payload).unwrap().commands;
-                announced.extend(commands.into_iter().filter_map(|command| match command {
-                    Command::AnnounceOwner(announce) => Some(announce.address),
-                    _ => None,
-                }));
+                commands.push(decode_record(&logged.payload).unwrap().commands);
             }
         }
-        announced
+        commands
     }
 
     pub(crate) async fn log_end(&self, partition: PartitionId) -> u64 {
