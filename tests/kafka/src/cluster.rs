@@ -203,6 +203,11 @@ impl KafkaCluster {
         tool(&self.bootstrap_servers(), class, arguments)
     }
 
+    /// The same, where it may fail: returns what it says of that.
+    pub fn try_tool(&self, class: &str, arguments: &[&str]) -> Result<String, String> {
+        try_tool(&self.bootstrap_servers(), class, arguments)
+    }
+
     fn node(&self, broker: usize) -> &Node {
         self.nodes.get(broker).unwrap_or_else(|| panic!("there is no broker {broker}"))
     }
@@ -210,12 +215,16 @@ impl KafkaCluster {
 
 /// Runs one of Kafka's own tools against the brokers at `bootstrap_servers`.
 pub fn tool(bootstrap_servers: &str, class: &str, arguments: &[&str]) -> String {
+    try_tool(bootstrap_servers, class, arguments)
+        .unwrap_or_else(|said| panic!("{class} {arguments:?}: {said}"))
+}
+
+fn try_tool(bootstrap_servers: &str, class: &str, arguments: &[&str]) -> Result<String, String> {
     let mut command = java();
     command.arg(class).args(["--bootstrap-server", bootstrap_servers]).args(arguments);
     let Output { status, stdout, stderr } = command.output().expect("failed to run java");
     let said = String::from_utf8_lossy(&stdout).into_owned();
-    assert!(status.success(), "{class} {arguments:?}: {said}{}", String::from_utf8_lossy(&stderr));
-    said
+    if status.success() { Ok(said) } else { Err(said + &String::from_utf8_lossy(&stderr)) }
 }
 
 fn java() -> Command {
