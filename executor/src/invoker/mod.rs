@@ -33,6 +33,8 @@ pub use events::{EventReceiver, EventSender, NobodyHears, event_channel};
 pub use frame::FRAME_BYTES_MAX;
 pub use http::{HttpInvoker, HttpInvokerOptions};
 pub use lender::Lender;
+#[cfg(test)]
+pub(crate) use machine::tests::script::metadata as registered;
 
 /// Runs attempts. One implementation talks HTTP; another will run WASM components.
 pub trait Invoker: Send + Sync + 'static {

@@ -248,8 +248,7 @@ async fn until_ended(work: impl Future<Output = Outcome>, running: Running) -> O
 async fn open(log: Arc<dyn EventLog>, store: Arc<Store>, partition: PartitionId) -> Outcome {
     let checkpointer = log.checkpointer(partition).await?;
     if checkpointer.began_empty() {
-        let marking = store.spawn(move |store| store.mark_all(partition));
-        marking.await.expect("marking rows does not panic").value?;
+        store.run(move |store| store.mark_all(partition)).await?;
     }
     Ok((checkpointer, None))
 }

@@ -220,14 +220,16 @@ impl<'s> Owner<'s> {
             }
             None => {}
         }
+        let tables = self.fold.tables();
         for step in steps {
             self.history.count(step.bytes);
             self.clock_check.note(step);
             for command in &step.record.commands {
-                self.attempts.settle(&self.fold.tables(), command)?;
+                self.attempts.settle(&tables, command)?;
             }
             self.checkpoints.settle(step);
         }
+        drop(tables);
         self.pass_barrier();
         self.shell.progressed = true;
         for action in folded.actions {

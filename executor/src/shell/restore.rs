@@ -19,7 +19,7 @@ use super::Shell;
 use super::error::{Interruption, StopReason};
 use crate::clock::system_now;
 use crate::metrics;
-use crate::store::{BulkError, BulkLoad, Store, StoreError};
+use crate::store::{BulkError, BulkLoad, StoreError};
 
 /// How many partitions of a process are restored at once: each takes a processor, and memory to sort in.
 const RESTORES_MAX: usize = 2;
@@ -34,13 +34,13 @@ static RESTORES: Semaphore = Semaphore::const_new(RESTORES_MAX);
 /// is about to be taken over.
 pub(super) async fn prepare(shell: &Shell) -> Result<(), Interruption> {
     let partition = shell.partition;
-    let unfinished = with_store(shell, move |store| {
+    let unfinished = shell.store.run(move |store| {
         if store.is_unfinished(partition)? {
             store.drop_partition(partition)?;
             store.flush()?;
             return Ok(true);
         }
-        Ok(false)
+        Ok::<_, StoreError>(false)
     });
     if unfinished.await? {
         tracing::warn!(%partition, "tables whose restore did not end were removed");
@@ -107,8 +107,7 @@ async fn restore(
         let (next, checkpoint) = (row.next_log, Some(checkpoint.log));
         return Err(StopReason::LogTrimmed { start, next, checkpoint }.into());
     }
-    let rows = shell.store.spawn(move |_| load.finish());
-    let rows = rows.await.expect("loading rows does not panic").value?;
+    let rows = shell.store.run(move |_| load.finish()).await?;
     let seconds = timer.stop_and_record();
     metrics::RESTORES.inc();
     metrics::ROWS_RESTORED.inc_by(rows);
@@ -134,7 +133,7 @@ async fn without_checkpoint(
 /// it holds that is gone.
 async fn complete_marks(shell: &Shell) -> Result<(), Interruption> {
     let partition = shell.partition;
-    if with_store(shell, move |store| store.marks_are_complete(partition)).await? {
+    if shell.store.run(move |store| store.marks_are_complete(partition)).await? {
         return Ok(());
     }
     let mut reader = shell.log.checkpoint(partition).await?;
@@ -143,22 +142,15 @@ async fn complete_marks(shell: &Shell) -> Result<(), Interruption> {
         if batch.is_empty() {
             break;
         }
-        with_store(shell, move |store| {
-            let keys = batch.iter().map(|row| row.key.as_ref());
-            store.mark_keys(partition, keys.filter(|key| *key != CHECKPOINT_KEY))
-        })
-        .await?;
+        shell
+            .store
+            .run(move |store| {
+                let keys = batch.iter().map(|row| row.key.as_ref());
+                store.mark_keys(partition, keys.filter(|key| *key != CHECKPOINT_KEY))
+            })
+            .await?;
     }
-    with_store(shell, move |store| store.mark_all(partition)).await
-}
-
-/// Works on the tables away from the tasks that must not block.
-async fn with_store<T: Send + 'static>(
-    shell: &Shell,
-    work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, Interruption> {
-    let done = shell.store.spawn(work).await;
-    Ok(done.expect("the tables do not panic").value?)
+    Ok(shell.store.run(move |store| store.mark_all(partition)).await?)
 }
 
 #[cfg(test)]

@@ -61,44 +61,23 @@ fn quoted(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use everlog_log_schema::metadata::{
-        Deployment, ProtocolMode, Service, ServiceKind, ServicePatch,
-    };
-    use everlog_log_schema::{DeploymentId, Header, REDACTED_LABEL};
+    use everlog_log_schema::{Header, REDACTED_LABEL};
 
     use super::*;
+    use crate::invoker::registered;
 
     #[test]
     fn what_a_service_wants_hidden_is_not_told() {
-        let service = Service {
-            name: "Shop".into(),
-            kind: ServiceKind::Service,
-            ingress_private: false,
-            documentation: None,
-            metadata: vec![Header { key: REDACTED_LABEL.into(), value: "true".into() }],
-            handlers: Vec::new(),
-            patch: ServicePatch::default(),
-        };
-        let deployment = Deployment {
-            id: DeploymentId("dp_1".into()),
-            uri: "http://127.0.0.1:9080".into(),
-            headers: Vec::new(),
-            mode: ProtocolMode::BidiStream,
-            use_http_11: false,
-            min_protocol_version: 5,
-            max_protocol_version: 7,
-            sdk: None,
-            metadata: Vec::new(),
-            created_at: Millis(0),
-            services: vec![service],
-        };
-        let deployments = [(deployment.id.clone(), deployment)].into();
-        let metadata = Metadata { deployments, ..Metadata::default() };
+        let mut metadata = Metadata::clone(&registered().borrow());
+        let services = metadata.deployments.values_mut().flat_map(|of| &mut of.services);
+        for service in services.filter(|service| service.name == "Order") {
+            service.metadata.push(Header { key: REDACTED_LABEL.into(), value: "true".into() });
+        }
         let told = |service: &str| {
             let target = Target { service: service.into(), key: None, handler: "pay".into() };
             shown("[RT0007] card 4711 was declined", &target, &metadata)
         };
-        assert_eq!(told("Shop"), "[RT0007] (redacted)");
+        assert_eq!(told("Order"), "[RT0007] (redacted)");
         assert_eq!(told("Cart"), r#""[RT0007] card 4711 was declined""#);
     }
 

@@ -38,6 +38,14 @@ impl Store {
         })
     }
 
+    /// Does work that may take long, and waits for what it comes to. Whoever stops waiting does not end it.
+    pub(crate) async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> T {
+        self.spawn(work).await.expect("work on the tables does not panic").value
+    }
+
     /// Is held by a task that is not waited for once it is aborted, for as long as it holds the tables.
     pub(crate) fn running(&self) -> Running {
         self.jobs.subscribe()

@@ -32,7 +32,8 @@ use expect_test::Expect;
 use prost::Message;
 pub(super) use said::{frame, message};
 use stored::command;
-pub(super) use stored::{answers, metadata, notification};
+pub(crate) use stored::metadata;
+pub(super) use stored::{answers, notification};
 
 use super::super::Machine;
 use crate::invoker::frame::{FrameDecoder, kind};

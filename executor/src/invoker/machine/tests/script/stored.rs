@@ -128,7 +128,7 @@ pub(in crate::invoker::machine::tests) fn answers(entry: &Entry) -> Option<Entry
 
 /// What is registered: `Greeter/greet`, the workflow `Order/KEY/run` with `Order/KEY/pay`, and
 /// `Cart/KEY/add`, `Cart/KEY/list` of which the latter is shared. Nothing but `Cart/KEY/add` says how long its outcomes are kept.
-pub(in crate::invoker::machine::tests) fn metadata() -> watch::Receiver<Arc<Metadata>> {
+pub(crate) fn metadata() -> watch::Receiver<Arc<Metadata>> {
     let service = |name: &str, kind, handlers| Service {
         name: name.to_owned(),
         kind,
