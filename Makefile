@@ -105,6 +105,10 @@ steady: setup-build ## Watch memory, threads, files and disk under MINUTES=60 of
 waiting: setup-build ## Measure 10,000 suspended invocations beside 1,000 open attempts
 	@scripts/bench waiting $(BENCH_FLAGS)
 
+.PHONY: queries
+queries: setup-build ## Measure questions in SQL about 100,000 invocations
+	@scripts/bench queries $(BENCH_FLAGS)
+
 .PHONY: audit
 audit: setup ## Check the dependencies against the advisory database
 	@scripts/audit

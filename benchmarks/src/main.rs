@@ -7,6 +7,7 @@ mod case;
 mod engine;
 mod functions;
 mod load;
+mod queries;
 mod report;
 mod steady;
 mod waiting;
@@ -20,6 +21,7 @@ use clap::{Parser, Subcommand};
 
 use crate::case::CASES;
 use crate::engine::Engine;
+use crate::queries::Queries;
 use crate::steady::Steady;
 use crate::waiting::Waiting;
 
@@ -51,6 +53,10 @@ enum Task {
     ///
     /// The `everlog` program is the one beside this.
     Waiting(Waiting),
+    /// Asks questions in SQL about many invocations.
+    ///
+    /// The `everlog` program is the one beside this.
+    Queries(Queries),
 }
 
 #[derive(Debug, clap::Args)]
@@ -82,6 +88,7 @@ async fn main() -> Result<()> {
         Task::Run(run) => measure(&run).await,
         Task::Steady(steady) => steady.run().await,
         Task::Waiting(waiting) => waiting.run().await,
+        Task::Queries(queries) => queries.run().await,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use clap::Args;
-use http::header::CONTENT_TYPE;
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request};
 use http_body_util::Full;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -78,11 +78,22 @@ impl AdminArguments {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, AdminFailure> {
+        let text = self.ask_for_text(method, path, body).await?;
+        serde_json::from_slice(&text).map_err(|_| self.strange("it is no JSON"))
+    }
+
+    /// The same, for those who read the answer themselves.
+    pub(crate) async fn ask_for_text(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Bytes, AdminFailure> {
         let answer = self.send(method, path, body).await?;
-        let json: Option<Value> = serde_json::from_slice(&answer.body).ok();
         if answer.status.is_success() {
-            return json.ok_or_else(|| self.strange("it is no JSON"));
+            return Ok(answer.body);
         }
+        let json: Option<Value> = serde_json::from_slice(&answer.body).ok();
         let field = |name: &str| json.as_ref()?.get(name)?.as_str().map(str::to_owned);
         Err(AdminFailure::Refused {
             status: answer.status.as_u16(),
@@ -101,6 +112,7 @@ impl AdminArguments {
         let bytes = body.map(|body| Bytes::from(body.to_string()));
         let typed = bytes.is_some();
         let mut request = Request::new(Full::new(bytes.unwrap_or_default()));
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
         *request.method_mut() = method;
         *request.uri_mut() = client::address(&self.admin, path)?;
         if typed {

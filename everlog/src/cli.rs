@@ -12,6 +12,7 @@ use crate::doctor::DoctorArguments;
 use crate::invocations::InvocationsCommand;
 use crate::server::{ExecutorArguments, GatewayArguments};
 use crate::services::ServicesCommand;
+use crate::sql::SqlArguments;
 use crate::state::StateCommand;
 use crate::topics::TopicsCommand;
 use crate::version::VERSION;
@@ -57,6 +58,8 @@ pub(crate) enum Subcommand {
     /// See the state of virtual objects.
     #[command(subcommand)]
     State(StateCommand),
+    /// Ask in SQL about invocations, journals, queues, state and what is registered.
+    Sql(SqlArguments),
     /// See how the server does.
     #[command(subcommand)]
     Cluster(ClusterCommand),
@@ -112,6 +115,8 @@ mod tests {
             "deployments register",
             "deployments show",
             "services show",
+            "sql",
+            "sql SELECT 1",
             "state get Cart",
             "invocations show",
             "invocations cancel",
@@ -144,6 +149,8 @@ mod tests {
             "deployments register http://127.0.0.1:9080 --force",
             "services list --json",
             "state get Cart ann items",
+            "sql SELECT",
+            "sql SELECT --json --watch=1s",
             "cluster status --watch=500ms",
             "inv list --service Cart --status running,suspended --limit 10000",
             "invocations show inv_1",

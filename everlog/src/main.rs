@@ -22,6 +22,7 @@ mod say;
 mod server;
 mod services;
 mod signals;
+mod sql;
 mod state;
 mod topics;
 mod version;
@@ -55,6 +56,7 @@ fn run(command: Subcommand, runtime: Runtime) -> anyhow::Result<ExitCode> {
         Subcommand::Services(command) => runtime.block_on(services::run(command)),
         Subcommand::Deployments(command) => runtime.block_on(deployments::run(command)),
         Subcommand::State(command) => runtime.block_on(state::run(command)),
+        Subcommand::Sql(arguments) => runtime.block_on(sql::run(arguments)),
         Subcommand::Cluster(command) => runtime.block_on(cluster::run(command)),
         Subcommand::Topics(command) => runtime.block_on(topics::run(command))?,
         Subcommand::Config(command) => config::run(command)?,

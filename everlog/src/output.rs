@@ -88,6 +88,12 @@ impl Table {
         Self { rows: vec![headings.map(str::to_owned).to_vec()] }
     }
 
+    /// Makes a table of rows with as many cells each, the first of which has the headings.
+    pub(crate) fn of(rows: impl IntoIterator<Item = Vec<String>>) -> Self {
+        let shown = |row: Vec<String>| row.iter().map(|cell| printable(cell)).collect();
+        Self { rows: rows.into_iter().map(shown).collect() }
+    }
+
     /// Adds a row.
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(cells.map(|cell| printable(&cell)).to_vec());

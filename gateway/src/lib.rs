@@ -47,7 +47,8 @@ use ingress::{Ingress, IngressParts};
 use server::{Listening, Server};
 
 pub use admin::{
-    AdminError, METRICS_TYPE, RegisterOutcome, RegisterRequest, Registered, metrics_text,
+    AdminError, METRICS_TYPE, RegisterOutcome, RegisterRequest, Registered, SqlAnswer, SqlEngine,
+    SqlError, SqlForm, metrics_text,
 };
 pub use limits::{GatewayLimits, ServiceDefaults};
 
@@ -81,6 +82,8 @@ pub struct GatewayConfig {
     pub metadata: watch::Receiver<Arc<Metadata>>,
     /// Answers questions about invocations.
     pub owner: Arc<dyn OwnerApi>,
+    /// Answers questions in SQL.
+    pub sql: Arc<dyn SqlEngine>,
     /// Leads to the deployments that are registered here.
     pub connector: Connector,
     /// The two ports.
@@ -207,6 +210,7 @@ impl Gateway {
             metadata: config.metadata,
             connector: config.connector,
             owner: config.owner,
+            sql: config.sql,
             inbox,
             limits: config.limits.clone(),
             retry: config.defaults.retry,

@@ -13,6 +13,7 @@ use everlog_gateway::{GatewayLimits, ServiceDefaults};
 use everlog_log_client::kafka::KafkaOptions;
 use everlog_log_schema::RetryPolicy;
 use everlog_log_schema::metadata::PROTOCOL_VERSIONS;
+use everlog_query::QueryLimits;
 use serde::{Deserialize, Serialize};
 
 use super::kafka::{ClusterSettings, Kafka};
@@ -55,10 +56,22 @@ pub(crate) struct Settings {
     pub(crate) requests_max: NonZeroUsize,
     pub(crate) service_requests_max: Option<NonZeroUsize>,
     pub(crate) body_bytes_in_flight_max: ByteSize,
+    pub(crate) query: Query,
     pub(crate) retry: Retry,
     pub(crate) kafka: Kafka,
     pub(crate) cluster: ClusterSettings,
     pub(crate) services: BTreeMap<String, ServiceSettings>,
+}
+
+/// What questions in SQL may take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "they are named as in the configuration")]
+pub(crate) struct Query {
+    pub(crate) queries_max: NonZeroUsize,
+    pub(crate) time_max: Period,
+    pub(crate) memory_max: ByteSize,
+    pub(crate) rows_max: NonZeroUsize,
 }
 
 /// How failed attempts are tried again where neither service nor handler says.
@@ -144,10 +157,23 @@ impl Default for Settings {
             requests_max: count(gateway.requests_max),
             service_requests_max: None,
             body_bytes_in_flight_max: ByteSize(gateway.body_bytes_in_flight_max as u64),
+            query: Query::default(),
             retry: Retry::default(),
             kafka: Kafka::default(),
             cluster: ClusterSettings::default(),
             services: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        let limits = QueryLimits::default();
+        Self {
+            queries_max: count(limits.queries_max),
+            time_max: Period(limits.time_max),
+            memory_max: ByteSize(limits.memory_max as u64),
+            rows_max: count(limits.rows_max),
         }
     }
 }
@@ -217,6 +243,17 @@ impl Settings {
                 },
             },
             unkeyed_retention: self.unkeyed_retention.0.into(),
+        }
+    }
+
+    /// The limits of questions in SQL.
+    pub(crate) fn query_limits(&self) -> QueryLimits {
+        QueryLimits {
+            queries_max: self.query.queries_max.get(),
+            time_max: self.query.time_max.0,
+            memory_max: self.query.memory_max.in_memory(),
+            rows_max: self.query.rows_max.get(),
+            ..QueryLimits::default()
         }
     }
 

@@ -161,6 +161,10 @@ mod tests {
             otlp_endpoint                -                   default
             partitions                   3                   everlog.toml:1
             protocol_version_max         7                   default
+            query.memory_max             256MiB              default
+            query.queries_max            4                   default
+            query.rows_max               100000              default
+            query.time_max               30s                 default
             register                     http://a, http://b  everlog.toml:2
             request_identity_file        -                   default
             requests_max                 7                   --set requests_max=7

@@ -76,7 +76,7 @@ const fn setting(
 const COUNT: Unit = Unit::Number("a number from 1 on");
 
 /// All settings, in the order in which they are shown.
-pub(crate) const SETTINGS: [Setting; 51] = [
+pub(crate) const SETTINGS: [Setting; 55] = [
     setting(
         "data_dir",
         Unit::Path,
@@ -256,6 +256,30 @@ pub(crate) const SETTINGS: [Setting; 51] = [
         Unit::Bytes,
         None,
         "How much of request bodies is held before it is in the log. More is refused with 429.",
+    ),
+    setting(
+        "query.queries_max",
+        COUNT,
+        None,
+        "How many questions in SQL are answered at once, those whose answer is still being read included. One more is refused with 429.",
+    ),
+    setting(
+        "query.time_max",
+        Unit::Duration,
+        None,
+        "How long such a question may take. One that takes longer is refused.",
+    ),
+    setting(
+        "query.memory_max",
+        Unit::Bytes,
+        None,
+        "How much memory such a question may take, its answer included. One that needs more is refused.",
+    ),
+    setting(
+        "query.rows_max",
+        COUNT,
+        None,
+        "How many rows such a question may be answered with. One with more is refused.",
     ),
     setting(
         "retry.initial_interval",

@@ -26,6 +26,7 @@ use everlog_log_client::kafka::{KafkaLog, KafkaOptions};
 use everlog_log_client::{EventLog, follow_metadata};
 use everlog_log_schema::metadata::Metadata;
 use everlog_log_schema::owner_api::OwnerApi;
+use everlog_query::Engine;
 use everlog_traces::Tracer;
 use tokio::sync::watch;
 
@@ -171,10 +172,14 @@ impl Server {
                     (None, Some(here)) => here,
                     (None, None) => unreachable!("without a cluster, all partitions are here"),
                 };
+                let (asked, metadata) = (Arc::clone(&owner), base.metadata.clone());
+                let partitions = base.log.partitions();
+                let sql = Engine::start(asked, metadata, partitions, settings.query_limits())?;
                 let gateway = Gateway::start(GatewayConfig {
                     log: base.log,
                     metadata: base.metadata,
                     owner,
+                    sql: Arc::new(sql),
                     connector: base.connector,
                     ports,
                     limits: gateway_limits(settings),

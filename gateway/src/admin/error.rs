@@ -9,6 +9,7 @@ use http::header::{ALLOW, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
+use super::SqlError;
 use crate::inbox::InboxError;
 use crate::reply::{Reply, json_reply};
 
@@ -237,6 +238,9 @@ pub enum AdminError {
         /// What it lacks.
         reason: String,
     },
+    /// A query has no answer.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
     /// The log takes in nothing now.
     #[error("failed to write to the log, and nothing was recorded: {0}; try again later")]
     LogUnavailable(String),
@@ -339,6 +343,10 @@ impl AdminError {
                 ("deployment-not-similar", StatusCode::CONFLICT, Some("META0016"))
             }
             Self::InUse { .. } => ("deployment-in-use", StatusCode::CONFLICT, None),
+            Self::Sql(error) => {
+                let (code, status) = error.code();
+                (code, status, None)
+            }
             Self::LogUnavailable(_) => ("log-unavailable", StatusCode::SERVICE_UNAVAILABLE, None),
             Self::MetadataLost => ("metadata-lost", StatusCode::SERVICE_UNAVAILABLE, None),
             Self::OutcomeUnknown(_) => ("outcome-unknown", StatusCode::SERVICE_UNAVAILABLE, None),
@@ -355,8 +363,13 @@ impl AdminError {
     fn is_passing(&self) -> bool {
         let (_, status, _) = self.code();
         let later = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
-        let for_good =
-            matches!(self, Self::MetadataLost | Self::PartitionStopped(_) | Self::OrderUnknown(_));
+        let for_good = matches!(
+            self,
+            Self::MetadataLost
+                | Self::PartitionStopped(_)
+                | Self::Sql(SqlError::PartitionStopped(_))
+                | Self::OrderUnknown(_)
+        );
         later.contains(&status) && !for_good
     }
 
@@ -380,8 +393,9 @@ mod tests {
     #[test]
     fn every_code_has_its_section_in_the_manual() {
         let manual = include_str!("../../../docs/errors/admin.md");
-        let codes = crate::manual::codes_in(include_str!("error.rs"));
+        let mut codes = crate::manual::codes_in(include_str!("error.rs"));
+        codes.extend(crate::manual::codes_in(include_str!("query.rs")));
         assert_eq!(crate::manual::sections_in(manual), codes);
-        assert_eq!(codes.len(), 42);
+        assert_eq!(codes.len(), 51);
     }
 }

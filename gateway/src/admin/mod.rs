@@ -15,6 +15,7 @@ mod manifest;
 mod offered;
 mod openapi;
 mod origin;
+mod query;
 mod record;
 mod register;
 mod services;
@@ -52,6 +53,7 @@ use invocations::Verb;
 
 pub use error::AdminError;
 pub(crate) use origin::Hosts;
+pub use query::{SqlAnswer, SqlEngine, SqlError, SqlForm};
 pub use register::{RegisterOutcome, RegisterRequest, Registered};
 
 /// The largest body of a request to this port, in bytes.
@@ -65,6 +67,7 @@ pub(crate) struct Admin {
     metadata: watch::Receiver<Arc<Metadata>>,
     connector: Connector,
     owner: Arc<dyn OwnerApi>,
+    sql: Arc<dyn SqlEngine>,
     inbox: Arc<Inbox>,
     limits: GatewayLimits,
     retry: RetryPolicy,
@@ -87,6 +90,8 @@ pub(crate) struct AdminParts {
     pub(crate) connector: Connector,
     /// Answers questions about invocations.
     pub(crate) owner: Arc<dyn OwnerApi>,
+    /// Answers questions in SQL.
+    pub(crate) sql: Arc<dyn SqlEngine>,
     /// Where orders go.
     pub(crate) inbox: Arc<Inbox>,
     /// What it takes on.
@@ -110,12 +115,13 @@ pub(crate) struct AdminParts {
 impl Admin {
     /// Makes it of what the whole gateway has.
     pub(crate) fn new(parts: AdminParts) -> Self {
-        let AdminParts { log, metadata, connector, owner, inbox, limits, version, .. } = parts;
+        let AdminParts { log, metadata, connector, owner, sql, inbox, limits, version, .. } = parts;
         Self {
             log,
             metadata,
             connector,
             owner,
+            sql,
             inbox,
             requests: Semaphore::new(limits.admin_requests_max),
             limits,
@@ -231,6 +237,7 @@ impl Admin {
                     _ => self.order_batch(order, &body).await,
                 }
             }
+            (["query"], &Method::POST) => self.query(request).await,
             (path, _) => Err(not_allowed(path)),
         }
     }
@@ -317,7 +324,7 @@ fn not_allowed(path: &[&str]) -> AdminError {
         ["deployments"] => AdminError::MethodNotAllowed("GET, POST"),
         ["deployments", _] => AdminError::MethodNotAllowed("GET, PATCH, PUT, DELETE"),
         ["services", _] => AdminError::MethodNotAllowed("GET, PATCH"),
-        ["services", _, "state"] | ["internal", "invocations_batch_operations", _] => {
+        ["services", _, "state"] | ["internal", "invocations_batch_operations", _] | ["query"] => {
             AdminError::MethodNotAllowed("POST")
         }
         ["deployments", _, "drain"]

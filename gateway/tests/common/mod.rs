@@ -12,6 +12,7 @@ mod fixtures;
 pub mod made;
 pub mod owner;
 pub mod registering;
+pub mod sql;
 pub mod stored;
 
 use std::net::SocketAddr;
@@ -128,6 +129,7 @@ async fn build(
         log: readable,
         metadata: if with_services { fixed.subscribe() } else { followed },
         owner: Arc::clone(&owner) as _,
+        sql: Arc::new(sql::TestSql::default()),
         connector: Connector::new(&trust).unwrap(),
         ports: Ports::bind(any_port(), any_port()).await.unwrap(),
         limits,

@@ -89,6 +89,17 @@ async fn until_owned_by(http: &Http, admin: SocketAddr, owners: &[&str]) -> Resu
     .await
 }
 
+/// Counts the invocations that have completed, in SQL.
+async fn counted(http: &Http, admin: SocketAddr) -> Result<usize> {
+    let query =
+        r#"{"query":"SELECT COUNT(*) AS n FROM sys_invocation WHERE status = 'completed'"}"#;
+    let json = [("accept", "application/json")];
+    let reply = http.post(admin, "/query", &json, query).await?.success()?;
+    let answer: Value = serde_json::from_slice(&reply.body)?;
+    let count = answer["rows"][0]["n"].as_u64().unwrap_or_default();
+    Ok(usize::try_from(count)?)
+}
+
 /// Makes calls, and tells how many are answered.
 fn call(
     ingress: [SocketAddr; 2],
@@ -168,6 +179,10 @@ async fn calls_survive_the_death_of_an_executor_and_of_a_gateway() -> Result<()>
         answers += caller??;
     }
     assert_eq!(answers, CALLS);
+    // Whichever gateway is asked, what all executors know is told.
+    for [_, admin] in gateways {
+        assert_eq!(counted(&http, admin).await?, CALLS, "{admin}");
+    }
     // A step ran again only where the death of the executor met it in flight.
     assert_eq!(functions.effects.unexplained(&kills), Vec::<String>::new());
     until_owned_by(&http, h_admin, &["b"]).await
