@@ -43,7 +43,7 @@ demo: setup-build ## Kill Everlog in the middle of 200 orders and see every one 
 	@$(TARGET)/debug/demo $(DEMO_FLAGS)
 
 .PHONY: test
-test: setup ## Run every layer of the tests and print the minutes of each (about 40 minutes)
+test: setup ## Run every layer of the tests and print the minutes of each (about 45 minutes)
 	@MAKE="$(MAKE)" scripts/test $(LAYERS)
 
 .PHONY: test-all
