@@ -12,7 +12,7 @@ use std::time::Duration;
 use everlog_log_client::LogError;
 use everlog_log_client::kafka::{Group, KafkaOptions, MembersEvent, MembersReader, MembersWriter};
 use everlog_log_schema::owner_api::{BoxFuture, Question, Reply};
-use everlog_log_schema::{Epoch, PartitionId, codec};
+use everlog_log_schema::{LogOffset, PartitionId, codec};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -169,11 +169,11 @@ impl Cluster for Joined {
     }
 }
 
-/// What is owned, and what is followed, without how far.
-fn kinds(holdings: &Holdings) -> impl Iterator<Item = (&PartitionId, Option<Epoch>)> {
-    holdings.iter().map(|(partition, holding)| match holding {
-        Holding::Owner(epoch) => (partition, Some(*epoch)),
-        Holding::Standby { .. } => (partition, None),
+/// What is owned, followed and stopped, without how far it is followed.
+fn kinds(holdings: &Holdings) -> impl Iterator<Item = (PartitionId, Holding)> {
+    holdings.iter().map(|(partition, holding)| match *holding {
+        Holding::Standby { .. } => (*partition, Holding::Standby { next_log: LogOffset(0) }),
+        Holding::Owner(_) | Holding::Stopped => (*partition, *holding),
     })
 }
 

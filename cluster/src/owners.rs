@@ -1,5 +1,7 @@
 //! The owner API of a whole cluster: each question goes to the process that owns its partition.
 //!
+//! Where a partition has none, whoever has stopped it is asked, and says why.
+//!
 //! **Invariant:** where the owner changes, goes away or is not known, the next one is asked as soon as
 //! it says that it is there; after a while without one, the question ends with
 //! [`OwnerError::Unavailable`]. It never waits for an owner that is deposed.
@@ -25,10 +27,11 @@ use crate::Unreachable;
 use crate::peers::Peers;
 use crate::server::answer;
 
-/// Who owns a partition.
+/// Who answers for a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Owner {
-    epoch: Epoch,
+    /// None: it has stopped the partition.
+    epoch: Option<Epoch>,
     member: MemberId,
     address: String,
 }
@@ -139,12 +142,17 @@ async fn follow(mut members: watch::Receiver<Arc<Members>>, routes: watch::Sende
     }
 }
 
-/// Who owns what: of several who say so, the one of the highest epoch.
+/// Who answers for what: of several who own it, the one of the highest epoch; whoever has stopped it
+/// where nobody does.
 fn owners_of(members: &Members) -> Routes {
     let mut routes = Routes::new();
     for (id, member) in members {
         for (partition, holding) in &member.holdings {
-            let Holding::Owner(epoch) = *holding else { continue };
+            let epoch = match *holding {
+                Holding::Owner(epoch) => Some(epoch),
+                Holding::Stopped => None,
+                Holding::Standby { .. } => continue,
+            };
             if routes.get(partition).is_none_or(|known| known.epoch < epoch) {
                 let (member, address) = (id.clone(), member.address.clone());
                 routes.insert(*partition, Owner { epoch, member, address });

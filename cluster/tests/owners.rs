@@ -212,6 +212,17 @@ async fn the_owner_of_the_highest_epoch_is_asked() {
     sender.send_replace(members(&[("a", old.address(), 4), ("b", new.address(), 5)]));
     until_answered_by(&owners, "new").await;
 
+    // Where nobody owns it, whoever has stopped it says why.
+    let mut stopped = member(old.address(), 4);
+    stopped.holdings.values_mut().for_each(|holding| *holding = Holding::Stopped);
+    sender.send_replace(Arc::new(Members::from([(MemberId("a".into()), stopped.clone())])));
+    until_answered_by(&owners, "old").await;
+    sender.send_replace(Arc::new(Members::from([
+        (MemberId("a".into()), stopped),
+        (MemberId("b".into()), member(new.address(), 1)),
+    ])));
+    until_answered_by(&owners, "new").await;
+
     let running = Progress::Unfinished { status: Status::Running, last_error: None };
     assert_eq!(owners.output(id()).await, Ok(running));
     let verdict = owners.verdict(id(), RequestId(1), InboxOffset(1)).await;

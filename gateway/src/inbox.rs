@@ -129,12 +129,14 @@ impl Inbox {
     ) -> Result<Appending, InboxError> {
         let slot = self.appenders.get(partition.0 as usize).expect("a partition is below N");
         let mut appender = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        let queued = appender.append(message);
+        let mut queued = appender.append(message.clone());
         if matches!(queued, Err(AppendError::Refused(_)))
             && let Ok(fresh) = self.log.appender(stream(partition))
         {
-            // An appender that refuses what it has not tried may be beyond repair.
+            // An appender that refuses what it has not tried may be beyond repair, as one is whose
+            // producer met a harm to another partition. Nothing is written that it refused.
             *appender = fresh;
+            queued = appender.append(message);
         }
         Ok(queued?)
     }

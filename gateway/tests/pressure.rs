@@ -47,8 +47,10 @@ async fn an_outcome_that_stays_unknown_is_called_so() {
 #[tokio::test]
 async fn a_full_or_refusing_log_is_told_at_once() {
     let world = start().await;
-    for (fault, code) in [(Fault::QueueFull, "log-busy"), (Fault::Refused, "log-refused")] {
-        world.log.fail_next([fault]);
+    for (faults, code) in
+        [(&[Fault::QueueFull][..], "log-busy"), (&[Fault::Refused, Fault::Refused], "log-refused")]
+    {
+        world.log.fail_next(faults.iter().copied());
         let answer = world.post("/Greeter/greet", "1").await;
         assert_eq!(answer.error(), (503, code.into()));
         assert_eq!(answer.header("retry-after"), Some("1"));

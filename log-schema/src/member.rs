@@ -52,6 +52,8 @@ pub enum Holding {
         /// The next log offset that it will apply.
         next_log: LogOffset,
     },
+    /// It has stopped it, and says why to whoever asks.
+    Stopped,
 }
 
 /// What a process holds.

@@ -107,7 +107,7 @@ fn holding(member: &Member, partition: PartitionId) -> Option<Holding> {
 fn owner(members: &Members, partition: PartitionId) -> Option<(&MemberId, &Member)> {
     let epoch = |member: &Member| match holding(member, partition) {
         Some(Holding::Owner(epoch)) => Some(epoch),
-        Some(Holding::Standby { .. }) | None => None,
+        Some(Holding::Standby { .. } | Holding::Stopped) | None => None,
     };
     let owners = members.iter().filter(|(_, member)| epoch(member).is_some());
     owners.max_by_key(|(_, member)| epoch(member).unwrap_or(Epoch(0)))

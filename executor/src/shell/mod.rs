@@ -125,9 +125,9 @@ impl Shell {
         let (desk, held) = (Arc::clone(&self.desk), self.held.clone());
         let partition = self.partition;
         let ended = AssertUnwindSafe(self.hold()).catch_unwind().await;
-        held.set(partition, None);
         let reason = match ended {
             Ok(Ok(())) => {
+                held.set(partition, None);
                 desk.close(Standing::Standby("the executor is shutting down".into()));
                 return;
             }
@@ -136,6 +136,7 @@ impl Shell {
         };
         tracing::error!(%partition, reason, "a partition has stopped");
         desk.close(Standing::Stopped(reason));
+        held.set(partition, Some(Holding::Stopped));
     }
 
     /// Is what the partition needs, until it is drained or must stop.

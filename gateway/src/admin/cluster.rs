@@ -107,14 +107,14 @@ impl Admin {
 }
 
 fn member<'a>((id, member): (&'a MemberId, &'a everlog_log_schema::Member)) -> MemberView<'a> {
-    let owned = member.holdings.values().filter(|held| matches!(held, Holding::Owner(_))).count();
+    let count = |kind: fn(&Holding) -> bool| member.holdings.values().filter(|it| kind(it)).count();
     MemberView {
         id: &id.0,
         role: member.role.name(),
         address: &member.address,
         version: &member.version,
-        owned,
-        followed: member.holdings.len() - owned,
+        owned: count(|holding| matches!(holding, Holding::Owner(_))),
+        followed: count(|holding| matches!(holding, Holding::Standby { .. })),
     }
 }
 
@@ -126,18 +126,19 @@ fn together<'a>(
 ) -> PartitionView<'a> {
     let mut owner: Option<(Epoch, &str)> = None;
     let mut standbys = Vec::new();
+    let mut stopped = here.is_some_and(|here| here.standing == "stopped");
     for (member, holding) in holders(members, id) {
         match holding {
             Holding::Owner(epoch) => owner = owner.max(Some((epoch, member))),
             Holding::Standby { next_log } => {
                 standbys.push(StandbyView { member, next_log: next_log.0 });
             }
+            Holding::Stopped => stopped = true,
         }
     }
-    let stopped_here = here.is_some_and(|here| here.standing == "stopped");
     let standing = match (owner, standbys.is_empty()) {
         (Some(_), _) => "owner",
-        (None, _) if stopped_here => "stopped",
+        (None, _) if stopped => "stopped",
         (None, false) => "standby",
         (None, true) => "nobody",
     };
@@ -188,7 +189,8 @@ mod tests {
         let members = Members::from([
             (MemberId("a".into()), executor(&[(0, Holding::Owner(Epoch(4))), (1, standby)])),
             (MemberId("b".into()), executor(&[(0, Holding::Owner(Epoch(5)))])),
-            (MemberId("c".into()), executor(&[(0, standby)])),
+            (MemberId("c".into()), executor(&[(0, standby), (3, standby)])),
+            (MemberId("d".into()), executor(&[(0, Holding::Stopped), (3, Holding::Stopped)])),
         ]);
         let shown = |id| serde_json::to_value(together(PartitionId(id), &members, None)).ok();
         let expected = json!({
@@ -203,6 +205,11 @@ mod tests {
         assert_eq!(shown(1), Some(expected));
         let expected = json!({ "id": 2, "standing": "nobody", "nextLog": null, "nextInbox": null });
         assert_eq!(shown(2), Some(expected));
+        let expected = json!({
+            "id": 3, "standing": "stopped", "standbys": [{ "member": "c", "nextLog": 9 }],
+            "nextLog": null, "nextInbox": null,
+        });
+        assert_eq!(shown(3), Some(expected));
         let a = members.iter().map(member).next();
         let expected = json!({
             "id": "a", "role": "executor", "address": "h:1", "version": "v", "owned": 1, "followed": 1,

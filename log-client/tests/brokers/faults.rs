@@ -84,6 +84,23 @@ async fn an_append_to_a_broker_that_is_away_stalls_and_the_next_goes_on_when_it_
     assert_eq!(of("b "), [Some("b 1"), Some("b 2"), None]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_of_a_broker_stalls_appends_and_they_go_on_when_there_is_room() {
+    let cluster = KafkaCluster::start(1);
+    let log = log(impatient("full", &cluster.bootstrap_servers(), 1)).await;
+    let mut appender = log.appender(STREAM).unwrap();
+    append(appender.as_mut(), "before").await.unwrap();
+    cluster.fill_disk(0);
+    stall(&log, STREAM, ["no room 1", "no room 2"]).await;
+    tokio::task::block_in_place(|| cluster.restart(0));
+    append_at_last(&log, STREAM, "after").await;
+    let end = soon(end_at_last(&log)).await;
+    let records = read(&log, STREAM, usize::try_from(end).unwrap()).await;
+    let count = |text: &str| records.iter().filter(|record| *record == text).count();
+    assert_eq!((count("before"), count("after")), (1, 1), "{records:?}");
+    assert!(count("no room 1") <= 1 && count("no room 2") <= 1, "{records:?}");
+}
+
 /// Asks where the log ends until a leader answers.
 async fn end_at_last(log: &KafkaLog) -> u64 {
     loop {

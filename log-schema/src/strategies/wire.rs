@@ -115,6 +115,7 @@ prop_compose! {
             prop_oneof![
                 epoch().prop_map(Holding::Owner),
                 log_offset().prop_map(|next_log| Holding::Standby { next_log }),
+                Just(Holding::Stopped),
             ],
             0..4,
         ),

@@ -106,6 +106,7 @@ pub(super) fn members() -> Vec<(&'static str, Member)> {
     };
     let holdings = BTreeMap::from([
         (PartitionId(0), Holding::Owner(Epoch(5))),
+        (PartitionId(7), Holding::Stopped),
         (PartitionId(23), Holding::Standby { next_log: LogOffset(1_000) }),
     ]);
     vec![

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use tempfile::TempDir;
 
 use crate::ports::free_port;
@@ -166,6 +166,15 @@ impl KafkaCluster {
     /// Lets a paused broker go on.
     pub fn resume(&self, broker: usize) {
         self.node(broker).signal(Signal::CONT);
+    }
+
+    /// From now on no file of a broker can grow, as on a full disk: each write fails. It lasts until
+    /// the broker is started again.
+    pub fn fill_disk(&self, broker: usize) {
+        let pid = Some(self.node(broker).pid());
+        let Rlimit { maximum, .. } = getrlimit(Resource::Fsize);
+        let limit = Rlimit { current: Some(0), maximum };
+        prlimit(pid, Resource::Fsize, limit).expect("the broker runs, and is ours");
     }
 
     /// Ends a broker, if it still runs, starts it again with its data, and waits until it serves.
@@ -329,10 +338,13 @@ impl Node {
         told.unwrap_or_else(|| panic!("there is no listener {listener}"))
     }
 
-    fn signal(&self, signal: Signal) {
+    fn pid(&self) -> Pid {
         let pid = fs::read_to_string(self.directory.join("pid")).expect("the broker was started");
-        let pid = pid.trim().parse().ok().and_then(Pid::from_raw).expect("it is a process id");
+        pid.trim().parse().ok().and_then(Pid::from_raw).expect("it is a process id")
+    }
+
+    fn signal(&self, signal: Signal) {
         // It may be gone already.
-        let _ = kill_process(pid, signal);
+        let _ = kill_process(self.pid(), signal);
     }
 }
