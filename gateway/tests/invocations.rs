@@ -105,6 +105,14 @@ async fn times_and_outcomes_are_shown_where_there_are_any() {
     let scheduled = shown(1, Status::Scheduled { at: Millis(5_000) }).await;
     assert_eq!(scheduled["scheduledAt"], "1970-01-01T00:00:05.000Z");
     assert_eq!(scheduled["invokedBy"], json!({ "kind": "ingress" }));
+    let anew = InvocationRow {
+        restarted_from: Some(id(1)),
+        ..row(cart("add"), Status::Scheduled { at: Millis(5_000) })
+    };
+    world.owner.put(id(4), anew);
+    let anew = get(&world, &format!("/invocations/{}", id(4))).await.json();
+    let old = id(1).to_string();
+    assert_eq!(anew["invokedBy"], json!({ "kind": "restart_as_new", "id": old }));
     let backing_off = shown(2, Status::BackingOff { until: Millis(6_000) }).await;
     assert_eq!(backing_off["retryAt"], "1970-01-01T00:00:06.000Z");
     let killed = shown(3, completed()).await;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::model::{Invocation, Outcome, WaitingFor};
+use super::model::{Invocation, InvokedBy, Outcome, WaitingFor};
 use super::timeline;
 use crate::admin::{AdminArguments, AdminFailure, encode};
 use crate::dev::readable;
@@ -71,7 +71,7 @@ fn head(of: &Invocation, now: Timestamp) -> String {
     let mut lines = vec![format!("{}  {}  {}", of.id, of.target(), of.status)];
     let mut line = |name: &str, text: String| lines.push(format!("  {name:<9} {text}"));
     let at = |time: Timestamp| format!("{time:.3} ({})", relative(time, now));
-    line("created", format!("{} by {}", at(of.created_at), caller(of)));
+    line("created", format!("{} {}", at(of.created_at), origin(of)));
     if let Some(time) = of.scheduled_at {
         line("starts", at(time));
     }
@@ -116,10 +116,13 @@ fn head(of: &Invocation, now: Timestamp) -> String {
     lines.iter().map(|line| printable(line) + "\n").collect()
 }
 
-fn caller(of: &Invocation) -> String {
-    match &of.invoked_by {
-        Some(by) => by.id.clone().unwrap_or_else(|| by.kind.clone()),
-        None => "ingress".into(),
+/// How it came to be.
+fn origin(of: &Invocation) -> String {
+    let Some(InvokedBy { kind, id }) = &of.invoked_by else { return "by ingress".into() };
+    match id {
+        Some(id) if kind == "restart_as_new" => format!("as a restart of {id}"),
+        Some(id) => format!("by {id}"),
+        None => format!("by {kind}"),
     }
 }
 
@@ -182,6 +185,9 @@ mod tests {
             "awaitingOn": { "completions": [3, 4], "together": "all(3, 4)" },
         }));
         assert!(head(&running, now()).contains("waits for all(3, 4)\n"));
+        let restarted =
+            invocation(json!({ "invokedBy": { "kind": "restart_as_new", "id": "inv_0" } }));
+        assert!(head(&restarted, now()).contains("ago) as a restart of inv_0\n"));
         let returned = invocation(json!({ "status": "completed", "outcome": "success" }));
         assert!(head(&returned, now()).contains("outcome   success"));
     }

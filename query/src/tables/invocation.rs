@@ -46,16 +46,16 @@ pub(super) static COLUMNS: [Column<Record>; 52] = [
     C::new("idempotency_key", Kind::Text, |at| {
         Cell::maybe(at.row.idempotency_key.as_deref(), Cell::text)
     }),
-    C::new("invoked_by", Kind::Text, |at| {
-        Cell::text(if at.row.caller.is_some() { "service" } else { "ingress" })
-    }),
+    C::new("invoked_by", Kind::Text, |at| Cell::text(invoked_by(&at.row))),
     C::absent("invoked_by_service_name", Kind::Text),
     C::new("invoked_by_id", Kind::Text, |at| {
         Cell::maybe(at.row.caller, |caller| Cell::made(&caller.life.invocation))
     }),
     C::absent("invoked_by_subscription_id", Kind::Text),
     C::absent("invoked_by_target", Kind::Text),
-    C::absent("restarted_from", Kind::Text),
+    C::new("restarted_from", Kind::Text, |at| {
+        Cell::maybe(at.row.restarted_from, |old| Cell::made(&old))
+    }),
     C::new("pinned_deployment_id", Kind::Text, deployment),
     C::new("pinned_service_protocol_version", Kind::Small, |at| {
         Cell::maybe(at.row.pin.as_ref(), |pin| Cell::Small(pin.protocol_version))
@@ -208,6 +208,14 @@ pub(super) fn take_outcome(record: &mut Record, row: Row) -> usize {
     let bytes = failure.as_ref().err().map_or(0, |(_, message)| message.len());
     record.outcome = Some(failure);
     bytes
+}
+
+fn invoked_by(row: &InvocationRow) -> &'static str {
+    match (row.restarted_from, row.caller) {
+        (Some(_), _) => "restart_as_new",
+        (None, Some(_)) => "service",
+        (None, None) => "ingress",
+    }
 }
 
 fn deployment(at: &Record) -> Cell<'_> {

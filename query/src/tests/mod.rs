@@ -102,7 +102,7 @@ fn invocation(target: &Target, status: Status) -> InvocationRow {
     });
     let row = any.new_tree(&mut runner).unwrap().current();
     let (target, created_at) = (target.clone(), Millis(1_795_000_000_123));
-    InvocationRow { target, status, created_at, ..row }
+    InvocationRow { target, status, created_at, restarted_from: None, ..row }
 }
 
 fn target(service: &str, key: Option<&str>, handler: &str) -> Target {

@@ -184,6 +184,29 @@ async fn an_invocation_is_shown_as_it_stands() {
 }
 
 #[tokio::test]
+async fn who_began_an_invocation_is_told() {
+    let world = World::new();
+    let life = Life { invocation: id("caller", 1), incarnation: Incarnation(0) };
+    let caller = Some(Caller { life, completion: None });
+    let from = Some(id("k", 0));
+    for (uuid, (caller, restarted_from)) in (0..).zip([(None, None), (caller, None), (None, from)])
+    {
+        let row = invocation(&target("Cart", Some("k"), "add"), Status::Running);
+        put_invocation(&world, "k", uuid, InvocationRow { caller, restarted_from, ..row });
+    }
+    let columns = "invoked_by AS a, invoked_by_id AS b, restarted_from AS c";
+    let expected = json!([
+        ["ingress", null, null],
+        ["service", id("caller", 1).to_string(), null],
+        ["restart_as_new", null, id("k", 0).to_string()],
+    ]);
+    for table in ["sys_invocation", "sys_invocation_status"] {
+        let sql = format!("SELECT {columns} FROM {table} ORDER BY id");
+        assert_eq!(json!(world.cells(&sql).await), expected, "{table}");
+    }
+}
+
+#[tokio::test]
 async fn each_status_has_its_name_and_its_columns() {
     let world = World::new();
     let waiting = WaitSet {

@@ -56,15 +56,20 @@ pub(super) struct InvocationView<'a> {
     outcome: Option<OutcomeView<'a>>,
 }
 
-/// Who called.
+/// Who began it.
 #[derive(Debug, Serialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 enum InvokedBy {
     /// Somebody outside.
     Ingress,
     /// A function.
     Service {
         /// The invocation that it runs in.
+        id: String,
+    },
+    /// Somebody who wanted a completed one to begin anew.
+    RestartAsNew {
+        /// The completed one.
         id: String,
     },
 }
@@ -173,9 +178,11 @@ pub(super) fn invocation<'a>(
         limit_key: row.limit_key.as_deref(),
         deployment: row.pin.as_ref().map(|pin| pin.deployment.0.as_str()),
         protocol_version: row.pin.as_ref().map(|pin| pin.protocol_version),
-        invoked_by: row.caller.map_or(InvokedBy::Ingress, |caller| InvokedBy::Service {
-            id: caller.life.invocation.to_string(),
-        }),
+        invoked_by: match (row.restarted_from, row.caller) {
+            (Some(old), _) => InvokedBy::RestartAsNew { id: old.to_string() },
+            (None, Some(caller)) => InvokedBy::Service { id: caller.life.invocation.to_string() },
+            (None, None) => InvokedBy::Ingress,
+        },
         waiting_for: if let Status::Suspended(waiting) = status {
             Some(waiting_for(waiting))
         } else {
