@@ -114,6 +114,32 @@ async fn a_dry_run_records_nothing() {
 }
 
 #[tokio::test]
+async fn null_stands_for_what_is_left_out() {
+    let world = world().await;
+    let address = scripted(&manifest(&greeter(&["greet"]))).await;
+    let uri = format!("http://{address}");
+    let request = json!({ "uri": uri, "additional_headers": null, "metadata": null, "force": null,
+        "breaking": null, "dry_run": null, "use_http_11": null, "arn": null, "auth": null,
+        "assume_role_arn": null });
+    let registered = post(&world, &request).await;
+    assert_eq!(registered.status, 201, "{:?}", registered.body);
+    let id = registered.json()["id"].as_str().unwrap().to_owned();
+    let update = json!({ "uri": null, "additional_headers": null, "metadata": null,
+        "use_http_11": null, "overwrite": null, "dry_run": null, "arn": null, "auth": null,
+        "assume_role_arn": null });
+    let settings = json!({ "public": null, "idempotency_retention": null,
+        "workflow_completion_retention": null, "journal_retention": null,
+        "inactivity_timeout": null, "abort_timeout": null });
+    let deployment = format!("/deployments/{id}");
+    for (path, body) in [(deployment.as_str(), update), ("/services/Greeter", settings)] {
+        let request = Ask::post(path, body.to_string()).method(http::Method::PATCH);
+        let answer = ask(world.addresses.admin, request, false).await;
+        assert_eq!(answer.status, 200, "{path}: {:?}", answer.body);
+    }
+    assert_eq!(admin(&world, &deployment).await.json()["uri"], uri);
+}
+
+#[tokio::test]
 async fn many_may_register_at_once() {
     let world = std::sync::Arc::new(world().await);
     let mut registering = tokio::task::JoinSet::new();

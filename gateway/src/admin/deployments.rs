@@ -12,12 +12,16 @@ use everlog_log_schema::owner_api::InvocationQuery;
 use everlog_log_schema::{DeploymentId, InvocationRow, Millis, PartitionId, Status, StatusKind};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::time::Instant;
 
+use super::body::null_as_default;
 use super::endpoint::Endpoint;
 use super::invocations::Parameters;
 use super::record::Decision;
-use super::register::{offered_deployment, registered_at, serves_all, wanted, with_patches_of};
+use super::register::{
+    offered_deployment, refuse_clouds, registered_at, serves_all, wanted, with_patches_of,
+};
 use super::{Admin, AdminError, discovery, found, offered, read_json, views};
 use crate::reply::{Reply, json_reply};
 
@@ -43,11 +47,17 @@ struct UpdateRequest {
     /// Whether HTTP/1.1 is to be used from now on.
     use_http_11: Option<bool>,
     /// Whether its code may be any other.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     overwrite: bool,
     /// Whether to check everything and record nothing.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     dry_run: bool,
+    /// A function on AWS Lambda, which is not supported.
+    arn: Option<Value>,
+    /// For Lambda only.
+    assume_role_arn: Option<Value>,
+    /// Credentials of a cloud, which are not supported.
+    auth: Option<Value>,
 }
 
 /// What still needs a deployment.
@@ -247,6 +257,8 @@ fn may_have_started(
 }
 
 fn endpoint_of(request: &UpdateRequest, registered: &Deployment) -> Result<Endpoint, AdminError> {
+    let UpdateRequest { arn, assume_role_arn, auth, .. } = request;
+    refuse_clouds(arn.as_ref(), assume_role_arn.as_ref(), auth.as_ref())?;
     let uri = request.uri.as_ref().unwrap_or(&registered.uri);
     let known: BTreeMap<String, String> =
         registered.headers.iter().map(|of| (of.key.clone(), of.value.clone())).collect();

@@ -5,6 +5,7 @@
 //! told otherwise. A browser reaches it too, on behalf of any page that is open in it: its invariant
 //! is that no page of another origin is obeyed, nor one whose name was made to lead here.
 
+mod body;
 mod cluster;
 mod deployments;
 mod discovery;
@@ -23,7 +24,6 @@ mod state;
 mod views;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use everlog_connect::Connector;
@@ -34,14 +34,11 @@ use everlog_log_schema::{DeploymentId, Members, RetryPolicy};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use prometheus::{Encoder, TextEncoder};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::timeout;
 
 use crate::asking::ask;
 use crate::inbox::Inbox;
@@ -49,17 +46,13 @@ use crate::metrics::METRICS;
 use crate::reply::{Reply, json_reply};
 use crate::server::Handler;
 use crate::{GatewayLimits, HealthCheck, StandingCheck, url};
+use body::{read_body, read_json};
 use invocations::Verb;
 
 pub use error::AdminError;
 pub(crate) use origin::Hosts;
 pub use query::{SqlAnswer, SqlEngine, SqlError, SqlForm};
 pub use register::{RegisterOutcome, RegisterRequest, Registered};
-
-/// The largest body of a request to this port, in bytes.
-const BODY_BYTES_MAX: usize = 1 << 20;
-/// How long such a body may take.
-const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// All that the admin port needs to answer a request.
 pub(crate) struct Admin {
@@ -409,11 +402,6 @@ fn newest<'a>(
     metadata.service(name).ok_or_else(|| not_found("service", name))
 }
 
-/// Reads what a body asks for.
-fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, AdminError> {
-    serde_json::from_slice(body).map_err(|error| AdminError::MalformedRequest(error.to_string()))
-}
-
 fn not_found(what: &'static str, name: &str) -> AdminError {
     const SHOWN_CHARS_MAX: usize = 80;
     AdminError::NotFound { what, name: name.chars().take(SHOWN_CHARS_MAX).collect() }
@@ -435,17 +423,4 @@ fn show_metrics() -> Reply {
     let mut reply = Reply::new(metrics_text().into());
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
     reply
-}
-
-async fn read_body(body: Incoming) -> Result<Bytes, AdminError> {
-    match timeout(BODY_DEADLINE, Limited::new(body, BODY_BYTES_MAX).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(AdminError::BodyTooLarge { max: BODY_BYTES_MAX })
-        }
-        Ok(Err(error)) => Err(AdminError::MalformedRequest(format!("its body broke off: {error}"))),
-        Err(_elapsed) => {
-            Err(AdminError::MalformedRequest("its body did not arrive in time".into()))
-        }
-    }
 }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Admin;
+use super::body::null_as_default;
 use super::discovery::{self, Discovered};
 use super::endpoint::Endpoint;
 use super::error::AdminError;
@@ -27,26 +28,26 @@ pub struct RegisterRequest {
     /// Where it answers.
     pub uri: Option<String>,
     /// Whether it may replace, in place, what is registered at the same address.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub force: bool,
     /// Whether a service may lose handlers or change its kind.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub breaking: bool,
     /// Whether to check everything and record nothing.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub dry_run: bool,
     /// Whether HTTP/1.1 is to be used.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub use_http_11: bool,
     /// Whether HTTP version, headers and labels are those that are registered at the same address,
     /// if any are: this registers what answers there again, and is nobody's word on the rest.
     #[serde(skip)]
     pub keep_settings: bool,
     /// Sent with every request to the deployment.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub additional_headers: BTreeMap<String, String>,
     /// Its registrar's labels.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub metadata: BTreeMap<String, String>,
     /// A function on AWS Lambda, which is not supported.
     pub arn: Option<Value>,
@@ -104,17 +105,28 @@ impl Admin {
     }
 }
 
-fn endpoint_of(request: &RegisterRequest) -> Result<Endpoint, AdminError> {
-    if request.arn.is_some() || request.assume_role_arn.is_some() {
+/// Refuses what only a function on AWS Lambda would need, and credentials of a cloud.
+pub(super) fn refuse_clouds(
+    arn: Option<&Value>,
+    assume_role_arn: Option<&Value>,
+    auth: Option<&Value>,
+) -> Result<(), AdminError> {
+    if arn.is_some() || assume_role_arn.is_some() {
         return Err(AdminError::NotSupported(
             "AWS Lambda is not supported: register the address of an HTTP endpoint as `uri`".into(),
         ));
     }
-    if request.auth.is_some() {
+    if auth.is_some() {
         return Err(AdminError::NotSupported(
             "`auth` is not supported: send credentials as additional_headers".into(),
         ));
     }
+    Ok(())
+}
+
+fn endpoint_of(request: &RegisterRequest) -> Result<Endpoint, AdminError> {
+    let RegisterRequest { arn, assume_role_arn, auth, .. } = request;
+    refuse_clouds(arn.as_ref(), assume_role_arn.as_ref(), auth.as_ref())?;
     let Some(uri) = &request.uri else {
         return Err(AdminError::MalformedRequest("the field `uri` is missing".into()));
     };
