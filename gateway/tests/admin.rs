@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use common::endpoint::{Cart, Greeter, Script, serve_bytes, serve_script, serve_sdk};
@@ -252,6 +253,31 @@ async fn every_refusal_of_a_request_has_a_status_and_a_code() {
     let answer = ask(world.addresses.admin, patch, false).await;
     assert_eq!(answer.error(), (405, "method-not-allowed".into()));
     assert_eq!(answer.header("allow"), Some("GET, POST"));
+}
+
+#[tokio::test]
+async fn the_document_of_this_port_has_every_path_and_method_that_is_answered() {
+    let world = start().await;
+    let document = admin(&world, "/openapi").await.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let methods: BTreeSet<_> =
+            methods.as_object().unwrap().keys().map(|of| of.to_uppercase()).collect();
+        let path = path.replace(['{', '}'], "");
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"] {
+            let request = Ask::post(&path, "").method(method.parse().unwrap());
+            let answer = ask(world.addresses.admin, request, false).await;
+            if !methods.contains(method) {
+                assert_eq!(answer.status, 405, "{method} {path}");
+                let allowed = answer.header("allow").unwrap().split(", ").map(str::to_owned);
+                assert_eq!(allowed.collect::<BTreeSet<_>>(), methods, "{path}");
+            } else if answer.status == 404 {
+                assert_ne!(answer.json()["error"], "unknown-path", "{method} {path}");
+            } else {
+                assert_ne!(answer.status, 405, "{method} {path}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ pub enum AdminError {
     ForeignHost(String),
     /// The path is known, the method is not.
     #[error("method is not allowed here: use {0}")]
-    MethodNotAllowed(&'static str),
+    MethodNotAllowed(String),
     /// The request's body is not what it must be.
     #[error("request is malformed: {0}")]
     MalformedRequest(String),
@@ -381,8 +381,10 @@ impl AdminError {
         if self.is_passing() {
             reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        if let Self::MethodNotAllowed(allowed) = self {
-            reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+        if let Self::MethodNotAllowed(allowed) = self
+            && let Ok(allowed) = HeaderValue::from_str(&allowed)
+        {
+            reply.headers_mut().insert(ALLOW, allowed);
         }
         reply
     }

@@ -19,6 +19,7 @@ mod origin;
 mod query;
 mod record;
 mod register;
+mod routes;
 mod services;
 mod state;
 mod views;
@@ -132,6 +133,7 @@ impl Admin {
         self.check_sender(request.headers(), request.uri())?;
         let path = path_of(request.uri())?;
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        routes::check(&path, request.method())?;
         if let Some(reply) = self.show_itself(&path, request.method()) {
             return Ok(reply);
         }
@@ -173,18 +175,12 @@ impl Admin {
             ([verb], &Method::POST) if let Some(verb) = Verb::parse(verb) => {
                 self.order_many(verb, query).await
             }
-            ([verb], _) if Verb::parse(verb).is_some() => Err(AdminError::MethodNotAllowed("POST")),
             ([id], &Method::GET) => self.show_invocation(id).await,
             ([id, "journal"], &Method::GET) => self.show_journal(id, query).await,
             ([id, "restart-as-new"], &Method::PATCH) => self.restart(id, query).await,
             ([id, "resume"], &Method::PATCH) => self.resume(id, query).await,
             ([id, verb], &Method::PATCH) if let Some(verb) = Verb::parse(verb) => {
                 self.order(verb, id).await
-            }
-            ([_], _) => Err(AdminError::MethodNotAllowed("GET, DELETE")),
-            ([] | [_, "journal"], _) => Err(AdminError::MethodNotAllowed("GET")),
-            ([_, verb], _) if *verb == "restart-as-new" || Verb::parse(verb).is_some() => {
-                Err(AdminError::MethodNotAllowed("PATCH"))
             }
             _ => Err(AdminError::UnknownPath),
         }
@@ -223,6 +219,9 @@ impl Admin {
             (["services", name, "openapi"], &Method::GET) => self.describe(&metadata, name),
             (["services", name, rest @ ..], &Method::GET) => show_service(&metadata, name, rest),
             (["cluster"], &Method::GET) => Ok(self.show_cluster()),
+            (["openapi"], &Method::GET) => {
+                Ok(json_reply(StatusCode::OK, &routes::document(&self.version)))
+            }
             (["internal", "invocations_batch_operations", order], &Method::POST) => {
                 let body = read_body(request.into_body()).await?;
                 match *order {
@@ -231,7 +230,7 @@ impl Admin {
                 }
             }
             (["query"], &Method::POST) => self.query(request).await,
-            (path, _) => Err(not_allowed(path)),
+            _ => Err(AdminError::UnknownPath),
         }
     }
 
@@ -308,24 +307,6 @@ impl Handler for Admin {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             self.show_itself(&path, &head.method).ok_or(AdminError::TooManyConnections)
         }))
-    }
-}
-
-/// Why a request is not answered whose path and method do not belong together.
-fn not_allowed(path: &[&str]) -> AdminError {
-    match path {
-        ["deployments"] => AdminError::MethodNotAllowed("GET, POST"),
-        ["deployments", _] => AdminError::MethodNotAllowed("GET, PATCH, PUT, DELETE"),
-        ["services", _] => AdminError::MethodNotAllowed("GET, PATCH"),
-        ["services", _, "state"] | ["internal", "invocations_batch_operations", _] | ["query"] => {
-            AdminError::MethodNotAllowed("POST")
-        }
-        ["deployments", _, "drain"]
-        | ["services", ..]
-        | ["cluster" | "cluster-health" | "health" | "version" | "metrics"] => {
-            AdminError::MethodNotAllowed("GET")
-        }
-        _ => AdminError::UnknownPath,
     }
 }
 
