@@ -313,6 +313,25 @@ async fn an_objects_state_is_read_page_by_page() {
 }
 
 #[tokio::test]
+async fn the_state_of_an_object_alone_is_replaced_in_no_scope() {
+    let world = start().await;
+    for (service, scope, status, code) in [
+        ("Cart", json!("shop"), 400, "malformed-request"),
+        ("Order", json!(null), 422, "state-of-workflow"),
+        ("Greeter", json!(null), 404, "not-found"),
+        ("Nobody", json!(null), 404, "not-found"),
+        ("Cart", json!(null), 202, "none"),
+        ("Cart", json!(""), 202, "none"),
+    ] {
+        let body = json!({ "object_key": "ann", "new_state": {}, "version": null, "scope": scope });
+        let path = format!("/services/{service}/state");
+        let answer = ask(world.addresses.admin, Ask::post(&path, body.to_string()), false).await;
+        assert_eq!(answer.error(), (status, code.into()), "{service} {scope}");
+    }
+    assert_eq!(world.owner.envelopes().len(), 2, "nothing else was recorded");
+}
+
+#[tokio::test]
 async fn the_cluster_shows_how_its_partitions_stand() {
     let world = start().await;
     let expected = json!({ "version": "test", "partitions": [

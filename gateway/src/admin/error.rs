@@ -125,6 +125,11 @@ pub enum AdminError {
     /// The state is not of the version that it was to have.
     #[error("{0}; nothing was changed: look at the state again")]
     StateVersion(String),
+    /// The state of a workflow is nobody's but its run's.
+    #[error(
+        "the state of a workflow cannot be replaced: its run alone writes it, from beginning to end"
+    )]
+    StateOfWorkflow,
     /// The state was not replaced.
     #[error("the state was not replaced: {0}")]
     EditEnded(String),
@@ -310,6 +315,7 @@ impl AdminError {
             Self::JournalGone => ("journal-gone", StatusCode::GONE, None),
             Self::RestartRefused(_) => ("restart-refused", StatusCode::UNPROCESSABLE_ENTITY, None),
             Self::StateVersion(_) => ("state-version-mismatch", StatusCode::CONFLICT, None),
+            Self::StateOfWorkflow => ("state-of-workflow", StatusCode::UNPROCESSABLE_ENTITY, None),
             Self::EditEnded(_) => ("state-edit-ended", StatusCode::CONFLICT, None),
             Self::PartitionUnavailable(_) => {
                 ("partition-unavailable", StatusCode::SERVICE_UNAVAILABLE, None)
@@ -398,6 +404,6 @@ mod tests {
         let mut codes = crate::manual::codes_in(include_str!("error.rs"));
         codes.extend(crate::manual::codes_in(include_str!("query.rs")));
         assert_eq!(crate::manual::sections_in(manual), codes);
-        assert_eq!(codes.len(), 51);
+        assert_eq!(codes.len(), 52);
     }
 }

@@ -39,8 +39,8 @@ struct StateView {
 struct EditRequest {
     object_key: String,
     new_state: BTreeMap<String, NewValue>,
-    #[serde(default)]
     version: Option<String>,
+    scope: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -53,8 +53,12 @@ enum NewValue {
 impl EditRequest {
     /// Reads what the state is to be, and of which object.
     fn read(body: &[u8]) -> Result<(String, StateEdit), AdminError> {
-        let Self { object_key, new_state, version } = read_json(body)?;
+        let Self { object_key, new_state, version, scope } = read_json(body)?;
         let refused = |what: String| Err(AdminError::MalformedRequest(what));
+        if scope.is_some_and(|scope| !scope.is_empty()) {
+            let what = "scope: there is no scoped state, and an object has one state in all scopes";
+            return refused(what.into());
+        }
         if object_key.len() > KEY_BYTES_MAX {
             return refused(format!("object_key has more than {KEY_BYTES_MAX} bytes"));
         }
@@ -130,8 +134,11 @@ impl Admin {
         let (key, edit) = EditRequest::read(body)?;
         let metadata = self.metadata.borrow().clone();
         let (_, object) = newest(&metadata, service)?;
-        if object.kind != ServiceKind::VirtualObject {
-            return Err(not_found("virtual object", service));
+        match object.kind {
+            ServiceKind::VirtualObject => {}
+            ServiceKind::Service => return Err(not_found("virtual object", service)),
+            // It is the run's own, which holds no lock that an edit could wait for.
+            ServiceKind::Workflow => return Err(AdminError::StateOfWorkflow),
         }
         let id = InvocationId { partition_key: partition_key_of(&key), uuid: rand::random() };
         let target = Target { service: service.into(), key: Some(key), handler: EDIT_STATE.into() };
