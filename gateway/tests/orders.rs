@@ -7,17 +7,19 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bytes::Bytes;
 use common::faulty::Fault;
-use common::made::{id, put, row};
+use common::made::{cart, id, put, row};
 use common::stored::completed;
 use common::{Answer, Ask, World, ask, start, start_with};
 use everlog_gateway::GatewayLimits;
 use everlog_log_schema::OrderAction::{Kill, Pause, Purge, Resume};
 use everlog_log_schema::{
-    InvocationId, Millis, PartitionId, SignalId, Status, Target, WaitSet, partition_of,
+    DeploymentId, Entry, HandlerKind, InvocationId, InvocationRow, JournalRow, Millis, PartitionId,
+    Pin, SignalId, Status, Target, WaitSet, partition_of,
 };
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 async fn get(world: &World, path: &str) -> Answer {
     world.admin(Method::GET, path).await
@@ -260,9 +262,96 @@ async fn a_stopped_partition_is_named_and_the_others_are_ordered_about() {
 
 /// Gives an order about these invocations.
 async fn batch(world: &World, order: &str, ids: &[String]) -> Answer {
+    batch_of(world, order, &json!({ "invocation_ids": ids })).await
+}
+
+async fn batch_of(world: &World, order: &str, body: &Value) -> Answer {
     let path = format!("/internal/invocations_batch_operations/{order}");
-    let body = json!({ "invocation_ids": ids }).to_string();
-    ask(world.addresses.admin, Ask::post(&path, body), false).await
+    ask(world.addresses.admin, Ask::post(&path, body.to_string()), false).await
+}
+
+/// Puts an invocation there that has recorded a step on a deployment that is no more.
+fn put_pinned(world: &World, number: u64, status: Status) -> String {
+    let pin = Pin { deployment: DeploymentId("dp_old".into()), protocol_version: 6 };
+    world.owner.put(id(number), InvocationRow { pin: Some(pin), ..row(cart("hang"), status) });
+    id(number).to_string()
+}
+
+fn pinned_to(world: &World, id: &str) -> Option<String> {
+    world.owner.row(id.parse().unwrap()).unwrap().pin.map(|pin| pin.deployment.0)
+}
+
+#[tokio::test]
+async fn many_go_on_with_the_code_that_is_chosen() {
+    let world = start().await;
+    let paused = put_pinned(&world, 1, Status::Paused);
+    let running = put_pinned(&world, 2, Status::Running);
+    let without_step = put(&world, 3, Status::Paused).to_string();
+    let ids = [&paused, &running, &without_step];
+    let body = json!({ "invocation_ids": ids, "deployment": "dp_1" });
+    let answer = batch_of(&world, "resume", &body).await;
+    assert_eq!((answer.status, &answer.json()["succeeded"]), (200, &json!([paused])));
+    let failed = answer.json()["failed"].as_array().unwrap().len();
+    assert_eq!((failed, world.owner.messages()), (2, 1));
+    assert_eq!(pinned_to(&world, &paused).as_deref(), Some("dp_1"));
+    for deployment in [json!(null), json!("keep")] {
+        let body = json!({ "invocation_ids": [without_step], "deployment": deployment });
+        let answer = batch_of(&world, "resume", &body).await;
+        assert_eq!(answer.json()["succeeded"], json!([without_step]), "{deployment}");
+    }
+    let refused = batch_of(&world, "kill", &body).await;
+    assert_eq!(refused.error(), (400, "malformed-request".into()));
+}
+
+#[tokio::test]
+async fn many_begin_anew_with_the_code_that_is_chosen() {
+    let world = start().await;
+    let old = put_pinned(&world, 1, completed());
+    let never_begun = put(&world, 2, Status::Scheduled { at: Millis(1) }).to_string();
+    for (deployment, pinned) in
+        [(json!(null), None), (json!("latest"), None), (json!("dp_1"), Some("dp_1"))]
+    {
+        let body = json!({ "invocation_ids": [old, never_begun], "deployment": deployment });
+        let answer = batch_of(&world, "restart-as-new", &body).await.json();
+        assert_eq!(answer["failed"][0]["invocation_id"], json!(never_begun), "{answer}");
+        let begun = &answer["succeeded"][0];
+        assert_eq!(begun["old_invocation_id"], json!(old), "{answer}");
+        let new = begun["new_invocation_id"].as_str().unwrap();
+        assert_eq!(pinned_to(&world, new).as_deref(), pinned, "{deployment}");
+    }
+    // The code that it had is no more.
+    let body = json!({ "invocation_ids": [old], "deployment": "keep" });
+    let answer = batch_of(&world, "restart-as-new", &body).await.json();
+    assert_eq!(answer["succeeded"], json!([]), "{answer}");
+}
+
+#[tokio::test]
+async fn what_cannot_begin_anew_says_why_not() {
+    let world = start().await;
+    let refused = async |id: InvocationId, query: &str| {
+        patch(&world, id, &format!("restart-as-new{query}")).await.error()
+    };
+    for (number, (status, expected)) in (1..).zip([
+        (Status::Scheduled { at: Millis(1) }, (425, "invocation-not-started")),
+        (Status::Pending { place: 1 }, (425, "invocation-not-started")),
+        (Status::Running, (409, "invocation-not-completed")),
+        (Status::Paused, (409, "invocation-not-completed")),
+    ]) {
+        let id = put(&world, number, status);
+        for query in ["", "?from=1", "?from=1&deployment=latest"] {
+            assert_eq!(refused(id, query).await, (expected.0, expected.1.to_owned()), "{query}");
+        }
+    }
+    let over = put(&world, 5, completed());
+    assert_eq!(refused(over, "?from=1").await, (410, "journal-gone".into()));
+    let input = Entry::Input { headers: vec![], body: Bytes::new() };
+    world.owner.put_journal(over, vec![JournalRow { at: Millis(1), attempts: 0, entry: input }]);
+    assert_eq!(refused(over, "?from=1").await, (422, "restart-refused".into()));
+    assert_eq!(refused(over, "?from=-1").await, (400, "malformed-query".into()));
+    let run = InvocationRow { kind: HandlerKind::Workflow, ..row(cart("hang"), completed()) };
+    world.owner.put(id(6), run);
+    assert_eq!(refused(id(6), "?from=1").await, (422, "restart-refused".into()));
+    assert_eq!(world.owner.messages(), 0);
 }
 
 #[tokio::test]

@@ -76,7 +76,7 @@ pub enum AdminError {
     /// No such invocation.
     #[error("invocation `{0}` is not known: it never was, or is no longer kept")]
     InvocationNotFound(InvocationId),
-    /// It cannot be paused or resumed before it has begun.
+    /// It cannot be paused, resumed or begun anew before it has begun.
     #[error("invocation has not started, and only what has can be {0}")]
     NotStarted(&'static str),
     /// It cannot be stopped or resumed any more.

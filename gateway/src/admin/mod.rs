@@ -224,10 +224,7 @@ impl Admin {
             }
             (["internal", "invocations_batch_operations", order], &Method::POST) => {
                 let body = read_body(request.into_body()).await?;
-                match *order {
-                    "restart-as-new" => self.restart_batch(&body).await,
-                    _ => self.order_batch(order, &body).await,
-                }
+                self.order_batch(order, &body).await
             }
             (["query"], &Method::POST) => self.query(request).await,
             _ => Err(AdminError::UnknownPath),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::one::parse_id;
 use super::orders::{Meaning, Silent, Verb, kind};
+use super::restart::Chosen;
 use crate::admin::{Admin, AdminError, read_json};
 use crate::reply::{Reply, json_reply};
 
@@ -24,6 +25,8 @@ const AT_ONCE_MAX: usize = 32;
 #[serde(deny_unknown_fields)]
 struct BatchRequest {
     invocation_ids: Vec<String>,
+    /// The code to begin anew or to go on with, as [`Chosen`] reads it.
+    deployment: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -63,15 +66,14 @@ impl BatchView<String> {
     }
 }
 
-/// Reads the ids that a body names, each once; what is no id goes into the answer.
-fn named<T>(body: &[u8], view: &mut BatchView<T>) -> Result<Vec<InvocationId>, AdminError> {
-    let request: BatchRequest = read_json(body)?;
-    let given = request.invocation_ids.len();
+/// Reads the ids that are named, each once; what is no id goes into the answer.
+fn named<T>(texts: Vec<String>, view: &mut BatchView<T>) -> Result<Vec<InvocationId>, AdminError> {
+    let given = texts.len();
     if given > IDS_MAX {
         return Err(AdminError::TooMany { given, max: IDS_MAX });
     }
     let (mut seen, mut ids) = (BTreeSet::new(), Vec::with_capacity(given));
-    for text in request.invocation_ids {
+    for text in texts {
         match parse_id(&text) {
             Ok(id) if seen.insert(id) => ids.push(id),
             Ok(_) => {}
@@ -89,12 +91,30 @@ impl Admin {
         body: &[u8],
     ) -> Result<Reply, AdminError> {
         const SHOWN_CHARS_MAX: usize = 80;
+        let BatchRequest { invocation_ids: ids, deployment } = read_json(body)?;
+        let chosen = deployment.map(Chosen::of);
+        if order == "restart-as-new" {
+            return self.restart_each(ids, chosen).await;
+        }
         let verb = Verb::parse(order).ok_or_else(|| {
             AdminError::UnknownOrder(order.chars().take(SHOWN_CHARS_MAX).collect())
         })?;
+        match chosen {
+            Some(_) if verb != Verb::Resume => {
+                let reason = "`deployment` is for resume and restart-as-new".to_owned();
+                Err(AdminError::MalformedRequest(reason))
+            }
+            Some(chosen @ (Chosen::Latest | Chosen::Of(_))) => {
+                self.resume_each_on(ids, &chosen).await
+            }
+            Some(Chosen::Kept) | None => self.order_each(verb, ids).await,
+        }
+    }
+
+    async fn order_each(&self, verb: Verb, ids: Vec<String>) -> Result<Reply, AdminError> {
         let (mut view, mut silent) = (BatchView::new(), Silent::default());
         let mut wanted = Vec::new();
-        for id in named(body, &mut view)? {
+        for id in named(ids, &mut view)? {
             match self.applies(verb, id, &mut silent).await {
                 Ok(true) => wanted.push(id),
                 Ok(false) => view.add(id.to_string(), Ok(())),
@@ -111,18 +131,34 @@ impl Admin {
         Ok(json_reply(StatusCode::OK, &view))
     }
 
-    /// Begins each invocation anew that a body names, from its input on.
-    pub(in crate::admin) async fn restart_batch(&self, body: &[u8]) -> Result<Reply, AdminError> {
+    /// Has each go on with other code.
+    async fn resume_each_on(&self, ids: Vec<String>, chosen: &Chosen) -> Result<Reply, AdminError> {
         let mut view = BatchView::new();
-        let (mut wanted, mut silent) = (Vec::new(), Silent::default());
-        for id in named(body, &mut view)? {
-            match self.seen(id, &mut silent).await {
-                Ok(row) => wanted.push((id, row)),
-                Err(error) => view.fail(id.to_string(), &error),
-            }
+        let wanted = self.seen_each(ids, &mut view).await?;
+        let resume = async |(id, row): (_, InvocationRow)| {
+            (id, self.resume_on(id, &row, chosen).await.map(drop))
+        };
+        let resumed = wanted.into_iter().map(resume);
+        let mut resumed = stream::iter(resumed).buffered(AT_ONCE_MAX);
+        while let Some((id, outcome)) = resumed.next().await {
+            view.add(id.to_string(), outcome);
         }
-        let restart =
-            async |(id, row): (_, InvocationRow)| (id, self.begin_anew(id, &row, 0, None).await);
+        Ok(json_reply(StatusCode::OK, &view))
+    }
+
+    /// Begins each anew from its input on: with the code that is chosen, or the latest.
+    async fn restart_each(
+        &self,
+        ids: Vec<String>,
+        chosen: Option<Chosen>,
+    ) -> Result<Reply, AdminError> {
+        // Without a choice it takes the latest when it begins.
+        let chosen = chosen.filter(|chosen| *chosen != Chosen::Latest);
+        let mut view = BatchView::new();
+        let wanted = self.seen_each(ids, &mut view).await?;
+        let restart = async |(id, row): (_, InvocationRow)| {
+            (id, self.begin_anew(id, &row, 0, chosen.clone()).await)
+        };
         let begun = wanted.into_iter().map(restart);
         let mut begun = stream::iter(begun).buffered(AT_ONCE_MAX);
         while let Some((old, new)) = begun.next().await {
@@ -135,6 +171,22 @@ impl Admin {
             }
         }
         Ok(json_reply(StatusCode::OK, &view))
+    }
+
+    /// Looks at each that is named; what cannot be seen goes into the answer.
+    async fn seen_each<T>(
+        &self,
+        ids: Vec<String>,
+        view: &mut BatchView<T>,
+    ) -> Result<Vec<(InvocationId, InvocationRow)>, AdminError> {
+        let (mut seen, mut silent) = (Vec::new(), Silent::default());
+        for id in named(ids, view)? {
+            match self.seen(id, &mut silent).await {
+                Ok(row) => seen.push((id, row)),
+                Err(error) => view.fail(id.to_string(), &error),
+            }
+        }
+        Ok(seen)
     }
 
     /// Whether an order is to be sent about an invocation: not where what it asks for is so.

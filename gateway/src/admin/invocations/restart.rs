@@ -20,6 +20,7 @@ use crate::inbox;
 use crate::reply::{Reply, json_reply};
 
 /// Which code is chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Chosen {
     /// That which it has.
     Kept,
@@ -27,6 +28,17 @@ pub(super) enum Chosen {
     Latest,
     /// That of a deployment.
     Of(String),
+}
+
+impl Chosen {
+    /// Reads what a request names.
+    pub(super) fn of(text: String) -> Self {
+        match text.as_str() {
+            "keep" => Self::Kept,
+            "latest" => Self::Latest,
+            _ => Self::Of(text),
+        }
+    }
 }
 
 impl Admin {
@@ -38,7 +50,7 @@ impl Admin {
     ) -> Result<Reply, AdminError> {
         let mut parameters = Parameters::read(query)?;
         let from: Option<u32> = parameters.take_as("from")?;
-        let chosen = chosen(&mut parameters)?;
+        let chosen = parameters.take("deployment")?.map(Chosen::of);
         parameters.end()?;
         if from.is_none() && chosen.is_some() {
             let reason = "deployment is chosen with `from`: from the input on it is the latest";
@@ -59,6 +71,11 @@ impl Admin {
         from: u32,
         chosen: Option<Chosen>,
     ) -> Result<InvocationId, AdminError> {
+        // What has recorded no step has no entry but its input, and no code to go on with.
+        let has_entry = from == 0 || old.pin.is_some();
+        if kind(old) != StatusKind::Completed || !has_entry {
+            return Err(self.why_not(target, old, from).await?);
+        }
         let pin = match (from, chosen) {
             // It takes the newest when it begins.
             (0, None) => None,
@@ -75,17 +92,30 @@ impl Admin {
         });
         match after? {
             Some(_) => Ok(new),
-            None => Err(self.why_not(target, from).await?),
+            None => {
+                let old = self.invocation(target, None).await?;
+                let old = old.ok_or(AdminError::InvocationNotFound(target))?;
+                Err(self.why_not(target, &old, from).await?)
+            }
         }
     }
 
-    /// Says why an invocation was not begun anew.
-    async fn why_not(&self, target: InvocationId, from: u32) -> Result<AdminError, AdminError> {
-        let Some(old) = self.invocation(target, None).await? else {
-            return Ok(AdminError::InvocationNotFound(target));
-        };
-        if kind(&old) != StatusKind::Completed {
-            return Ok(AdminError::NotCompleted);
+    /// Says why an invocation that is so is not begun anew.
+    async fn why_not(
+        &self,
+        target: InvocationId,
+        old: &InvocationRow,
+        from: u32,
+    ) -> Result<AdminError, AdminError> {
+        match kind(old) {
+            StatusKind::Completed => {}
+            StatusKind::Scheduled | StatusKind::Pending => {
+                return Ok(AdminError::NotStarted("begun anew"));
+            }
+            StatusKind::Running
+            | StatusKind::Suspended
+            | StatusKind::BackingOff
+            | StatusKind::Paused => return Ok(AdminError::NotCompleted),
         }
         if old.kind == HandlerKind::Workflow {
             let reason = "it is the run of a workflow, which each key has once".to_owned();
@@ -110,7 +140,7 @@ impl Admin {
         query: Option<&str>,
     ) -> Result<Reply, AdminError> {
         let mut parameters = Parameters::read(query)?;
-        let chosen = chosen(&mut parameters)?;
+        let chosen = parameters.take("deployment")?.map(Chosen::of);
         parameters.end()?;
         let chosen = match chosen {
             None | Some(Chosen::Kept) => return self.order(Verb::Resume, id).await,
@@ -119,12 +149,23 @@ impl Admin {
         let target = parse_id(id)?;
         let row = self.invocation(target, None).await?;
         let row = row.ok_or(AdminError::InvocationNotFound(target))?;
-        match Verb::Resume.meaning(kind(&row)) {
+        let after = self.resume_on(target, &row, &chosen).await?;
+        Ok(view(target, after.name(), "done"))
+    }
+
+    /// Has an invocation go on that was seen as `row`, with other code, and tells how it stands then.
+    pub(super) async fn resume_on(
+        &self,
+        target: InvocationId,
+        row: &InvocationRow,
+        chosen: &Chosen,
+    ) -> Result<StatusKind, AdminError> {
+        match Verb::Resume.meaning(kind(row)) {
             Meaning::Applies => {}
             Meaning::Already(_) => return Err(AdminError::Running),
             Meaning::Refused(error) => return Err(error),
         }
-        let pin = self.pin(&row, &chosen)?;
+        let pin = self.pin(row, chosen)?;
         let resume = ResumeOn { target, pin: pin.clone() };
         let metadata = self.metadata.borrow().next;
         let message = inbox::encode(metadata, Message::ResumeOn(Box::new(resume)))?;
@@ -137,7 +178,7 @@ impl Admin {
                 Meaning::Refused(error) => error,
             });
         }
-        Ok(view(target, kind(&after).name(), "done"))
+        Ok(kind(&after))
     }
 
     /// The code that is chosen for an invocation.
@@ -157,14 +198,6 @@ impl Admin {
         }
         Ok(Pin { deployment: id, protocol_version: version })
     }
-}
-
-fn chosen(parameters: &mut Parameters) -> Result<Option<Chosen>, AdminError> {
-    Ok(parameters.take("deployment")?.map(|text| match text.as_str() {
-        "keep" => Chosen::Kept,
-        "latest" => Chosen::Latest,
-        _ => Chosen::Of(text),
-    }))
 }
 
 fn check_offers(deployment: &Deployment, target: &Target) -> Result<(), AdminError> {
