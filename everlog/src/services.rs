@@ -57,6 +57,8 @@ struct Handler {
     name: String,
     ty: Option<String>,
     public: bool,
+    /// For how long its outcomes are kept. That of a workflow's run has another name.
+    #[serde(alias = "workflow_completion_retention")]
     idempotency_retention: String,
     inactivity_timeout: Option<String>,
     abort_timeout: Option<String>,
@@ -213,5 +215,15 @@ mod tests {
             Mail/send       Plain
         "]]
         .assert_eq(&handlers(&services()));
+    }
+
+    #[test]
+    fn a_workflow_is_shown_with_how_long_its_run_is_kept() {
+        let json = json!({ "name": "Order", "ty": "Workflow", "deployment_id": "dp_1",
+            "revision": 1, "public": true, "handlers": [
+                { "name": "run", "ty": "Workflow", "public": true,
+                  "workflow_completion_retention": "2h" }] });
+        let service: Service = serde_json::from_value(json).unwrap();
+        assert!(text(&service).contains("Order/{key}/run  Workflow  2h"), "{}", text(&service));
     }
 }

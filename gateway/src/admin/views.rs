@@ -1,11 +1,12 @@
 //! How the admin port shows what is registered.
 
 use std::collections::BTreeMap;
+use std::slice;
 
 use everlog_log_schema::metadata::{
     Deployment, EagerState, Handler, Metadata, ProtocolMode, Service, ServiceKind,
 };
-use everlog_log_schema::{HandlerKind, Header, OnMaxAttempts, RetryPolicy};
+use everlog_log_schema::{HandlerKind, Header, Millis, OnMaxAttempts, RetryPolicy};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -44,7 +45,37 @@ pub(super) struct ServiceView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     documentation: Option<&'a str>,
     metadata: BTreeMap<&'a str, &'a str>,
+    #[serde(flatten)]
+    settings: SettingsView,
     handlers: Vec<HandlerView<'a>>,
+    info: Vec<InfoView>,
+}
+
+/// What is set for a handler; or for a service, as far as all handlers have it alike.
+#[derive(Debug, Serialize)]
+struct SettingsView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idempotency_retention: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workflow_completion_retention: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    journal_retention: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inactivity_timeout: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    abort_timeout: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_policy: Option<RetryView>,
+    /// Of an object's handler: whether attempts begin without the state, but for keys that are named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enable_lazy_state: Option<bool>,
+}
+
+/// What its author or operator should know of a service.
+#[derive(Debug, Serialize)]
+struct InfoView {
+    code: &'static str,
+    message: &'static str,
 }
 
 /// A handler.
@@ -63,20 +94,8 @@ pub(super) struct HandlerView<'a> {
     input_json_schema: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_json_schema: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    idempotency_retention: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    workflow_completion_retention: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    journal_retention: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    inactivity_timeout: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    abort_timeout: Option<String>,
-    retry_policy: RetryView,
-    /// Of an object's handler: whether attempts begin without the state beyond the keys below.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    enable_lazy_state: Option<bool>,
+    #[serde(flatten)]
+    settings: SettingsView,
     #[serde(skip_serializing_if = "Option::is_none")]
     eager_state_keys_whitelist: Option<&'a [String]>,
 }
@@ -135,7 +154,58 @@ pub(super) fn service<'a>(
         public: !offered.ingress_private,
         documentation: offered.documentation.as_deref(),
         metadata: labels(&offered.metadata),
+        settings: settings(&offered.handlers),
         handlers: offered.handlers.iter().map(handler).collect(),
+        info: info(of, offered),
+    }
+}
+
+/// What all of these have alike; a handler alone is alike itself.
+fn settings(handlers: &[Handler]) -> SettingsView {
+    let kept = |runs| {
+        let handlers = handlers.iter();
+        let handlers = handlers.filter(move |of| (of.kind == HandlerKind::Workflow) == runs);
+        alike(handlers.map(|of| of.idempotency_retention)).map(readable)
+    };
+    let period =
+        |of: fn(&Handler) -> Option<Millis>| alike(handlers.iter().map(of)).flatten().map(readable);
+    SettingsView {
+        idempotency_retention: kept(false),
+        workflow_completion_retention: kept(true),
+        journal_retention: period(|of| of.journal_retention),
+        inactivity_timeout: period(|of| of.inactivity_timeout),
+        abort_timeout: period(|of| of.abort_timeout),
+        retry_policy: alike(handlers.iter().map(|of| &of.retry)).map(retry),
+        enable_lazy_state: alike(handlers.iter().map(is_lazy)).flatten(),
+    }
+}
+
+/// The value that all are, if there is one.
+fn alike<T: PartialEq>(mut values: impl Iterator<Item = T>) -> Option<T> {
+    let first = values.next()?;
+    values.all(|value| value == first).then_some(first)
+}
+
+fn is_lazy(of: &Handler) -> Option<bool> {
+    match of.kind {
+        HandlerKind::Plain => None,
+        HandlerKind::Exclusive
+        | HandlerKind::Shared
+        | HandlerKind::Workflow
+        | HandlerKind::WorkflowShared => Some(of.eager_state != EagerState::All),
+    }
+}
+
+fn info(of: &Deployment, offered: &Service) -> Vec<InfoView> {
+    let waits = offered.handlers.iter().any(|handler| handler.inactivity_timeout.is_some());
+    let inactivity = InfoView {
+        code: "RT0021",
+        message: "an inactivity timeout is set, and not used: in request-response mode functions \
+                  are asked to suspend at once",
+    };
+    match of.mode {
+        ProtocolMode::RequestResponse if waits => vec![inactivity],
+        ProtocolMode::RequestResponse | ProtocolMode::BidiStream => vec![],
     }
 }
 
@@ -145,7 +215,6 @@ pub(super) fn handler(of: &Handler) -> HandlerView<'_> {
     let schema = |text: &Option<String>| {
         text.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok())
     };
-    let runs = of.kind == HandlerKind::Workflow;
     HandlerView {
         name: &of.name,
         ty: match of.kind {
@@ -161,19 +230,7 @@ pub(super) fn handler(of: &Handler) -> HandlerView<'_> {
         output_description: any_or(&of.output.content_type),
         input_json_schema: schema(&of.input.json_schema),
         output_json_schema: schema(&of.output.json_schema),
-        idempotency_retention: (!runs).then(|| readable(of.idempotency_retention)),
-        workflow_completion_retention: runs.then(|| readable(of.idempotency_retention)),
-        journal_retention: of.journal_retention.map(readable),
-        inactivity_timeout: of.inactivity_timeout.map(readable),
-        abort_timeout: of.abort_timeout.map(readable),
-        retry_policy: retry(&of.retry),
-        enable_lazy_state: match of.kind {
-            HandlerKind::Plain => None,
-            HandlerKind::Exclusive
-            | HandlerKind::Shared
-            | HandlerKind::Workflow
-            | HandlerKind::WorkflowShared => Some(of.eager_state != EagerState::All),
-        },
+        settings: settings(slice::from_ref(of)),
         eager_state_keys_whitelist: match &of.eager_state {
             EagerState::Only(keys) => Some(keys),
             EagerState::All | EagerState::Nothing => None,
@@ -197,4 +254,63 @@ fn retry(policy: &RetryPolicy) -> RetryView {
 
 fn labels(headers: &[Header]) -> BTreeMap<&str, &str> {
     headers.iter().map(|label| (&*label.key, &*label.value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixtures;
+
+    /// A service of the fixture, shown with its handlers and its deployment as they are made here.
+    fn shown(name: &str, change: impl FnOnce(&mut Deployment, &mut Service)) -> Value {
+        let metadata = fixtures::metadata();
+        let (deployment, offered) = metadata.service(name).unwrap();
+        let (mut deployment, mut offered) = (deployment.clone(), offered.clone());
+        change(&mut deployment, &mut offered);
+        serde_json::to_value(service(&metadata, &deployment, &offered)).unwrap()
+    }
+
+    #[test]
+    fn a_service_is_shown_with_what_its_handlers_have_alike() {
+        let cart = shown("Cart", |_, cart| {
+            for handler in &mut cart.handlers {
+                handler.journal_retention = Some(Millis(1_000));
+            }
+            cart.handlers[0].abort_timeout = Some(Millis(5_000));
+        });
+        assert_eq!(cart["idempotency_retention"], "24h");
+        assert_eq!(cart["journal_retention"], "1s");
+        assert_eq!(cart["enable_lazy_state"], false);
+        assert_eq!(cart["retry_policy"]["max_attempts"], 70);
+        assert_eq!(cart["info"], json!([]));
+        for absent in ["abort_timeout", "inactivity_timeout", "workflow_completion_retention"] {
+            assert_eq!(cart.get(absent), None, "{absent}");
+        }
+        assert_eq!(cart["handlers"][0]["abort_timeout"], "5s");
+
+        let order = shown("Order", |_, order| {
+            order.handlers[0].idempotency_retention = Millis(60_000);
+        });
+        assert_eq!(order["workflow_completion_retention"], "1m");
+        assert_eq!(order["idempotency_retention"], "24h");
+        assert_eq!(shown("Greeter", |_, _| {}).get("enable_lazy_state"), None);
+    }
+
+    #[test]
+    fn a_time_out_that_is_not_used_is_told() {
+        let set = |deployment: &mut Deployment, service: &mut Service| {
+            deployment.mode = ProtocolMode::RequestResponse;
+            service.handlers[0].inactivity_timeout = Some(Millis(1_000));
+        };
+        assert_eq!(shown("Greeter", set)["info"][0]["code"], "RT0021");
+        let deaf = shown("Greeter", |of, _| of.mode = ProtocolMode::RequestResponse);
+        assert_eq!(deaf["info"], json!([]));
+        let open = shown("Greeter", |of, service| {
+            set(of, service);
+            of.mode = ProtocolMode::BidiStream;
+        });
+        assert_eq!(open["info"], json!([]));
+    }
 }
