@@ -111,7 +111,23 @@ async fn a_dry_run_records_nothing() {
         post(&world, &json!({ "uri": format!("http://{address}"), "dry_run": true })).await;
     assert_eq!(answer.status, 201);
     assert!(answer.json()["info"][0].as_str().unwrap().contains("dry_run"));
+    assert_eq!(answer.json()["services"][0]["revision"], 1);
     assert_eq!(admin(&world, "/services").await.json()["services"], json!([]));
+
+    // It is shown with the number that it would get.
+    assert_eq!(register(&world, address).await.status, 201);
+    let next = scripted(&manifest(&greeter(&["greet", "wave"]))).await;
+    let path = admin(&world, "/services/Greeter").await.json();
+    let path = format!("/deployments/{}", path["deployment_id"].as_str().unwrap());
+    for (uri, revision) in [(address, 1), (next, 2)] {
+        let request = json!({ "uri": format!("http://{uri}"), "dry_run": true });
+        assert_eq!(post(&world, &request).await.json()["services"][0]["revision"], revision);
+        let update = json!({ "uri": format!("http://{uri}"), "dry_run": true, "overwrite": true });
+        let update = Ask::post(&path, update.to_string()).method(http::Method::PATCH);
+        let updated = ask(world.addresses.admin, update, false).await.json();
+        assert_eq!(updated["services"][0]["revision"], revision);
+    }
+    assert_eq!(admin(&world, "/services/Greeter").await.json()["revision"], 1);
 }
 
 #[tokio::test]

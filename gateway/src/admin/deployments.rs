@@ -5,6 +5,7 @@
 //! calls go to. What cannot be told for certain counts as needed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use everlog_log_schema::metadata::{Change, Deployment, Metadata, PROTOCOL_VERSIONS, Service};
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 use super::body::null_as_default;
 use super::endpoint::Endpoint;
 use super::invocations::Parameters;
-use super::record::Decision;
+use super::record::{Decision, foreseen};
 use super::register::{
     offered_deployment, refuse_clouds, registered_at, serves_all, wanted, with_patches_of,
 };
@@ -107,18 +108,25 @@ impl Admin {
             // without what was patched for the one before.
             let services = if is_next { offered.services.clone() } else { updated.services };
             let updated = Deployment { services, ..updated };
-            if request.dry_run || updated == *registered {
-                return Ok(Decision::Done(updated));
-            }
-            let change = if is_next {
-                Change::RegisterDeployment(updated.clone())
-            } else {
-                Change::UpdateDeployment(updated.clone())
-            };
-            Ok(Decision::Record(Box::new(change), updated))
+            let change = (updated != *registered).then(|| {
+                if is_next {
+                    Change::RegisterDeployment(updated.clone())
+                } else {
+                    Change::UpdateDeployment(updated.clone())
+                }
+            });
+            Ok(match change {
+                Some(change) if !request.dry_run => {
+                    Decision::Record(Box::new(change), (updated, None))
+                }
+                unrecorded => Decision::Done((updated, unrecorded)),
+            })
         });
-        let updated = updated.await?;
-        let metadata = self.metadata.borrow().clone();
+        let (updated, unrecorded) = updated.await?;
+        let mut metadata = self.metadata.borrow().clone();
+        if let Some(change) = unrecorded {
+            metadata = Arc::new(foreseen(&metadata, change));
+        }
         Ok(json_reply(StatusCode::OK, &views::deployment(&metadata, &updated, vec![])))
     }
 

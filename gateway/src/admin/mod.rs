@@ -29,7 +29,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use everlog_connect::Connector;
 use everlog_log_client::EventLog;
-use everlog_log_schema::metadata::{Deployment, Metadata, Service};
+use everlog_log_schema::metadata::{Change, Deployment, Metadata, Service};
 use everlog_log_schema::owner_api::{BoxFuture, OwnerApi, OwnerError};
 use everlog_log_schema::{DeploymentId, Members, RetryPolicy};
 use http::header::CONTENT_TYPE;
@@ -253,10 +253,14 @@ impl Admin {
             RegisterOutcome::Replaced | RegisterOutcome::Unchanged => StatusCode::OK,
         };
         let mut info = Vec::new();
+        let mut metadata = Arc::clone(&self.metadata.borrow());
         if request.dry_run {
             info.push("nothing was recorded, as `dry_run` asks".to_owned());
+            if registered.outcome != RegisterOutcome::Unchanged {
+                let change = Change::RegisterDeployment(registered.deployment.clone());
+                metadata = Arc::new(record::foreseen(&metadata, change));
+            }
         }
-        let metadata = Arc::clone(&self.metadata.borrow());
         Ok(json_reply(status, &views::deployment(&metadata, &registered.deployment, info)))
     }
 

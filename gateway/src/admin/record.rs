@@ -94,6 +94,14 @@ impl Admin {
     }
 }
 
+/// What will be registered once a change is recorded.
+pub(super) fn foreseen(metadata: &Metadata, change: Change) -> Metadata {
+    let mut foreseen = metadata.clone();
+    let change = MetadataChange { replaces: foreseen.version, change };
+    foreseen.fold(foreseen.next, change);
+    foreseen
+}
+
 /// Whether what a change says is so, by it or by another.
 fn is_so(metadata: &Metadata, change: &Change) -> bool {
     match change {

@@ -150,7 +150,7 @@ pub(super) fn service<'a>(
             ServiceKind::Workflow => "Workflow",
         },
         deployment_id: &of.id.0,
-        revision: metadata.services.get(&offered.name).map_or(1, |newest| newest.number),
+        revision: revision(metadata, of, &offered.name),
         public: !offered.ingress_private,
         documentation: offered.documentation.as_deref(),
         metadata: labels(&offered.metadata),
@@ -158,6 +158,26 @@ pub(super) fn service<'a>(
         handlers: offered.handlers.iter().map(handler).collect(),
         info: info(of, offered),
     }
+}
+
+/// Which version of a service a deployment offers.
+///
+/// Only the newest is counted. An older one has its place among those that are registered, as long as
+/// each was counted once: where one was registered again or removed, it is shown with the newest number.
+fn revision(metadata: &Metadata, of: &Deployment, name: &str) -> u32 {
+    let Some(newest) = metadata.services.get(name) else { return 1 };
+    if newest.deployment == of.id {
+        return newest.number;
+    }
+    let offers = |each: &&Deployment| each.services.iter().any(|service| service.name == name);
+    let all: Vec<_> = metadata.deployments.values().filter(offers).collect();
+    if u32::try_from(all.len()) != Ok(newest.number) {
+        return newest.number;
+    }
+    let is_older =
+        |each: &&&Deployment| each.id != newest.deployment && each.created_at < of.created_at;
+    let older = all.iter().filter(is_older).count();
+    u32::try_from(older).map_or(newest.number, |older| older + 1)
 }
 
 /// What all of these have alike; a handler alone is alike itself.
@@ -258,8 +278,11 @@ fn labels(headers: &[Header]) -> BTreeMap<&str, &str> {
 
 #[cfg(test)]
 mod tests {
+    use everlog_log_schema::DeploymentId;
+    use everlog_log_schema::metadata::Change;
     use serde_json::json;
 
+    use super::super::record::foreseen;
     use super::*;
     use crate::fixtures;
 
@@ -296,6 +319,29 @@ mod tests {
         assert_eq!(order["workflow_completion_retention"], "1m");
         assert_eq!(order["idempotency_retention"], "24h");
         assert_eq!(shown("Greeter", |_, _| {}).get("enable_lazy_state"), None);
+    }
+
+    #[test]
+    fn an_older_version_has_its_own_number_where_each_was_counted_once() {
+        let mut metadata = fixtures::metadata();
+        let first = metadata.service("Cart").unwrap().0.clone();
+        let next = |number: u64| Deployment {
+            id: DeploymentId(format!("dp_{number}")),
+            created_at: Millis(number),
+            ..first.clone()
+        };
+        let revisions = |metadata: &Metadata| {
+            let deployments = metadata.deployments.values();
+            deployments.map(|of| revision(metadata, of, "Cart")).collect::<Vec<_>>()
+        };
+        for number in [2, 3] {
+            metadata = foreseen(&metadata, Change::RegisterDeployment(next(number)));
+        }
+        assert_eq!(revisions(&metadata), [1, 2, 3]);
+        let removed = foreseen(&metadata, Change::RemoveDeployment(next(2).id));
+        assert_eq!(revisions(&removed), [3, 3]);
+        let again = foreseen(&metadata, Change::RegisterDeployment(next(3)));
+        assert_eq!(revisions(&again), [4, 4, 4]);
     }
 
     #[test]
