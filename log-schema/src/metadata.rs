@@ -212,6 +212,8 @@ pub struct Metadata {
     pub deployments: BTreeMap<DeploymentId, Deployment>,
     /// For each service name, which deployment takes new calls, and its revision.
     pub services: BTreeMap<String, Revision>,
+    /// The number that each registered deployment's version of a service has.
+    revisions: BTreeMap<(DeploymentId, String), u32>,
 }
 
 /// The newest version of a service.
@@ -298,6 +300,7 @@ impl Metadata {
             }
             Change::RemoveDeployment(id) => {
                 self.services.retain(|_, newest| newest.deployment != id);
+                self.revisions.retain(|(deployment, _), _| *deployment != id);
                 self.deployments.remove(&id);
             }
         }
@@ -309,8 +312,16 @@ impl Metadata {
             let number = self.services.get(&service.name).map_or(1, |old| old.number + 1);
             let revision = Revision { number, deployment: deployment.id.clone() };
             self.services.insert(service.name.clone(), revision);
+            self.revisions.insert((deployment.id.clone(), service.name.clone()), number);
         }
         self.deployments.insert(deployment.id.clone(), deployment);
+    }
+
+    /// Which version of a service a deployment offers, as registrations count them; none where it did not
+    /// offer it when it was registered.
+    #[must_use]
+    pub fn revision(&self, deployment: &DeploymentId, service: &str) -> Option<u32> {
+        self.revisions.get(&(deployment.clone(), service.to_owned())).copied()
     }
 
     /// Finds the newest version of a service, and the deployment that offers it.

@@ -150,7 +150,7 @@ pub(super) fn service<'a>(
             ServiceKind::Workflow => "Workflow",
         },
         deployment_id: &of.id.0,
-        revision: revision(metadata, of, &offered.name),
+        revision: metadata.revision(&of.id, &offered.name).unwrap_or(1),
         public: !offered.ingress_private,
         documentation: offered.documentation.as_deref(),
         metadata: labels(&offered.metadata),
@@ -158,26 +158,6 @@ pub(super) fn service<'a>(
         handlers: offered.handlers.iter().map(handler).collect(),
         info: info(of, offered),
     }
-}
-
-/// Which version of a service a deployment offers.
-///
-/// Only the newest is counted. An older one has its place among those that are registered, as long as
-/// each was counted once: where one was registered again or removed, it is shown with the newest number.
-fn revision(metadata: &Metadata, of: &Deployment, name: &str) -> u32 {
-    let Some(newest) = metadata.services.get(name) else { return 1 };
-    if newest.deployment == of.id {
-        return newest.number;
-    }
-    let offers = |each: &&Deployment| each.services.iter().any(|service| service.name == name);
-    let all: Vec<_> = metadata.deployments.values().filter(offers).collect();
-    if u32::try_from(all.len()) != Ok(newest.number) {
-        return newest.number;
-    }
-    let is_older =
-        |each: &&&Deployment| each.id != newest.deployment && each.created_at < of.created_at;
-    let older = all.iter().filter(is_older).count();
-    u32::try_from(older).map_or(newest.number, |older| older + 1)
 }
 
 /// What all of these have alike; a handler alone is alike itself.
@@ -322,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_version_has_its_own_number_where_each_was_counted_once() {
+    fn an_older_version_keeps_its_number() {
         let mut metadata = fixtures::metadata();
         let first = metadata.service("Cart").unwrap().0.clone();
         let next = |number: u64| Deployment {
@@ -331,17 +311,17 @@ mod tests {
             ..first.clone()
         };
         let revisions = |metadata: &Metadata| {
-            let deployments = metadata.deployments.values();
-            deployments.map(|of| revision(metadata, of, "Cart")).collect::<Vec<_>>()
+            let deployments = metadata.deployments.keys();
+            deployments.map(|id| metadata.revision(id, "Cart").unwrap()).collect::<Vec<_>>()
         };
         for number in [2, 3] {
             metadata = foreseen(&metadata, Change::RegisterDeployment(next(number)));
         }
         assert_eq!(revisions(&metadata), [1, 2, 3]);
         let removed = foreseen(&metadata, Change::RemoveDeployment(next(2).id));
-        assert_eq!(revisions(&removed), [3, 3]);
+        assert_eq!(revisions(&removed), [1, 3]);
         let again = foreseen(&metadata, Change::RegisterDeployment(next(3)));
-        assert_eq!(revisions(&again), [4, 4, 4]);
+        assert_eq!(revisions(&again), [1, 2, 4]);
     }
 
     #[test]
