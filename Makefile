@@ -76,7 +76,7 @@ e2e: ## Layer: real processes, real functions, kill -9, on the embedded log (a c
 e2e-kafka: ## Layer: the same over a real Apache Kafka, as far as they are about calls, in Rust, TypeScript and Python
 	@scripts/functions
 	cargo build $(PROGRAMS) -p everlog-e2e
-	E2E_LOG=kafka cargo test $(PROGRAMS) -p everlog-e2e --test calls --test kills --test languages --test sleeps -- --skip go_ --skip java_
+	E2E_LOG=kafka cargo test $(PROGRAMS) -p everlog-e2e --test calls --test kills --test languages --test retention --test sleeps -- --skip go_ --skip java_
 
 .PHONY: log-backends
 log-backends: ## Layer: one suite on the embedded log and on a real Apache Kafka

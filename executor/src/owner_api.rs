@@ -73,7 +73,7 @@ impl OwnerApi for Owners {
         Box::pin(async move {
             let (partition, desk) = self.desk_of(id)?;
             self.settled(partition, desk, id, Some(after)).await?;
-            match self.row(partition, id)? {
+            match self.stored(partition, id)? {
                 Some(row) if is_later_life(&row, after) => Err(OwnerError::NotFound),
                 Some(row) if row.request_id == request => Ok(Verdict::Accepted),
                 Some(_) => Ok(Verdict::PreviouslyAccepted),
@@ -230,14 +230,16 @@ impl Owners {
     }
 
     /// Looks for the life that the message at `after` belongs to; a later life of the same id is
-    /// another call's.
+    /// another call's. One that has expired answers its own callers alone.
     fn look(
         &self,
         partition: PartitionId,
         id: InvocationId,
         after: Option<InboxOffset>,
     ) -> Result<Found, OwnerError> {
-        let Some(row) = self.row(partition, id)? else { return Ok(Found::Nothing) };
+        let row =
+            if after.is_some() { self.stored(partition, id)? } else { self.row(partition, id)? };
+        let Some(row) = row else { return Ok(Found::Nothing) };
         if after.is_some_and(|after| is_later_life(&row, after)) {
             return Ok(Found::Nothing);
         }
@@ -248,7 +250,16 @@ impl Owners {
         })
     }
 
+    /// An invocation that has not expired.
     fn row(
+        &self,
+        partition: PartitionId,
+        id: InvocationId,
+    ) -> Result<Option<InvocationRow>, OwnerError> {
+        Ok(self.stored(partition, id)?.filter(|row| !row.has_expired()))
+    }
+
+    fn stored(
         &self,
         partition: PartitionId,
         id: InvocationId,

@@ -37,7 +37,7 @@ pub(crate) fn invocations(
             return Ok(InvocationPage { next: None, ..page });
         };
         page.next = Some(id);
-        if query.matches(&row) {
+        if query.matches(&row) && !row.has_expired() {
             page.found.push((id, row));
         }
     }
@@ -51,7 +51,8 @@ pub(crate) fn journal(
     from: u32,
 ) -> Result<Option<Vec<JournalRow>>, TablesError> {
     loop {
-        let Some(row) = reads::invocation(tables, id)? else { return Ok(None) };
+        let known = reads::invocation(tables, id)?.filter(|row| !row.has_expired());
+        let Some(row) = known else { return Ok(None) };
         match reads::journal_from(tables, id, &row, from, JOURNAL_BYTES_MAX) {
             Ok(entries) => return Ok(Some(entries)),
             // The owner may have packed the journal, or forgotten it, since the row was read.

@@ -1,8 +1,8 @@
 //! Puts messages into the inboxes of the partitions.
 //!
 //! Its invariant: an unknown outcome is never taken for success or failure. A call whose append may
-//! or may not have landed is sent again, byte for byte: the same invocation id and request id tell
-//! the partition that it is a repeat. Nothing tells that of another message, so none is sent again.
+//! or may not have landed is sent again, marked as a repeat: that, or the same request id, tells the
+//! partition so. Nothing tells that of another message, so none is sent again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use everlog_log_client::{AppendError, Appender, Appending, EventLog, LogError, Stream, Topic};
 use everlog_log_schema::{
-    Envelope, InboxOffset, InvocationId, Message, MetadataOffset, PartitionId, Source, codec,
-    partition_of,
+    Envelope, InboxOffset, InvocationId, Invoke, Message, MetadataOffset, PartitionId, Source,
+    codec, partition_of,
 };
 use tokio::time::Instant;
 
@@ -55,8 +55,15 @@ impl From<AppendError> for InboxError {
 
 /// Writes a message of a gateway. `metadata` is how far what it was resolved by had been read.
 pub(crate) fn encode(metadata: MetadataOffset, message: Message) -> Result<Bytes, InboxError> {
-    let envelope = Envelope { level: codec::LEVEL_MAX, metadata, source: Source::Gateway, message };
-    codec::encode_message(&envelope).map_err(|error| InboxError::TooLarge(error.to_string()))
+    written(&envelope(metadata, message))
+}
+
+fn envelope(metadata: MetadataOffset, message: Message) -> Envelope {
+    Envelope { level: codec::LEVEL_MAX, metadata, source: Source::Gateway, message }
+}
+
+fn written(envelope: &Envelope) -> Result<Bytes, InboxError> {
+    codec::encode_message(envelope).map_err(|error| InboxError::TooLarge(error.to_string()))
 }
 
 impl Inbox {
@@ -82,11 +89,18 @@ impl Inbox {
     /// any time: the call is then in the inbox or not.
     pub(crate) async fn append_call(
         &self,
-        partition: PartitionId,
-        call: Bytes,
+        metadata: MetadataOffset,
+        invoke: Invoke,
     ) -> Result<InboxOffset, InboxError> {
-        match self.append(partition, call.clone()).await {
-            Err(InboxError::Unknown(reason)) => self.resend(partition, call, reason).await,
+        let partition = self.partition(invoke.id);
+        let mut call = envelope(metadata, Message::Invoke(Box::new(invoke)));
+        match self.append(partition, written(&call)?).await {
+            Err(InboxError::Unknown(reason)) => {
+                if let Message::Invoke(invoke) = &mut call.message {
+                    invoke.resent = true;
+                }
+                self.resend(partition, written(&call)?, reason).await
+            }
             outcome => outcome,
         }
     }

@@ -15,6 +15,9 @@ pub struct Invoke {
     pub id: InvocationId,
     /// Names this request: the same one again is a resend.
     pub request_id: RequestId,
+    /// Whether a gateway sends it again, since it may be in the inbox already: it never begins the call
+    /// anew where the one that it joined has expired meanwhile.
+    pub resent: bool,
     /// Whom to call.
     pub target: Target,
     /// How the handler wants to be run.

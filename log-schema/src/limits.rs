@@ -77,7 +77,7 @@ pub const MEMBER_BYTES_MAX: usize = 512 << 10;
 /// The partitions that a process may say it holds.
 pub const HOLDINGS_MAX: usize = 16_384;
 /// How long a completed invocation is remembered whatever its retention, in milliseconds: longer
-/// than any gateway resends.
+/// than any gateway resends, or asks again for the answer to a call of its own.
 pub const REMEMBERED_MS_MIN: u64 = 10 * 60 * 1_000;
 
 /// What a limit refuses.

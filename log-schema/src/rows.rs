@@ -323,6 +323,14 @@ pub struct InvocationRow {
     pub last_error: Option<AttemptError>,
 }
 
+impl InvocationRow {
+    /// Whether its retention has passed: see [`Status::Completed`].
+    #[must_use]
+    pub fn has_expired(&self) -> bool {
+        matches!(self.status, Status::Completed { expired: true, .. })
+    }
+}
+
 /// A completion that has not come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenRow {

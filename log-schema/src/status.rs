@@ -36,6 +36,9 @@ pub enum Status {
         at: Millis,
         /// In how many parts its journal is packed.
         parts: u32,
+        /// Whether its retention has passed. What is left is its outcome, for whoever still waits for it,
+        /// and its name, so that a late resend of its call is known. To everybody else it is gone.
+        expired: bool,
     },
 }
 

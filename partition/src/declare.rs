@@ -170,6 +170,7 @@ fn on_call(
     let invoke = Invoke {
         id: callee,
         request_id: call.request_id,
+        resent: false,
         target: call.target.clone(),
         kind: call.kind,
         headers: call.headers.clone(),

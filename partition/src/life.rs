@@ -1,10 +1,11 @@
 //! The life of an invocation: scheduled → pending → running ⇄ suspended, backing off or paused →
-//! completed → purged.
+//! completed → expired → purged, or purged at once where its retention is long.
 //!
 //! **Invariants:** a row in `Running` stands for exactly the invocations of that status. What a
 //! status has beside the invocation's own row — a timer, a place in a queue — goes with it. A
 //! completed invocation has no row but its own, its packed journal's and its purge timers; and what
-//! marks the answers that it owes, until which are sent it is not forgotten. With the run of a
+//! marks the answers that it owes, until which are sent it neither expires nor is forgotten. An expired one
+//! has its outcome alone, and owes nothing. With the run of a
 //! workflow its state and its completed promises are forgotten, and nothing else of its key: whoever
 //! waits for a promise goes on waiting.
 
@@ -184,7 +185,7 @@ pub(crate) fn complete(
     let keeps_lock = planted::is(Bug::KeepLockOnKill) && row.last_error.is_some();
     let held = queue::held_key(&row).filter(|_| !keeps_lock);
     row.last_error = None;
-    at.turn(&mut row, Status::Completed { at: at.now(), parts: packed.parts });
+    at.turn(&mut row, Status::Completed { at: at.now(), parts: packed.parts, expired: false });
     if let Some(due) = kept_until(&row) {
         at.arm(timer(id, &row, due, TimerKind::Purge));
     }
@@ -252,6 +253,32 @@ fn drop_open(
     Ok(())
 }
 
+/// Does what is to be done when a completed invocation is kept no longer: forgets it, or, where its
+/// retention passes sooner than a late resend of its call can come, all but its outcome. Where it owes
+/// answers, that waits for the last of them.
+pub(crate) fn expire(
+    at: &mut Transition<'_, impl Tables>,
+    id: InvocationId,
+    mut row: InvocationRow,
+) -> Result<(), TablesError> {
+    let Status::Completed { at: ended, expired, .. } = row.status else {
+        unreachable!("{id:?} is to expire before it has completed");
+    };
+    let until = later(ended, REMEMBERED_MS_MIN);
+    if expired || at.now() >= until || planted::is(Bug::ForgetAtOnce) {
+        return purge(at, id, &row);
+    }
+    if !may_forget(at, id, &row)? {
+        return Ok(());
+    }
+    forget_beside(at, id, &row)?;
+    keep_outcome(at, id, &mut row)?;
+    row.status = Status::Completed { at: ended, parts: 1, expired: true };
+    at.arm(timer(id, &row, until, TimerKind::Purge));
+    at.put_invocation(id, row);
+    Ok(())
+}
+
 /// Forgets a completed invocation; where it owes answers, with the last of them.
 pub(crate) fn purge(
     at: &mut Transition<'_, impl Tables>,
@@ -261,18 +288,36 @@ pub(crate) fn purge(
     let Status::Completed { parts, .. } = row.status else {
         unreachable!("{id:?} is to be forgotten before it has completed");
     };
-    if planted::is(Bug::ForgetNothing) || (owes(at, id, row)? && !planted::is(Bug::ForgetOwing)) {
-        return Ok(());
+    if !row.has_expired() {
+        if !may_forget(at, id, row)? {
+            return Ok(());
+        }
+        forget_beside(at, id, row)?;
     }
-    if row.kind == HandlerKind::Workflow {
-        forget_workflow(at, &row.target)?;
-    }
-    disarm_journal(at, id, row);
     for part in 0..parts {
         at.tables.delete(&RowKey::Packed(id, part));
     }
     at.tables.delete(&RowKey::Invocation(id));
     Ok(())
+}
+
+fn may_forget(
+    at: &Transition<'_, impl Tables>,
+    id: InvocationId,
+    row: &InvocationRow,
+) -> Result<bool, TablesError> {
+    let owes = owes(at, id, row)? && !planted::is(Bug::ForgetOwing);
+    Ok(!owes && !planted::is(Bug::ForgetNothing))
+}
+
+/// Forgets what a completed invocation has beside its own row and its outcome.
+fn forget_beside(
+    at: &mut Transition<'_, impl Tables>,
+    id: InvocationId,
+    row: &InvocationRow,
+) -> Result<(), TablesError> {
+    disarm_journal(at, id, row);
+    if row.kind == HandlerKind::Workflow { forget_workflow(at, &row.target) } else { Ok(()) }
 }
 
 /// Forgets the journal of a completed invocation, all but its output: what is kept is its outcome.
@@ -281,10 +326,21 @@ pub(crate) fn purge_journal(
     id: InvocationId,
     mut row: InvocationRow,
 ) -> Result<(), TablesError> {
-    let Status::Completed { at: ended, parts } = row.status else {
+    disarm_journal(at, id, &row);
+    keep_outcome(at, id, &mut row)?;
+    at.put_invocation(id, row);
+    Ok(())
+}
+
+fn keep_outcome(
+    at: &mut Transition<'_, impl Tables>,
+    id: InvocationId,
+    row: &mut InvocationRow,
+) -> Result<(), TablesError> {
+    let Status::Completed { parts, .. } = &mut row.status else {
         unreachable!("the journal of {id:?} is to be forgotten before it has completed");
     };
-    disarm_journal(at, id, &row);
+    let parts = std::mem::replace(parts, 1);
     let Some(output) = reads::packed(at.tables, id, parts.saturating_sub(1))?.pop() else {
         return Err(TablesError(format!("completed invocation {id:?} has no output")));
     };
@@ -293,9 +349,7 @@ pub(crate) fn purge_journal(
     }
     row.journal_bytes = output.entry.payload_bytes();
     (row.entries, row.commands, row.signals) = (1, 1, 0);
-    row.status = Status::Completed { at: ended, parts: 1 };
     at.tables.put(RowKey::Packed(id, 0), Row::Packed(vec![output]));
-    at.put_invocation(id, row);
     Ok(())
 }
 
@@ -319,28 +373,27 @@ fn forget_workflow(
     Ok(())
 }
 
-/// Forgets an invocation that owes no answers any more, if that was due before: it has no timer.
-pub(crate) fn purge_if_put_off(
+/// Lets an invocation expire that owes no answers any more, if that was due before: it has no timer.
+pub(crate) fn expire_if_put_off(
     at: &mut Transition<'_, impl Tables>,
     id: InvocationId,
-    row: &InvocationRow,
+    row: InvocationRow,
 ) -> Result<(), TablesError> {
-    match kept_until(row) {
-        Some(due) if !reads::is_set(at.tables, timer(id, row, due, TimerKind::Purge))? => {
-            purge(at, id, row)
+    match kept_until(&row) {
+        Some(due) if !reads::is_set(at.tables, timer(id, &row, due, TimerKind::Purge))? => {
+            expire(at, id, row)
         }
         Some(_) | None => Ok(()),
     }
 }
 
-/// When a completed invocation is to be forgotten: never before a late resend of its call can come.
-/// None for one that has not completed.
+/// When the retention of a completed invocation passes; of one that has expired, when a late resend of
+/// its call can come no more. None for one that has not completed.
 #[must_use]
 pub fn kept_until(row: &InvocationRow) -> Option<Millis> {
-    let Status::Completed { at, .. } = row.status else { return None };
-    let kept =
-        if planted::is(Bug::ForgetAtOnce) { 0 } else { row.retention.0.max(REMEMBERED_MS_MIN) };
-    Some(later(at, kept))
+    let Status::Completed { at, expired, .. } = row.status else { return None };
+    let kept = if expired { REMEMBERED_MS_MIN } else { row.retention.0 };
+    Some(later(at, if planted::is(Bug::ForgetAtOnce) { 0 } else { kept }))
 }
 
 /// When the journal of a completed invocation is to be forgotten; none where it goes with the rest,

@@ -17,7 +17,8 @@ pub(crate) fn on_attach(
     question: &Attach,
 ) -> Result<(), TablesError> {
     let Attach { target, caller, completion, waits } = *question;
-    let Some(row) = reads::invocation(at.tables, target)? else {
+    let known = reads::invocation(at.tables, target)?.filter(|row| !row.has_expired());
+    let Some(row) = known else {
         let message = "not found".to_owned();
         let failure = Failure { code: NOT_FOUND, message, metadata: Vec::new() };
         return tell(at, caller, completion, NotificationResult::Failure(failure));

@@ -1,7 +1,8 @@
 //! `Invoke`: somebody calls.
 //!
 //! **Invariant:** an invocation is created at most once per life of its id. A call of one that is
-//! there already creates nothing, and its caller is answered with the outcome of that one.
+//! there already creates nothing, and its caller is answered with the outcome of that one; where that has
+//! expired, so is a resend alone, and any other call begins the next life.
 
 use everlog_log_schema::{
     Entry, Failure, HandlerKind, InboxOffset, Incarnation, InvocationId, InvocationRow, Invoke,
@@ -9,7 +10,7 @@ use everlog_log_schema::{
 };
 
 use crate::answers::{attach, tell};
-use crate::life::admit;
+use crate::life::{admit, leave, purge};
 use crate::planted::{self, Bug};
 use crate::transition::Transition;
 use crate::{Action, Tables, TablesError, reads};
@@ -24,7 +25,11 @@ pub(crate) fn on_invoke(
     if let Some(row) = reads::invocation(at.tables, id)?
         && !planted::is(Bug::NoInboxDedup)
     {
-        return join(at, invoke, &row);
+        if !begins_anew(invoke, &row) {
+            return join(at, invoke, &row);
+        }
+        leave(at, id, &row);
+        purge(at, id, &row)?;
     }
 
     let input = Entry::Input { headers: invoke.headers.clone(), body: invoke.body.clone() };
@@ -38,6 +43,14 @@ pub(crate) fn on_invoke(
         }
         None => admit(at, id, row),
     }
+}
+
+/// Whether a call of a known invocation is none of those that this one is the answer to.
+fn begins_anew(invoke: &Invoke, row: &InvocationRow) -> bool {
+    let repeats = invoke.resent || invoke.request_id == row.request_id;
+    row.has_expired()
+        && (!repeats || planted::is(Bug::RepeatExpired))
+        && !planted::is(Bug::JoinExpired)
 }
 
 /// Answers a call of a known invocation: now, or once that has completed. Another call of a

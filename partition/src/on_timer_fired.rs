@@ -10,7 +10,7 @@ use everlog_log_schema::{
 
 use crate::expiry::on_expire;
 use crate::journal::deliver;
-use crate::life::{admit, purge, purge_journal, retry};
+use crate::life::{admit, expire, purge_journal, retry};
 use crate::planted::{self, Bug};
 use crate::transition::Transition;
 use crate::{Action, Tables, TablesError, reads};
@@ -42,7 +42,7 @@ pub(crate) fn on_timer_fired(
         TimerKind::Start => admit(at, id, row)?,
         TimerKind::Retry => retry(at, id, row),
         TimerKind::Sleep(completion) => end_sleep(at, id, row, completion),
-        TimerKind::Purge => purge(at, id, &row)?,
+        TimerKind::Purge => expire(at, id, row)?,
         TimerKind::PurgeJournal => purge_journal(at, id, row)?,
         TimerKind::Expire => unreachable!("{timer:?} belongs to no invocation"),
     }

@@ -96,6 +96,10 @@ pub enum Bug {
     RepinRunning,
     /// The journal of a completed invocation that is to be kept for a while goes at once.
     ForgetJournalAtOnce,
+    /// A resend of a call whose invocation has expired runs it again.
+    RepeatExpired,
+    /// A call joins an invocation that has expired.
+    JoinExpired,
     /// The state of an object that is to be reset is not.
     NeverExpire,
     /// The state of an object is reset though it was written meanwhile.
@@ -106,7 +110,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 50] = [
         Self::SkipFence,
         Self::AcceptDuplicateSeq,
         Self::AcceptGap,
@@ -152,6 +156,8 @@ impl Bug {
         Self::RestartForCaller,
         Self::RepinRunning,
         Self::ForgetJournalAtOnce,
+        Self::RepeatExpired,
+        Self::JoinExpired,
         Self::NeverExpire,
         Self::ExpireWritten,
         Self::ExpireHeld,

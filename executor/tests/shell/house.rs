@@ -354,6 +354,7 @@ impl Call {
         let invoke = Invoke {
             id: self.id,
             request_id: self.request,
+            resent: false,
             target,
             kind: self.kind,
             headers: Vec::new(),

@@ -10,8 +10,8 @@ use everlog_log_schema::limits::{KEY_BYTES_MAX, STATE_KEY_BYTES_MAX, STATE_KEYS_
 use everlog_log_schema::metadata::ServiceKind;
 use everlog_log_schema::owner_api::{Answer, StatePage};
 use everlog_log_schema::{
-    EDIT_STATE, HandlerKind, InvocationId, Invoke, Message, Millis, OTHER_STATE_VERSION, Outcome,
-    RequestId, StateEdit, Target, VERSIONED_STATE_BYTES_MAX, partition_key_of,
+    EDIT_STATE, HandlerKind, InvocationId, Invoke, Millis, OTHER_STATE_VERSION, Outcome, RequestId,
+    StateEdit, Target, VERSIONED_STATE_BYTES_MAX, partition_key_of,
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,6 @@ use serde_json::json;
 
 use super::invocations::Parameters;
 use super::{Admin, AdminError, newest, not_found, read_json};
-use crate::inbox;
 use crate::reply::{Reply, json_reply};
 
 /// How long an edit is kept among the invocations, in milliseconds: a day.
@@ -146,6 +145,7 @@ impl Admin {
         let invoke = Invoke {
             id,
             request_id: RequestId(rand::random()),
+            resent: false,
             target,
             kind: HandlerKind::Exclusive,
             headers: Vec::new(),
@@ -162,8 +162,7 @@ impl Admin {
             traceparent: None,
             caller: None,
         };
-        let call = inbox::encode(metadata.next, Message::Invoke(Box::new(invoke)))?;
-        let offset = self.inbox.append_call(self.inbox.partition(id), call).await?;
+        let offset = self.inbox.append_call(metadata.next, invoke).await?;
         let applied = match self.ask(|| self.owner.attach(id, Some(offset))).await {
             Ok(Some(Answer { outcome: Outcome::Success(_), .. })) => true,
             Ok(Some(Answer { outcome: Outcome::Failure(failure), .. })) => {

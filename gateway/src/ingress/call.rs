@@ -7,7 +7,7 @@ use bytes::Bytes;
 use everlog_log_schema::metadata::{Handler, Metadata};
 use everlog_log_schema::owner_api::Verdict;
 use everlog_log_schema::{
-    HandlerKind, InboxOffset, InvocationId, Invoke, Message, Millis, RequestId, Target, check_scope,
+    HandlerKind, InboxOffset, InvocationId, Invoke, Millis, RequestId, Target, check_scope,
 };
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
@@ -19,7 +19,6 @@ use super::error::IngressError;
 use super::paths::Verb;
 use super::trace::CallSpan;
 use super::{Ingress, answer, body, delay, headers, ids, input, keep, target};
-use crate::inbox;
 use crate::metrics::METRICS;
 use crate::places::{NoPlace, Place};
 use crate::reply::{Reply, json_reply};
@@ -159,6 +158,7 @@ impl Ingress {
         let invoke = Invoke {
             id,
             request_id,
+            resent: false,
             target: head.target,
             kind: head.handler.kind,
             headers: head.headers,
@@ -175,8 +175,7 @@ impl Ingress {
             traceparent: head.traceparent,
             caller: None,
         };
-        let call = inbox::encode(metadata.next, Message::Invoke(Box::new(invoke)))?;
-        let offset = self.inbox.append_call(self.inbox.partition(id), call).await?;
+        let offset = self.inbox.append_call(metadata.next, invoke).await?;
         Ok(Sent { id, request_id, offset, start_at })
     }
 }

@@ -19,6 +19,7 @@ pub fn row(target: Target, status: Status) -> InvocationRow {
     let invoke = Invoke {
         id: id(0),
         request_id: RequestId(1),
+        resent: false,
         target,
         kind: HandlerKind::Exclusive,
         headers: vec![],

@@ -40,5 +40,5 @@ pub fn row_of(invoke: &Invoke, offset: u64) -> InvocationRow {
 
 /// The status of what has ended.
 pub fn completed() -> Status {
-    Status::Completed { at: Millis(2_000), parts: 1 }
+    Status::Completed { at: Millis(2_000), parts: 1, expired: false }
 }

@@ -174,6 +174,7 @@ fn call() -> Invoke {
     Invoke {
         id: id(),
         request_id: crate::RequestId(3),
+        resent: false,
         target: crate::Target { service: "s".into(), key: None, handler: "h".into() },
         kind: crate::HandlerKind::Plain,
         headers: Vec::new(),

@@ -9,8 +9,8 @@ fn caller() -> impl Strategy<Value = Caller> {
 prop_compose! {
     /// Any call.
     pub fn invoke()(
-        (id, request_id, target, kind) in
-            (invocation_id(), request_id(), target(), handler_kind()),
+        (id, request_id, resent, target, kind) in
+            (invocation_id(), request_id(), any::<bool>(), target(), handler_kind()),
         (headers, body, idempotency_key) in (headers(), bytes(), option::of(text())),
         (scope, limit_key) in (option::of(text()), option::of(text())),
         (reply_to, caller, start_at) in
@@ -20,7 +20,7 @@ prop_compose! {
         (retry, traceparent) in (retry_policy(), option::of(text())),
     ) -> Invoke {
         Invoke {
-            id, request_id, target, kind, headers, body, idempotency_key, scope, limit_key,
+            id, request_id, resent, target, kind, headers, body, idempotency_key, scope, limit_key,
             reply_to, caller, start_at, retention, journal_retention, state_ttl, retry, traceparent,
         }
     }

@@ -47,7 +47,8 @@ pub(super) fn status() -> impl Strategy<Value = Status> {
         future_tree().prop_map(Status::Suspended),
         millis().prop_map(|until| Status::BackingOff { until }),
         Just(Status::Paused),
-        (millis(), any::<u32>()).prop_map(|(at, parts)| Status::Completed { at, parts }),
+        (millis(), any::<u32>(), any::<bool>())
+            .prop_map(|(at, parts, expired)| Status::Completed { at, parts, expired }),
     ]
 }
 

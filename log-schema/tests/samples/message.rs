@@ -82,6 +82,7 @@ pub(super) fn full_invoke() -> Invoke {
     Invoke {
         id: id(),
         request_id: request_id(),
+        resent: true,
         target: target(),
         kind: HandlerKind::Exclusive,
         headers: vec![header("content-type", "application/json"), header("x-empty", "")],
@@ -104,6 +105,7 @@ pub(super) fn spare_invoke() -> Invoke {
     Invoke {
         id: InvocationId { partition_key: PartitionKey(u64::MAX), uuid: u128::MAX },
         request_id: RequestId(u128::MAX),
+        resent: false,
         target: Target { service: "Greeter".into(), key: None, handler: "greet".into() },
         kind: HandlerKind::Plain,
         headers: vec![],

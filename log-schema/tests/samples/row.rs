@@ -209,7 +209,10 @@ pub(super) fn invocation_rows() -> Vec<(&'static str, InvocationRow)> {
         ("running", with(Status::Running)),
         ("suspended", with(Status::Suspended(future_tree()))),
         ("paused", with(Status::Paused)),
-        ("completed", with(Status::Completed { at: Millis(1_767_225_601_000), parts: 2 })),
+        (
+            "completed",
+            with(Status::Completed { at: Millis(1_767_225_601_000), parts: 2, expired: false }),
+        ),
     ]
 }
 

@@ -167,25 +167,6 @@ fn an_outcome_is_kept_as_long_as_it_was_asked_for() {
 }
 
 #[test]
-fn an_outcome_is_kept_ten_minutes_at_least() {
-    check(
-        "
-        e1 @5: announce
-        e1: ingest invoke 7 plain keep 599999
-        e1: append 7 output done; end 7
-        ",
-        &expect![[r#"
-            e1 @5: announce
-            e1: ingest invoke 7 plain keep 599999
-                start 7 life 0 by 1.0
-            e1: append 7 output done; end 7
-                arm 7 life 0 purge at 600005
-                answer 7
-        "#]],
-    );
-}
-
-#[test]
 fn an_outcome_may_be_kept_for_ever() {
     check(
         "

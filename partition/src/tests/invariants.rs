@@ -192,16 +192,16 @@ fn rows_of(tables: &MemoryTables, id: InvocationId, row: &InvocationRow) -> BTre
     judge_counts(&journal, row);
     let mut wanted = BTreeSet::new();
     let open = open_in(&journal);
-    if let Status::Completed { at, parts } = row.status {
+    if let Status::Completed { parts, .. } = row.status {
         wanted.extend((0..parts).map(|part| RowKey::Packed(id, part)));
-        let kept = row.retention.0.max(limits::REMEMBERED_MS_MIN);
         if let Some(due) = crate::journal_kept_until(row) {
             wanted.insert(timer(TimerKind::PurgeJournal, due));
         }
-        let purge = timer(TimerKind::Purge, Millis(at.0 + kept));
+        let purge = timer(TimerKind::Purge, crate::kept_until(row).unwrap());
         // What owes answers is forgotten with the last of them, where that was due before.
         let owes = reads::is_owing(tables, id).unwrap()
             || row.kind == HandlerKind::Workflow
+                && !row.has_expired()
                 && crate::promises::owe(tables, &row.target).unwrap();
         if !owes || tables.get(&purge).unwrap().is_some() {
             wanted.insert(purge);

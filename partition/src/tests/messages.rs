@@ -1,7 +1,7 @@
 //! Inbox messages in scripts.
 //!
 //! - `invoke <id> <handler>`, then as wanted `request`, `caller <life> <completion>`, `sender
-//!   <life>` (a one-way call), `keyed`, `start`, `keep`, `journal`, `ttl`, each with its value
+//!   <life>` (a one-way call), `resent`, `keyed`, `start`, `keep`, `journal`, `ttl`, each with its value
 //! - `attach <id> <life> <completion>`, or `peek`, which does not wait
 //! - `complete <life> <completion> <result>`
 //! - `signal <id> <signal> <result>`, or `cancel <id>`, with `in` a life or `sender` one before the
@@ -66,6 +66,7 @@ fn invoke(words: &mut Words<'_>) -> Invoke {
     Invoke {
         id,
         request_id,
+        resent: words.flag("resent"),
         target,
         kind,
         headers: Vec::new(),
@@ -76,7 +77,7 @@ fn invoke(words: &mut Words<'_>) -> Invoke {
         reply_to: None,
         caller,
         start_at: words.option("start").map(Millis),
-        retention: Millis(words.option("keep").unwrap_or(0)),
+        retention: Millis(words.option("keep").unwrap_or(limits::REMEMBERED_MS_MIN)),
         journal_retention: words.option("journal").map(Millis),
         state_ttl: words.option("ttl").map(Millis),
         retry: retry_policy(),

@@ -137,3 +137,144 @@ fn who_is_purged_first_leaves_no_timer_of_its_journal() {
         "#]],
     );
 }
+
+#[test]
+fn what_expires_before_a_late_resend_can_come_leaves_its_outcome_alone() {
+    check(
+        "
+        e1: announce of 4
+        e1: ingest invoke 7 plain request 4 keep 1000
+        e1: append 7 run 1, result 1 ok, output done; end 7
+        e1 @1000: fire 7 purge at 1000
+        rows 7
+        rows timer
+        e1: ingest from 2 1 attach 7 2:8.5 3
+        e1: ingest restart 7 10
+        e1: ingest invoke 7 plain request 4
+        e1: ingest invoke 7 plain request 5 resent
+        e1: ingest purgejournal 7
+        rows 7
+        e1 @600000: fire 7 purge at 600000
+        rows 7
+        rows timer
+        ",
+        &expect![[r#"
+            e1: announce of 4
+            e1: ingest invoke 7 plain request 4 keep 1000
+                start 7 life 0 by 1.0
+            e1: append 7 run 1, result 1 ok, output done; end 7
+                notify 7 life 0 by 1.0 [2] 0x8011 of 1: Value(b"ok")
+                arm 7 life 0 purge at 1000
+                answer 7
+            e1 @1000: fire 7 purge at 1000
+                arm 7 life 0 purge at 600000
+            rows 7
+                7 expired, completed at 0: life 0 attempt 1.0 entries 1 commands 1 progress 0
+                7 part 0: output b"done"
+            rows timer
+                timer 7 life 0 purge at 600000
+            e1: ingest from 2 1 attach 7 2:8.5 3
+                send to 2 #1: complete 2:8.5 3: failure 404 "not found"
+            e1: ingest restart 7 10
+            e1: ingest invoke 7 plain request 4
+                answer 7
+            e1: ingest invoke 7 plain request 5 resent
+                answer 7
+            e1: ingest purgejournal 7
+            rows 7
+                7 expired, completed at 0: life 0 attempt 1.0 entries 1 commands 1 progress 0
+                7 part 0: output b"done"
+            e1 @600000: fire 7 purge at 600000
+            rows 7
+            rows timer
+        "#]],
+    );
+}
+
+#[test]
+fn a_call_of_what_has_expired_begins_anew() {
+    check(
+        "
+        e1: announce of 4
+        e1: ingest invoke 7 plain request 4 keep 1000
+        e1: append 7 output done; end 7
+        e1 @999: ingest invoke 7 plain request 5
+        e1 @1000: fire 7 purge at 1000; ingest invoke 7 plain request 6 keep 1000
+        rows 7
+        rows timer
+        e1: ingest invoke 7 plain request 4 resent
+        e1: append 7 output again; end 7
+        rows timer
+        e1: ingest purge 7
+        rows timer
+        ",
+        &expect![[r#"
+            e1: announce of 4
+            e1: ingest invoke 7 plain request 4 keep 1000
+                start 7 life 0 by 1.0
+            e1: append 7 output done; end 7
+                arm 7 life 0 purge at 1000
+                answer 7
+            e1 @999: ingest invoke 7 plain request 5
+                answer 7
+            e1 @1000: fire 7 purge at 1000; ingest invoke 7 plain request 6 keep 1000
+                arm 7 life 0 purge at 600000
+                start 7 life 2 by 1.0
+            rows 7
+                7 running: life 2 attempt 1.0 entries 1 commands 1 progress 1000
+                7 [0] input
+            rows timer
+            e1: ingest invoke 7 plain request 4 resent
+            e1: append 7 output again; end 7
+                arm 7 life 2 purge at 2000
+                answer 7
+            rows timer
+                timer 7 life 2 purge at 2000
+            e1: ingest purge 7
+            rows timer
+        "#]],
+    );
+}
+
+#[test]
+fn a_run_that_has_expired_frees_its_key_at_once() {
+    check(
+        "
+        e1: announce of 4
+        e1: ingest invoke 7 workflow/a request 4 keep 1000
+        e1: append 7 set cart full, output done; end 7
+        e1 @1000: fire 7 purge at 1000
+        rows 7
+        rows state
+        e1: ingest invoke 8 workflowshared/a
+        e1: append 8 set cart other
+        e1 @600000: fire 7 purge at 600000
+        rows 7
+        rows state
+        e1: ingest invoke 7 workflow/a request 5 keep 1000
+        ",
+        &expect![[r#"
+            e1: announce of 4
+            e1: ingest invoke 7 workflow/a request 4 keep 1000
+                start 7 life 0 by 1.0
+            e1: append 7 set cart full, output done; end 7
+                arm 7 life 0 purge at 1000
+                answer 7
+            e1 @1000: fire 7 purge at 1000
+                arm 7 life 0 purge at 600000
+            rows 7
+                7 expired, completed at 0: life 0 attempt 1.0 entries 1 commands 1 progress 0
+                7 part 0: output b"done"
+            rows state
+            e1: ingest invoke 8 workflowshared/a
+                start 8 life 1 by 1.0
+            e1: append 8 set cart other
+            e1 @600000: fire 7 purge at 600000
+            rows 7
+            rows state
+                state cart/a cart: b"other"
+            e1: ingest invoke 7 workflow/a request 5 keep 1000
+                start 7 life 2 by 1.0
+        "#]],
+    );
+}

@@ -178,8 +178,9 @@ fn status(status: &Status) -> String {
         }
         Status::BackingOff { until } => format!("backing off until {until}"),
         Status::Paused => "paused".to_owned(),
-        Status::Completed { at, parts: 1 } => format!("completed at {at}"),
-        Status::Completed { at, parts } => format!("completed at {at} in {parts} parts"),
+        Status::Completed { at, expired: true, .. } => format!("expired, completed at {at}"),
+        Status::Completed { at, parts: 1, .. } => format!("completed at {at}"),
+        Status::Completed { at, parts, .. } => format!("completed at {at} in {parts} parts"),
     }
 }
 

@@ -138,6 +138,7 @@ impl Table for Invocation {
     type Memory = ();
 
     const NAME: &'static str = "sys_invocation";
+    const COUNTABLE: bool = false;
     const LATE: &'static [&'static str] = &["completion_result", "completion_failure"];
 
     fn columns() -> &'static [Column<Record>] {
@@ -184,6 +185,9 @@ pub(super) fn reach(filters: &Filters, partitions: u32) -> Vec<Reach> {
 /// Reads a row.
 pub(super) fn record(hidden: &mut Hidden, stored: (RowKey, Row)) -> Option<Record> {
     let (RowKey::Invocation(id), Row::Invocation(row)) = stored else { return None };
+    if row.has_expired() {
+        return None;
+    }
     let hidden = hidden.is_of(&row.target);
     Some(Record { id, row: *row, outcome: None, hidden })
 }

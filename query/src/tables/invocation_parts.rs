@@ -60,6 +60,7 @@ impl Table for InvocationStatus {
     type Memory = ();
 
     const NAME: &'static str = "sys_invocation_status";
+    const COUNTABLE: bool = false;
     const LATE: &'static [&'static str] = invocation::Invocation::LATE;
 
     fn columns() -> &'static [C] {

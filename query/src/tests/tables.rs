@@ -221,7 +221,7 @@ async fn each_status_has_its_name_and_its_columns() {
         Status::Suspended(waiting.into()),
         Status::BackingOff { until: Millis(1_000) },
         Status::Paused,
-        Status::Completed { at: Millis(2_000), parts: 1 },
+        Status::Completed { at: Millis(2_000), parts: 1, expired: false },
     ];
     for (uuid, status) in statuses.into_iter().enumerate() {
         put_invocation(
@@ -257,7 +257,7 @@ async fn how_invocations_ended_is_read_where_it_is_asked_for() {
     let ends = [Outcome::Success(text("1")), failed(), failed(), Outcome::Success(text("2"))];
     for (uuid, outcome) in ends.into_iter().enumerate() {
         let uuid = uuid as u128;
-        let completed = Status::Completed { at: Millis(5), parts: 2 };
+        let completed = Status::Completed { at: Millis(5), parts: 2, expired: false };
         put_invocation(&world, "k", uuid, invocation(&target, completed));
         let journal = entry(1, Entry::Input { headers: vec![], body: text("in") });
         world.tables.put(&RowKey::Packed(id("k", uuid), 0), Row::Packed(vec![journal]));
@@ -269,7 +269,7 @@ async fn how_invocations_ended_is_read_where_it_is_asked_for() {
         &world,
         "k",
         10,
-        invocation(&target, Status::Completed { at: Millis(5), parts: 1 }),
+        invocation(&target, Status::Completed { at: Millis(5), parts: 1, expired: false }),
     );
     let sql =
         "SELECT completion_result AS a, completion_failure AS b FROM sys_invocation ORDER BY id";
@@ -401,7 +401,8 @@ async fn what_a_service_does_not_want_shown_is_not_shown() {
             delay_by_function: false,
         };
         let uuid = u128::from(service == "Open");
-        let row = invocation(&target, Status::Completed { at: Millis(5), parts: 1 });
+        let row =
+            invocation(&target, Status::Completed { at: Millis(5), parts: 1, expired: false });
         put_invocation(&world, "k", uuid, InvocationRow { last_error: Some(error), ..row });
         let outcome =
             Outcome::Failure(Failure { code: 409, message: "a secret".into(), metadata: vec![] });

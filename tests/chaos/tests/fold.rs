@@ -34,6 +34,7 @@ fn ingest(offset: u64) -> Command {
     let invoke = Invoke {
         id: InvocationId { partition_key: PartitionKey(0), uuid: offset.into() },
         request_id: RequestId(offset.into()),
+        resent: false,
         target: Target { service: "s".into(), key: None, handler: "h".into() },
         kind: HandlerKind::Plain,
         headers: Vec::new(),

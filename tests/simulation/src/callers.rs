@@ -39,6 +39,8 @@ struct Call {
     /// Present for calls of the sending partition.
     seq: Option<Seq>,
     first_sent: Option<Millis>,
+    /// Whether a message with it is in the inbox, or was under way.
+    resent: bool,
     acknowledged: Option<InboxOffset>,
     next_try: Millis,
     settled: bool,
@@ -100,6 +102,9 @@ impl Callers {
         if env.rng.chance(env.faults.order) {
             operators::order(env);
         }
+        if env.rng.chance(10) {
+            operators::release(env);
+        }
         if env.faults.order > 0 && env.rng.chance(200) {
             operators::purge_owing(env);
         }
@@ -146,6 +151,7 @@ impl Callers {
             env.inbox.skip();
         }
         let offset = env.inbox.append(Rc::new(call.message()));
+        call.resent = true;
         let id = call.id;
         env.note(|| format!("inbox {offset} <- call {} of {:x}", id.0, call.invoke.id.uuid));
         if !env.rng.chance(env.faults.loss) && call.acknowledged.is_none() {
@@ -221,6 +227,7 @@ impl Call {
             invoke,
             seq,
             first_sent: None,
+            resent: false,
             acknowledged: None,
             next_try,
             settled: false,
@@ -251,7 +258,8 @@ impl Call {
             Some(seq) => Source::Partition { partition: SENDER, seq },
             None => Source::Gateway,
         };
-        let message = Message::Invoke(Box::new(self.invoke.clone()));
+        let invoke = Invoke { resent: self.resent, ..self.invoke.clone() };
+        let message = Message::Invoke(Box::new(invoke));
         Item::Message(Envelope { level: Level(1), metadata: MetadataOffset(0), source, message })
     }
 
@@ -301,6 +309,7 @@ fn invoke(uuid: u64, request: u64, of_id: &mut Rng, numbered: bool, waits: bool)
     Invoke {
         id,
         request_id: RequestId(u128::from(request)),
+        resent: false,
         target: Target { service: "s".into(), key, handler: "h".into() },
         kind,
         headers: Vec::new(),

@@ -167,6 +167,10 @@ cases! {
     StateCleared = "state cleared",
     /// An id lived again.
     SecondLife = "second life of an id",
+    /// An invocation expired before a late resend could come no more.
+    Expired = "invocation expired",
+    /// A call began the next life of an expired invocation.
+    BegunAnew = "expired invocation called anew",
     /// A request was resent and found its invocation.
     Resent = "resend found its invocation",
     /// A call was answered.

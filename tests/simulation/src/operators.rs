@@ -6,9 +6,9 @@
 use std::rc::Rc;
 
 use everlog_log_schema::{
-    DeploymentId, Envelope, Failure, InvocationId, InvocationRow, Level, Message, MetadataOffset,
-    Millis, NotificationResult, OnMaxAttempts, Order, OrderAction, Pin, RequestId, Restart,
-    ResumeOn, Row, RowKey, Signal, SignalId, Source, Status,
+    DeploymentId, Envelope, Failure, HandlerKind, InvocationId, InvocationRow, Level, Message,
+    MetadataOffset, Millis, NotificationResult, OnMaxAttempts, Order, OrderAction, Pin, RequestId,
+    Restart, ResumeOn, Row, RowKey, Signal, SignalId, Source, Status, identity,
 };
 use everlog_partition::reads;
 
@@ -64,6 +64,23 @@ fn paused_by_order(env: &Env) -> Option<InvocationId> {
         row.status == Status::Paused && row.retry.on_max_attempts != OnMaxAttempts::Pause
     };
     invocations(env).find(|(_, row)| paused(row)).map(|(id, _)| id)
+}
+
+/// Cancels who may wait for ever: a handler of a workflow, for a promise that went with the run.
+pub fn release(env: &mut Env) {
+    let run_of = |row: &InvocationRow| {
+        let run = identity::of_workflow(&row.target.service, row.target.key.as_deref()?);
+        reads::invocation(env.observer.tables(), run).ok()?
+    };
+    let waits = |row: &InvocationRow| {
+        row.kind == HandlerKind::WorkflowShared
+            && matches!(row.status, Status::Suspended(_))
+            && run_of(row).is_none_or(|run| run.has_expired())
+    };
+    let target = invocations(env).find(|(_, row)| waits(row)).map(|(id, _)| id);
+    if let Some(target) = target {
+        send(env, Message::Signal(Box::new(cancel(target))));
+    }
 }
 
 /// Later restarts would not be forgotten before the world ends.

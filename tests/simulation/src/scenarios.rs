@@ -36,6 +36,7 @@ fn invoke(uuid: u128, request: u128) -> Invoke {
     Invoke {
         id: InvocationId { partition_key: PartitionKey(0), uuid },
         request_id: RequestId(request),
+        resent: false,
         target: Target { service: "s".into(), key: None, handler: "h".into() },
         kind: HandlerKind::Plain,
         headers: Vec::new(),
@@ -46,7 +47,7 @@ fn invoke(uuid: u128, request: u128) -> Invoke {
         reply_to: Some("http://gateway".into()),
         caller: None,
         start_at: None,
-        retention: Millis(0),
+        retention: Millis(600_000),
         journal_retention: None,
         state_ttl: None,
         retry: RetryPolicy {

@@ -90,14 +90,12 @@ impl Admin {
         let after = self.invocation(new, Some(offset)).await.map_err(|error| {
             AdminError::OrderUnknown(format!("the new invocation is {new}, if it began; {error}"))
         });
-        match after? {
-            Some(_) => Ok(new),
-            None => {
-                let old = self.invocation(target, None).await?;
-                let old = old.ok_or(AdminError::InvocationNotFound(target))?;
-                Err(self.why_not(target, &old, from).await?)
-            }
+        if after?.is_some() {
+            return Ok(new);
         }
+        let old = self.invocation(target, None).await?;
+        let old = old.ok_or(AdminError::InvocationNotFound(target))?;
+        Err(self.why_not(target, &old, from).await?)
     }
 
     /// Says why an invocation that is so is not begun anew.

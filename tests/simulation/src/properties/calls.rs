@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use everlog_log_schema::{
     CompletionId, Effect as Asks, Entry, Failure, HandlerKind, InvocationId, Message,
-    NotificationId, NotificationResult, Outcome, RequestId, Row, kinds,
+    NotificationId, NotificationResult, Outcome, RequestId, Row, RowKey, kinds,
 };
 use everlog_partition::Action;
 
 use super::{Judged, demand};
 use crate::coverage::{Case, Coverage};
-use crate::history::{Life, Recorded};
+use crate::history::{Change, Life, Recorded};
 
 const NAME: &str = "calls";
 /// The status code of what is not known.
@@ -28,6 +28,8 @@ pub(super) struct Calls {
     made: BTreeMap<RequestId, Life>,
     sent: BTreeSet<RequestId>,
     taken: BTreeSet<RequestId>,
+    /// Which invocations have expired, and are still there.
+    expired: BTreeSet<InvocationId>,
     /// All outcomes that the lives of an id have come to.
     outcomes: BTreeMap<InvocationId, Vec<Outcome>>,
 }
@@ -54,11 +56,7 @@ impl Calls {
                 Entry::Input { .. } => {}
             }
         }
-        for change in recorded.changes {
-            if let Some(Row::Invocation(row)) = &change.new {
-                self.created.insert(row.request_id);
-            }
-        }
+        self.lives(recorded, coverage)?;
         let joins = recorded.messages().any(|message| {
             matches!(message, Message::Invoke(invoke)
                 if invoke.caller.is_some() && !self.created.contains(&invoke.request_id))
@@ -72,6 +70,33 @@ impl Calls {
             {
                 let first = self.sent.insert(invoke.request_id);
                 demand!(NAME, first, "{:?} is sent twice", invoke.request_id);
+            }
+        }
+        Ok(())
+    }
+
+    /// A call whose invocation has expired begins the next life.
+    fn lives(&mut self, recorded: &Recorded<'_>, coverage: &mut Coverage) -> Judged {
+        let begun = |id| {
+            let change =
+                recorded.changes.iter().find(|change| change.key == RowKey::Invocation(id));
+            change.is_some_and(|change| begins(change).is_some())
+        };
+        for message in recorded.messages() {
+            let Message::Invoke(invoke) = message else { continue };
+            let anew = self.expired.contains(&invoke.id) && !invoke.resent;
+            if anew && !self.created.contains(&invoke.request_id) {
+                demand!(NAME, begun(invoke.id), "{:?} joins what has expired", invoke.request_id);
+                coverage.hit(Case::BegunAnew);
+            }
+        }
+        for change in recorded.changes {
+            self.created.extend(begins(change));
+            let RowKey::Invocation(id) = change.key else { continue };
+            if matches!(&change.new, Some(Row::Invocation(row)) if row.has_expired()) {
+                self.expired.insert(id);
+            } else {
+                self.expired.remove(&id);
             }
         }
         Ok(())
@@ -156,4 +181,12 @@ impl Calls {
         }
         Ok(())
     }
+}
+
+/// The request that begins a life of an invocation, where the change is that.
+fn begins(change: &Change) -> Option<RequestId> {
+    let Some(Row::Invocation(new)) = &change.new else { return None };
+    let goes_on = matches!(&change.old, Some(Row::Invocation(old))
+        if old.incarnation == new.incarnation);
+    (!goes_on).then_some(new.request_id)
 }

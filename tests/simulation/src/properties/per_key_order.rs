@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use everlog_log_schema::{
-    Entry, Epoch, HandlerKind, InvocationId, InvocationRow, Outcome, Row, RowKey, Status, Target,
-    Term,
+    Entry, Epoch, HandlerKind, InvocationId, InvocationRow, Outcome, Row, RowKey, Status,
+    StatusKind, Target, Term,
 };
 
 use super::{Judged, demand};
@@ -93,7 +93,8 @@ impl PerKeyOrder {
             .collect();
         // Who ends makes room for who begins in the same record.
         for (id, old, row) in &exclusive {
-            if matches!(row.status, Status::Completed { .. }) && old != &Some(&row.status) {
+            let goes_on = old.is_none_or(|old| old.kind() != StatusKind::Completed);
+            if row.status.kind() == StatusKind::Completed && goes_on {
                 // Of what began and ended within the record nothing can be told.
                 if matches!(old, None | Some(Status::Scheduled { .. } | Status::Pending { .. })) {
                     self.leave_queue(*id, row);

@@ -44,9 +44,9 @@ pub(super) fn forgotten(recorded: &Recorded<'_>) -> BTreeSet<Workflow> {
     let gone = recorded.changes.iter().filter_map(|change| {
         let Some(Row::Invocation(old)) = &change.old else { return None };
         let goes_on = matches!(&change.new, Some(Row::Invocation(new))
-            if new.incarnation == old.incarnation);
+            if new.incarnation == old.incarnation && !new.has_expired());
         let key = old.target.key.clone().filter(|_| old.kind == HandlerKind::Workflow)?;
-        (!goes_on).then(|| (old.target.service.clone(), key))
+        (!goes_on && !old.has_expired()).then(|| (old.target.service.clone(), key))
     });
     gone.collect()
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use everlog_log_schema::{
     Command, CompletionId, Effect as Asks, Entry, InvocationId, Message, Millis, NotificationId,
-    OrderAction, Row, RowKey, Status, Timer, TimerKind, limits::REMEMBERED_MS_MIN,
+    OrderAction, Row, RowKey, Status, StatusKind, Timer, TimerKind, limits::REMEMBERED_MS_MIN,
 };
 use everlog_partition::Action;
 
@@ -24,7 +24,6 @@ pub(super) struct Timers {
     now: Millis,
     set: BTreeMap<InvocationId, BTreeSet<Timer>>,
     sleeps: BTreeMap<(Life, CompletionId), Millis>,
-    forget_at: BTreeMap<InvocationId, Millis>,
     /// What the record at hand is ordered, or signalled, to do: that needs no timer.
     ordered: BTreeSet<InvocationId>,
     /// Whose journal it is ordered to forget.
@@ -131,6 +130,7 @@ impl Timers {
         match (&change.key, &change.new) {
             (RowKey::Invocation(id), new) => {
                 self.journal_forgotten(*id, change, coverage)?;
+                self.forgotten(*id, change, coverage)?;
                 let new = status_of(new.as_ref());
                 if matches!(new, Some(Status::Scheduled { .. })) {
                     coverage.hit(Case::Scheduled);
@@ -157,9 +157,37 @@ impl Timers {
             return Ok(());
         }
         coverage.hit(Case::JournalForgotten);
-        let due = old.journal_retention.map(|kept| Millis(at.0 + kept.0));
-        let due = due.is_some_and(|due| self.now >= due) || self.forgets.contains(&id);
-        demand!(NAME, due, "the journal of {id:?} is forgotten early");
+        let kept = old.journal_retention.map_or(old.retention, |kept| kept.min(old.retention));
+        let orders = [&self.forgets, &self.ordered, &self.put_off];
+        let ordered = orders.iter().any(|of| of.contains(&id));
+        demand!(
+            NAME,
+            ordered || self.now.0 >= at.0 + kept.0,
+            "the journal of {id:?} is forgotten early"
+        );
+        Ok(())
+    }
+
+    /// An invocation expires no earlier than its retention says, and is forgotten no earlier than a resend of
+    /// its call can come; what has expired may be called anew.
+    fn forgotten(&mut self, id: InvocationId, change: &Change, coverage: &mut Coverage) -> Judged {
+        let Some(Row::Invocation(old)) = &change.old else { return Ok(()) };
+        let Status::Completed { at, expired, .. } = old.status else { return Ok(()) };
+        let due = match &change.new {
+            Some(Row::Invocation(new)) if new.incarnation == old.incarnation => {
+                if expired || !new.has_expired() {
+                    return Ok(());
+                }
+                coverage.hit(Case::Expired);
+                old.retention.0
+            }
+            Some(_) if expired => 0,
+            Some(_) => old.retention.0,
+            None => old.retention.0.max(REMEMBERED_MS_MIN),
+        };
+        let due = Millis(at.0 + due);
+        let ordered = self.put_off.remove(&id) || self.ordered.contains(&id);
+        demand!(NAME, ordered || self.now >= due, "{id:?} is forgotten before {due}");
         Ok(())
     }
 
@@ -171,9 +199,9 @@ impl Timers {
             demand!(NAME, left == 0, "{id:?} is forgotten, and leaves the timer of its journal");
             return Ok(());
         };
-        let Status::Completed { at, .. } = row.status else { return Ok(()) };
-        let keep = row.retention.0.max(REMEMBERED_MS_MIN);
-        self.forget_at.insert(*id, Millis(at.0 + keep));
+        if row.status.kind() != StatusKind::Completed {
+            return Ok(());
+        }
         let set = self.set.get(id).into_iter().flatten();
         let purges = [TimerKind::Purge, TimerKind::PurgeJournal];
         let left: Vec<_> = set.filter(|timer| !purges.contains(&timer.kind)).collect();
@@ -213,12 +241,6 @@ impl Timers {
         if let Some(Status::BackingOff { until }) = old {
             let early = new == Some(&Status::Running) && now < *until;
             demand!(NAME, !early, "retry of {id:?} comes before {until}");
-        }
-        let goes_on = matches!(new, Some(Status::Completed { .. }));
-        if matches!(old, Some(Status::Completed { .. })) && !goes_on {
-            let due = self.forget_at.remove(&id).unwrap_or_default();
-            let ordered = self.put_off.remove(&id);
-            demand!(NAME, ordered || now >= due, "{id:?} is forgotten before {due}");
         }
         if matches!(old, Some(Status::Scheduled { .. })) && old != new {
             let set = self.set.get(&id).into_iter().flatten();
