@@ -18,7 +18,7 @@ use everlog_log_schema::{
     FutureTree, InboxOffset, InvocationId, InvocationRow, JournalRow, LogOffset, Outcome,
     PartitionId, RequestId, partition_key_of, partition_of,
 };
-use everlog_partition::{TablesError, kept_until, reads};
+use everlog_partition::{TablesError, reads, retained_until};
 
 use crate::desk::Desk;
 use crate::pages;
@@ -271,7 +271,7 @@ impl Owners {
 /// What the callers of a completed invocation are told.
 pub(crate) fn answer_of(row: InvocationRow, outcome: Outcome) -> Answer {
     let keyed = row.idempotency_key.is_some();
-    let expires_at = if keyed { kept_until(&row) } else { None };
+    let expires_at = if keyed { retained_until(&row) } else { None };
     Answer { target: row.target, outcome, expires_at }
 }
 

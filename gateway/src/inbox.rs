@@ -55,11 +55,18 @@ impl From<AppendError> for InboxError {
 
 /// Writes a message of a gateway. `metadata` is how far what it was resolved by had been read.
 pub(crate) fn encode(metadata: MetadataOffset, message: Message) -> Result<Bytes, InboxError> {
-    written(&envelope(metadata, message))
+    let envelope = Envelope { level: codec::LEVEL_MAX, metadata, source: Source::Gateway, message };
+    written(&envelope)
 }
 
-fn envelope(metadata: MetadataOffset, message: Message) -> Envelope {
-    Envelope { level: codec::LEVEL_MAX, metadata, source: Source::Gateway, message }
+/// Marks a call that was written as sent again. It is read for that: nothing but its bytes is kept while
+/// its append is pending.
+fn repeat(call: &[u8]) -> Result<Bytes, InboxError> {
+    let mut envelope = codec::decode_message(call).expect("what was written can be read");
+    if let Message::Invoke(invoke) = &mut envelope.message {
+        invoke.resent = true;
+    }
+    written(&envelope)
 }
 
 fn written(envelope: &Envelope) -> Result<Bytes, InboxError> {
@@ -93,13 +100,10 @@ impl Inbox {
         invoke: Invoke,
     ) -> Result<InboxOffset, InboxError> {
         let partition = self.partition(invoke.id);
-        let mut call = envelope(metadata, Message::Invoke(Box::new(invoke)));
-        match self.append(partition, written(&call)?).await {
+        let call = encode(metadata, Message::Invoke(Box::new(invoke)))?;
+        match self.append(partition, call.clone()).await {
             Err(InboxError::Unknown(reason)) => {
-                if let Message::Invoke(invoke) = &mut call.message {
-                    invoke.resent = true;
-                }
-                self.resend(partition, written(&call)?, reason).await
+                self.resend(partition, repeat(&call)?, reason).await
             }
             outcome => outcome,
         }

@@ -32,6 +32,9 @@ async fn a_message_of_unknown_outcome_is_sent_again_and_is_one_call() {
         let messages = if matches!(fault, Fault::UnknownLanded) { 3 } else { 1 };
         world.owner.wait_for_messages(messages).await;
         assert_eq!(world.owner.messages(), messages, "{fault:?}");
+        // Its owner keeps what came first.
+        let first = matches!(fault, Fault::UnknownLanded);
+        assert_eq!(world.owner.only_invoke().resent, !first, "{fault:?}");
     }
 }
 

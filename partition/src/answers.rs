@@ -15,7 +15,7 @@ use everlog_log_schema::{
     MetadataOffset, NotificationResult, Outcome, Owed, Row, RowKey, Status, identity,
 };
 
-use crate::life::expire_if_put_off;
+use crate::life::go_if_put_off;
 use crate::outbox::send;
 use crate::planted::{self, Bug};
 use crate::promises::{self, Promise};
@@ -103,7 +103,7 @@ pub(crate) fn go_on(at: &mut Transition<'_, impl Tables>) -> Result<(), TablesEr
             Owed::Promise { service, key, .. } => identity::of_workflow(&service, &key),
         };
         if let Some(row) = reads::invocation(at.tables, kept_for_it)? {
-            expire_if_put_off(at, kept_for_it, row)?;
+            go_if_put_off(at, kept_for_it, row)?;
         }
     }
     // Not before: until then others may owe answers that keep the same run.

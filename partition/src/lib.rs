@@ -47,7 +47,7 @@ pub use action::Action;
 pub use apply::{Logged, SUPPORTED_LEVEL, apply};
 pub use error::ApplyError;
 pub use future::{Prospect, Settled, Standing, could_settle, resolve};
-pub use life::{journal_kept_until, kept_until};
+pub use life::{journal_kept_until, kept_until, retained_until};
 pub use retry::after_failure;
 pub use tables::{MemoryTables, Tables, TablesError};
 

@@ -373,27 +373,35 @@ fn forget_workflow(
     Ok(())
 }
 
-/// Lets an invocation expire that owes no answers any more, if that was due before: it has no timer.
-pub(crate) fn expire_if_put_off(
+/// Lets an invocation go that owes no answers any more, if that was due or ordered before: it has no timer.
+pub(crate) fn go_if_put_off(
     at: &mut Transition<'_, impl Tables>,
     id: InvocationId,
     row: InvocationRow,
 ) -> Result<(), TablesError> {
-    match kept_until(&row) {
-        Some(due) if !reads::is_set(at.tables, timer(id, &row, due, TimerKind::Purge))? => {
-            expire(at, id, row)
-        }
-        Some(_) | None => Ok(()),
+    let Some(due) = kept_until(&row) else { return Ok(()) };
+    if reads::is_set(at.tables, timer(id, &row, due, TimerKind::Purge))? {
+        return Ok(());
     }
+    // Before its time nobody but an operator has disarmed it.
+    if due > at.now() { purge(at, id, &row) } else { expire(at, id, row) }
 }
 
-/// When the retention of a completed invocation passes; of one that has expired, when a late resend of
-/// its call can come no more. None for one that has not completed.
+/// When the retention of a completed invocation passes, or has passed. None for one that has not completed.
+#[must_use]
+pub fn retained_until(row: &InvocationRow) -> Option<Millis> {
+    let Status::Completed { at, .. } = row.status else { return None };
+    Some(later(at, if planted::is(Bug::ForgetAtOnce) { 0 } else { row.retention.0 }))
+}
+
+/// What the timer of a completed invocation is set to: when its retention passes, or, once that has, when
+/// a late resend of its call can come no more. None for one that has not completed.
 #[must_use]
 pub fn kept_until(row: &InvocationRow) -> Option<Millis> {
-    let Status::Completed { at, expired, .. } = row.status else { return None };
-    let kept = if expired { REMEMBERED_MS_MIN } else { row.retention.0 };
-    Some(later(at, if planted::is(Bug::ForgetAtOnce) { 0 } else { kept }))
+    if let Status::Completed { at, expired: true, .. } = row.status {
+        return Some(later(at, REMEMBERED_MS_MIN));
+    }
+    retained_until(row)
 }
 
 /// When the journal of a completed invocation is to be forgotten; none where it goes with the rest,

@@ -64,7 +64,7 @@ const ROUTES: &[Route] = &[
     patch("/invocations/{id}/pause", "pauses an invocation", &[200, 202, 404, 409, 425]),
     patch("/invocations/{id}/resume", "resumes an invocation", &[200, 202, 404, 409, 425])
         .query(&["deployment"]),
-    patch("/invocations/{id}/purge", "forgets an invocation", &[200, 404, 409]),
+    patch("/invocations/{id}/purge", "forgets an invocation", &[200, 202, 404, 409]),
     patch("/invocations/{id}/purge-journal", "forgets a journal", &[200, 404, 409]),
     patch(
         "/invocations/{id}/restart-as-new",

@@ -115,7 +115,7 @@ impl Ingress {
     async fn answer_call(&self, sent: &Sent, started: Instant) -> Result<Reply, IngressError> {
         let answer = self.wait_for_outcome(sent.id, Some(sent.offset)).await?;
         METRICS.call_seconds.observe(started.elapsed().as_secs_f64());
-        self.deliver(sent.id, answer).await
+        self.deliver(sent.id, Some(sent.offset), answer).await
     }
 
     /// Answers a call of a workflow's run. A run that was there before has the same id, and is not

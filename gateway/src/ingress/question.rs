@@ -68,10 +68,10 @@ impl Ingress {
         match question {
             Question::Attach => {
                 let answer = self.wait_for_outcome(id, None).await?;
-                self.deliver(id, answer).await
+                self.deliver(id, None, answer).await
             }
             Question::Output => match self.output(id).await? {
-                Progress::Completed(answer) => self.deliver(id, answer).await,
+                Progress::Completed(answer) => self.deliver(id, None, answer).await,
                 Progress::Unfinished { status, last_error } => {
                     Ok(progress::render(id, &status, last_error.as_ref()))
                 }
@@ -140,10 +140,11 @@ impl Ingress {
 
     /// Renders an answer, once there is room for it where it is large. Until then it waits where it
     /// is stored: callers that read slowly hold up other large answers, and no memory beyond that
-    /// room.
+    /// room. `after` is the caller's own message, if it has one.
     pub(super) async fn deliver(
         &self,
         id: InvocationId,
+        after: Option<InboxOffset>,
         answer: Answer,
     ) -> Result<Reply, IngressError> {
         let bytes = match &answer.outcome {
@@ -160,7 +161,7 @@ impl Ingress {
         } else {
             drop(answer);
             let taken = room().acquire_many_owned(bytes).await.expect("the room is never closed");
-            (self.wait_for_outcome(id, None).await?, taken)
+            (self.wait_for_outcome(id, after).await?, taken)
         };
         let reply = answer::render(id, answer, &self.last_metadata());
         Ok(reply.map(|body| body.hold(taken, self.limits.answer_total_max)))
