@@ -8,7 +8,7 @@ use everlog_simulation::run::{Batch, run_batch};
 const SCRIPTED: [&str; 2] = ["forget-before-intake", "ignore-incarnation"];
 
 /// Within so many seeds each mistake must show.
-const SEEDS_MAX: u64 = 1_000;
+const SEEDS_MAX: u64 = 2_000;
 
 #[test]
 fn every_planted_bug_is_found() {
