@@ -313,11 +313,8 @@ fn answers_of_a_promise_that_find_no_room_follow_and_keep_the_run() {
                 60 part 2: 0x800b of 1: Void, output b"done"
             e1: delivered 0 1
                 send to 0 #2: complete 8.2 1: Value(16777216 bytes)
-                arm 60 life 0 purge at 600000
             rows promise
             rows 60
-                60 expired, completed at 0: life 0 attempt 1.0 entries 1 commands 1 progress 0
-                60 part 0: output b"done"
             rows partition
                 partition epoch 1 term 1 next seq 7 inbox 4 now 0 log 7
         "#]],
@@ -432,7 +429,6 @@ fn a_run_is_kept_until_the_last_of_its_promises_owes_no_answer() {
             e1: delivered 0 2
                 send to 0 #3: complete 7.1 2: Value(b"x")
                 send to 0 #4: complete 8.2 2: Value(b"x")
-                arm 60 life 0 purge at 600000
             rows promise
         "#]],
     );
